@@ -1,0 +1,73 @@
+"""Contains all the data models used in inputs/outputs"""
+
+from .assign_request import AssignRequest
+from .assigned_condition import AssignedCondition
+from .assigned_factor import AssignedFactor
+from .assigned_level import AssignedLevel
+from .decision_point_assignment import DecisionPointAssignment
+from .error import Error
+from .experiment_type import ExperimentType
+from .experiment_user import ExperimentUser
+from .feature_flags_request import FeatureFlagsRequest
+from .group_membership import GroupMembership
+from .group_membership_request import GroupMembershipRequest
+from .init_request import InitRequest
+from .log_attributes import LogAttributes
+from .log_entry import LogEntry
+from .log_group_metrics import LogGroupMetrics
+from .log_metrics import LogMetrics
+from .log_record import LogRecord
+from .log_request import LogRequest
+from .mark_data import MarkData
+from .mark_request import MarkRequest
+from .mark_status import MarkStatus
+from .marked_condition import MarkedCondition
+from .marked_decision_point import MarkedDecisionPoint
+from .payload import Payload
+from .payload_type import PayloadType
+from .reward import Reward
+from .reward_answer import RewardAnswer
+from .reward_decision_point import RewardDecisionPoint
+from .reward_request import RewardRequest
+from .reward_value import RewardValue
+from .user_aliases import UserAliases
+from .user_aliases_request import UserAliasesRequest
+from .working_group import WorkingGroup
+from .working_group_request import WorkingGroupRequest
+
+__all__ = (
+    "AssignedCondition",
+    "AssignedFactor",
+    "AssignedLevel",
+    "AssignRequest",
+    "DecisionPointAssignment",
+    "Error",
+    "ExperimentType",
+    "ExperimentUser",
+    "FeatureFlagsRequest",
+    "GroupMembership",
+    "GroupMembershipRequest",
+    "InitRequest",
+    "LogAttributes",
+    "LogEntry",
+    "LogGroupMetrics",
+    "LogMetrics",
+    "LogRecord",
+    "LogRequest",
+    "MarkData",
+    "MarkedCondition",
+    "MarkedDecisionPoint",
+    "MarkRequest",
+    "MarkStatus",
+    "Payload",
+    "PayloadType",
+    "Reward",
+    "RewardAnswer",
+    "RewardDecisionPoint",
+    "RewardRequest",
+    "RewardValue",
+    "UserAliases",
+    "UserAliasesRequest",
+    "WorkingGroup",
+    "WorkingGroupRequest",
+)

@@ -1,0 +1,278 @@
+"""Reading the server's answers, with distrust: one bad item never spoils the rest.
+
+Each reader raises ``TypeError``, ``ValueError`` or ``KeyError`` where an answer as a whole cannot
+be read. Items of a list that cannot be read are left out, with a warning.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+import attrs
+
+from upgrade_openapi import models
+from upgrade_openapi.types import Unset
+
+from ._narrow import list_or_none, object_or_none
+from .types import (
+    ExperimentType,
+    ExperimentUser,
+    FeatureFlag,
+    LogRecord,
+    MarkedDecisionPoint,
+    Payload,
+    PayloadType,
+    Reward,
+    RewardResponse,
+    UserAliases,
+)
+
+Point = tuple[str, str]
+"""A decision point: its site, and its target or ``""``."""
+
+Unreadable = (TypeError, ValueError, KeyError)
+"""What a reader raises."""
+
+_logger = logging.getLogger("upgrade_client_lib")
+
+# Assignments are indexed as they arrive and read when they are asked for. What the index needs
+# are the wire's names of these five fields, in the order in which the generated model writes them.
+_SITE, _CONDITIONS, _TARGET, _EXPERIMENT_TYPE, _FACTORS = models.DecisionPointAssignment(
+    site="", assigned_condition=[], target="", experiment_type="", assigned_factor=[]
+).to_dict()
+
+
+@attrs.frozen
+class AssignedHead:
+    """What a decision point gives the user next: the head of its queue."""
+
+    condition: str | None
+    condition_id: str | None
+    experiment_id: str | None
+    experiment_type: ExperimentType | str | None
+    payload: Payload | None
+    factors: Mapping[str, tuple[str, Payload | None]]
+
+
+def read_user(answer: Any) -> ExperimentUser:
+    user = models.ExperimentUser.from_dict(answer)
+    group = user.group
+    working_group = user.working_group
+    return ExperimentUser(
+        _text(user.id),
+        group.additional_properties if isinstance(group, models.GroupMembership) else None,
+        working_group.additional_properties
+        if isinstance(working_group, models.WorkingGroup)
+        else None,
+    )
+
+
+def read_aliases(answer: Any) -> UserAliases:
+    aliases = models.UserAliases.from_dict(answer)
+    return UserAliases(_text(aliases.user_id), [_text(alias) for alias in _list(aliases.aliases)])
+
+
+def read_mark(answer: Any) -> MarkedDecisionPoint:
+    mark = models.MarkedDecisionPoint.from_dict(answer)
+    return MarkedDecisionPoint(
+        id=_text(mark.id),
+        userId=_text(mark.user_id),
+        site=_text(mark.site),
+        target=_text_or_none(mark.target),
+        experimentId=_text_or_none(mark.experiment_id),
+        condition=_text_or_none(mark.condition),
+    )
+
+
+def read_flags(answer: Any) -> dict[str, FeatureFlag]:
+    keys = [key for key in _list(answer) if isinstance(key, str)]
+    _warn_of_skipped("feature flags", len(answer) - len(keys))
+    return {key: FeatureFlag(key) for key in keys}
+
+
+def read_log(answer: Any) -> list[LogRecord]:
+    records: list[LogRecord] = []
+    for item in _list(answer):
+        try:
+            records.append(_read_record(item))
+        except Unreadable:
+            continue
+    _warn_of_skipped("log records", len(answer) - len(records))
+    return records
+
+
+def read_reward(answer: Any) -> RewardResponse:
+    response = models.RewardAnswer.from_dict(answer)
+    reward = response.reward
+    return RewardResponse(
+        _text(response.message),
+        object_or_none(response.request),
+        None
+        if isinstance(reward, Unset)
+        else Reward(
+            _text_or_none(reward.variable),
+            _number_or_none(reward.value),
+            _number_or_none(reward.mooclet),
+            _number_or_none(reward.version),
+            _text_or_none(reward.learner),
+        ),
+    )
+
+
+def read_error(answer: Any) -> tuple[str | None, str | None]:
+    """Give the message and the type of an error answer, as far as it has them."""
+    try:
+        error = models.Error.from_dict(answer)
+    except Unreadable:
+        return None, None
+    return _text_or_none(error.message), _text_or_none(error.type_)
+
+
+def read_assignments(answer: Any) -> dict[Point, Any]:
+    """Index the items of an assign answer, still raw, by their decision point."""
+    index: dict[Point, Any] = {}
+    readable = 0
+    for item in _list(answer):
+        known = object_or_none(item)
+        if known is not None:
+            site = known.get(_SITE)
+            target = known.get(_TARGET) or ""
+            if isinstance(site, str) and isinstance(target, str) and known.get(_CONDITIONS):
+                index.setdefault((site, target), known)
+                readable += 1
+    _warn_of_skipped("assignments", len(answer) - readable)
+    return index
+
+
+def queue_length(item: Any) -> int:
+    return len(list_or_none(item[_CONDITIONS]) or ())
+
+
+def experiment_of(item: Any) -> str | None:
+    """Give the experiment that assigns at an item's decision point."""
+    try:
+        condition = models.AssignedCondition.from_dict(_list(item[_CONDITIONS])[0])
+        return _text_or_none(condition.experiment_id)
+    except Unreadable:
+        return None
+
+
+def read_head(item: Any, turns: int) -> AssignedHead:
+    """Read the head of an item's queue after it turned ``turns`` times."""
+    conditions = _list(item[_CONDITIONS])
+    position = turns % len(conditions)
+    condition = models.AssignedCondition.from_dict(conditions[position])
+    return AssignedHead(
+        condition=_text_or_none(condition.condition_code),
+        condition_id=_text_or_none(condition.id),
+        experiment_id=_text_or_none(condition.experiment_id),
+        experiment_type=_member_or_text(ExperimentType, item.get(_EXPERIMENT_TYPE)),
+        payload=_payload(condition.payload),
+        factors=_factors(item.get(_FACTORS), position),
+    )
+
+
+def id_of_condition(item: Any, code: str) -> str | None:
+    """Give the id that the queue has for a condition code, if it has that code."""
+    for raw in item[_CONDITIONS]:
+        try:
+            condition = models.AssignedCondition.from_dict(raw)
+        except Unreadable:
+            continue
+        if condition.condition_code == code:
+            return _text_or_none(condition.id)
+    return None
+
+
+def _factors(factors: Any, position: int) -> dict[str, tuple[str, Payload | None]]:
+    if not factors:
+        return {}
+    # A list shorter than the queue says nothing of the conditions behind its end.
+    here = _list(factors)[position : position + 1]
+    return {
+        name: (_text(assigned.level), _payload(assigned.payload))
+        for raw in here
+        for name, assigned in models.AssignedFactor.from_dict(raw).additional_properties.items()
+    }
+
+
+def _payload(payload: Any) -> Payload | None:
+    if payload is None or isinstance(payload, Unset):
+        return None
+    if not isinstance(payload, models.Payload):
+        raise TypeError("a payload that is no object")
+    kind = payload.type_
+    return Payload(_member_or_text(PayloadType, kind) or PayloadType.STRING, _text(payload.value))
+
+
+def _read_record(item: Any) -> LogRecord:
+    record = models.LogRecord.from_dict(item)
+    user_id = record.user_id
+    user = object_or_none(record.user)
+    if isinstance(user_id, Unset) and user is not None:
+        user_id = models.ExperimentUser.from_dict(user).id
+    data = object_or_none(record.data)
+    if data is None:
+        raise TypeError("a log record without data")
+    metrics = list_or_none(record.metrics)
+    return LogRecord(
+        id=_number_or_none(record.id),
+        userId=_text_or_none(user_id),
+        uniquifier=_text_or_none(record.uniquifier),
+        timeStamp=_moment(record.time_stamp),
+        data=data,
+        metrics=None
+        if metrics is None
+        else [metric for metric in metrics if object_or_none(metric) is not None],
+    )
+
+
+def _moment(text: Any) -> datetime | None:
+    from dateutil.parser import isoparse  # its import takes longer than most calls
+
+    try:
+        moment = isoparse(text)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} where text belongs")
+    return value
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None or isinstance(value, Unset) else _text(value)
+
+
+def _number_or_none(value: Any) -> Any:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _list(value: Any) -> list[Any]:
+    known = list_or_none(value)
+    if known is None:
+        raise TypeError(f"{type(value).__name__} where a list belongs")
+    return known
+
+
+def _member_or_text(enum: Any, value: Any) -> Any:
+    """Give the member of that value, the text of an unknown one, or ``None`` for no value."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return enum(value)
+    except ValueError:
+        return str(value)
+
+
+def _warn_of_skipped(what: str, count: int) -> None:
+    if count:
+        _logger.warning(
+            "left out %d of the %s that the server answered: they cannot be read", count, what
+        )

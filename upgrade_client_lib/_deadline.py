@@ -1,0 +1,116 @@
+"""The deadline of a call holds however slowly the server's bytes drip.
+
+A read timeout starts afresh with every byte that arrives. So the sockets below httpx are wrapped,
+and each of their operations ends when the call's time is over.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Callable
+
+_current_deadline: ContextVar[float] = ContextVar("upgrade_client_lib_deadline")
+
+
+@contextmanager
+def ending_at(moment: float) -> Generator[None, None, None]:
+    """Set the deadline for what this thread or task sends in the block."""
+    token = _current_deadline.set(moment)
+    try:
+        yield
+    finally:
+        _current_deadline.reset(token)
+
+
+def _until_deadline(seconds: float | None) -> float | None:
+    """The shorter of an operation's own limit and what is left of the call's time."""
+    moment = _current_deadline.get(None)
+    if moment is None:
+        return seconds
+    left = max(moment - time.monotonic(), 1e-6)
+    return left if seconds is None else min(seconds, left)
+
+
+class _BlockingStream:
+    """A socket of httpx's that no read or write outlasts the deadline on."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.close: Callable[[], None] = stream.close
+        self.get_extra_info: Callable[[str], Any] = stream.get_extra_info
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        data: bytes = self._stream.read(max_bytes, _until_deadline(timeout))
+        return data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _until_deadline(timeout))
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None, timeout: float | None
+    ) -> _BlockingStream:
+        return _BlockingStream(
+            self._stream.start_tls(ssl_context, server_hostname, _until_deadline(timeout))
+        )
+
+
+class _BlockingBackend:
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self.sleep: Callable[[float], None] = backend.sleep
+
+    def connect_tcp(self, *, timeout: float | None = None, **where: Any) -> _BlockingStream:
+        return _BlockingStream(self._backend.connect_tcp(timeout=_until_deadline(timeout), **where))
+
+
+class _AsyncStream:
+    """The same for an event loop's socket."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.aclose: Callable[[], Any] = stream.aclose
+        self.get_extra_info: Callable[[str], Any] = stream.get_extra_info
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        data: bytes = await self._stream.read(max_bytes, _until_deadline(timeout))
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._stream.write(buffer, _until_deadline(timeout))
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None, timeout: float | None
+    ) -> _AsyncStream:
+        left = _until_deadline(timeout)
+        return _AsyncStream(await self._stream.start_tls(ssl_context, server_hostname, left))
+
+
+class _AsyncBackend:
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self.sleep: Callable[[float], Any] = backend.sleep
+
+    async def connect_tcp(self, *, timeout: float | None = None, **where: Any) -> _AsyncStream:
+        left = _until_deadline(timeout)
+        return _AsyncStream(await self._backend.connect_tcp(timeout=left, **where))
+
+
+def keep_blocking(transport: Any) -> None:
+    """Make a new ``httpx.HTTPTransport`` keep to the deadline."""
+    _wrap_backend(transport, _BlockingBackend)
+
+
+def keep_in_event_loop(transport: Any) -> None:
+    """Make a new ``httpx.AsyncHTTPTransport`` keep to the deadline."""
+    _wrap_backend(transport, _AsyncBackend)
+
+
+def _wrap_backend(transport: Any, backend: Callable[[Any], Any]) -> None:
+    # A network backend is httpcore's documented place for this, but httpx does not pass one on:
+    # https://www.encode.io/httpcore/network-backends/
+    pool = transport._pool
+    pool._network_backend = backend(pool._network_backend)

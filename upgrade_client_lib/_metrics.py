@@ -1,0 +1,137 @@
+"""Log entries as a caller gives them, made ready to send.
+
+The server refuses a whole request for one bad value without saying which, and drops others in
+silence; so everything is checked here, and the error names the entry and the key.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import datetime, timezone
+from typing import Any, TypeVar
+
+import attrs
+
+from ._narrow import items_or_none, mapping_or_none
+from .types import LogGroupMetrics, LogInput, LogMetrics, MetricValue
+
+T = TypeVar("T")
+
+_ISO_8601 = re.compile(
+    r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?", re.ASCII
+)
+
+
+def ready_entries(metrics: object) -> list[LogInput]:
+    """Check log entries, or mappings of the same shape, and put their times in UTC."""
+    entries = items_or_none(metrics)
+    if entries is None:
+        raise TypeError(f"metrics must be a list of LogInput, not {type(metrics).__name__}")
+    return [_ready_entry(f"metrics[{i}]", entry) for i, entry in enumerate(entries)]
+
+
+def _ready_entry(where: str, entry: object) -> LogInput:
+    given = _as(LogInput, where, entry)
+    return LogInput(
+        _ready_timestamp(f"{where}.timestamp", given.timestamp),
+        _ready_metrics(f"{where}.metrics", given.metrics),
+    )
+
+
+def _ready_metrics(where: str, metrics: object) -> LogMetrics:
+    given = _as(LogMetrics, where, metrics)
+    groups = items_or_none(given.groupedMetrics)
+    if groups is None:
+        raise ValueError(f"{where}.groupedMetrics must be a list, not {given.groupedMetrics!r}")
+    return LogMetrics(
+        _ready_attributes(f"{where}.attributes", given.attributes),
+        [_ready_group(f"{where}.groupedMetrics[{i}]", one) for i, one in enumerate(groups)],
+    )
+
+
+def _ready_group(where: str, group: object) -> LogGroupMetrics:
+    given = _as(LogGroupMetrics, where, group)
+    return LogGroupMetrics(
+        _ready_text(f"{where}.groupClass", given.groupClass),
+        _ready_text(f"{where}.groupKey", given.groupKey),
+        _ready_text(f"{where}.groupUniquifier", given.groupUniquifier),
+        _ready_attributes(f"{where}.attributes", given.attributes),
+    )
+
+
+def _ready_attributes(where: str, attributes: object) -> dict[str, MetricValue]:
+    given = mapping_or_none(attributes)
+    if given is None:
+        raise ValueError(f"{where} must map names to values, not {attributes!r}")
+    return {
+        _ready_text(f"a name in {where}", key): _ready_value(f"{where}[{key!r}]", value)
+        for key, value in given.items()
+    }
+
+
+def _ready_value(where: str, value: object) -> MetricValue:
+    if isinstance(value, str):
+        return _ready_text(where, value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not _is_finite(value):
+            raise ValueError(f"{where} must be a finite number, not {value!r}")
+        return value
+    raise ValueError(f"{where} must be a text or a number, not {value!r}")
+
+
+def _is_finite(value: int | float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int that no JavaScript number holds
+        return False
+
+
+def _ready_text(where: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{where} must be a text, not {value!r}")
+    if not value:
+        raise ValueError(f"{where} must not be empty")
+    if "\0" in value:
+        raise ValueError(f"{where} must not hold a NUL character: {value!r}")
+    return value
+
+
+def _ready_timestamp(where: str, value: object) -> str:
+    if isinstance(value, datetime):
+        in_utc = value.astimezone(timezone.utc)  # which takes a naive one as local time
+        return in_utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    stamp = _ready_text(where, value)
+    if not _ISO_8601.fullmatch(stamp):
+        _refuse_unreadable(where, stamp)
+    return stamp
+
+
+def _refuse_unreadable(where: str, stamp: str) -> None:
+    """The server reads other forms too, and loses what it cannot read."""
+    from dateutil.parser import parse  # its import takes longer than most calls
+
+    try:
+        parse(stamp)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{where} must be a time in ISO 8601, such as '2026-11-20T08:00:00Z', not {stamp!r}"
+        ) from None
+
+
+def _as(kind: type[T], where: str, value: object) -> T:
+    """Give a value of the type, made from a mapping of its fields if need be."""
+    if isinstance(value, kind):
+        return value
+    given = mapping_or_none(value)
+    if given is None:
+        raise TypeError(f"{where} must be a {kind.__name__} or a mapping, not {value!r}")
+    fields: tuple[Any, ...] = attrs.fields(kind)  # type: ignore[arg-type]
+    names = [field.name for field in fields]
+    for key in given:
+        if key not in names:
+            raise ValueError(f"{where} has no {key!r}; its keys are {', '.join(names)}")
+    for field in fields:
+        if field.default is attrs.NOTHING and field.name not in given:
+            raise ValueError(f"{where} lacks its {field.name!r}")
+    return kind(**given)

@@ -1,0 +1,81 @@
+"""How long a call may take, and how often it may be tried."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Union
+
+import attrs
+
+from ._wire import Attempt
+
+
+def _seconds(instance: object, attribute: attrs.Attribute[float], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"timeout {attribute.name} must be a number of seconds, not {value!r}")
+    if not (value > 0 and math.isfinite(value)):
+        raise ValueError(
+            f"timeout {attribute.name} must be a positive, finite number of seconds, not {value!r}"
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Timeout:
+    """How long one call may take, in seconds.
+
+    ``total`` bounds the whole call: every attempt, every wait between attempts, and however
+    slowly the bytes arrive. The others bound one step of one attempt: ``connect`` making a
+    connection, ``read`` and ``write`` each wait for the socket, ``pool`` the wait for a free
+    connection. The defaults suit a call made while a page is being built.
+
+    >>> UpgradeConnection("https://upgrade.example.org", timeout=Timeout(total=2.0))
+    """
+
+    total: float = attrs.field(default=6.0, validator=_seconds)
+    connect: float = attrs.field(default=2.0, validator=_seconds)
+    read: float = attrs.field(default=5.0, validator=_seconds)
+    write: float = attrs.field(default=5.0, validator=_seconds)
+    pool: float = attrs.field(default=2.0, validator=_seconds)
+
+    def attempt_until(self, deadline: float) -> Attempt:
+        """Fit the steps of one attempt into what is left of the call's time."""
+        left = max(deadline - time.monotonic(), 1e-3)
+        return Attempt(
+            connect=min(self.connect, left),
+            read=min(self.read, left),
+            write=min(self.write, left),
+            pool=min(self.pool, left),
+            deadline=deadline,
+        )
+
+
+TimeoutOption = Union[Timeout, float]
+
+
+@attrs.frozen
+class CallOptions:
+    """What governs one call."""
+
+    timeout: Timeout
+    retries: int
+
+
+DEFAULT_TIMEOUT = Timeout()
+DEFAULT_RETRIES = 2
+
+
+def timeout_option(value: object) -> Timeout:
+    """A ``Timeout``, or the seconds that the whole call may take."""
+    if isinstance(value, Timeout):
+        return value
+    return Timeout(total=value)  # type: ignore[arg-type]  # which checks what it is given
+
+
+def retries_option(value: object) -> int:
+    """A whole number, 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"retries must be a whole number, not {value!r}")
+    if value < 0:
+        raise ValueError(f"retries must be 0 or more, not {value}")
+    return value

@@ -1,0 +1,152 @@
+"""A value that is loaded when it is first asked for, once, however many ask at a time.
+
+The waiting is done by a face (see ``_faces``), so one piece of code serves threads and tasks,
+and both at once.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import threading
+from collections.abc import Awaitable, Hashable
+from concurrent.futures import Future
+from typing import Callable, Generic, TypeVar
+
+from ._faces import Face
+from .exceptions import RequestTimeoutError, UpgradeApiError
+
+T = TypeVar("T")
+
+lock = threading.Lock()
+"""Guards every cache of the process; held for dictionary work alone, never while waiting."""
+
+_process = object()
+
+
+def _forget_parent() -> None:
+    """In a child process: a thread of the parent may have held the lock, or led a load."""
+    global lock, _process
+    lock = threading.Lock()
+    _process = object()
+
+
+os.register_at_fork(after_in_child=_forget_parent)
+
+
+class _Abandoned(Exception):
+    """The caller that led the load was cancelled; somebody else must lead."""
+
+
+class Load(Generic[T]):
+    """One load under way, and what became doubtful about its answer since it began."""
+
+    __slots__ = ("doubtful", "future", "process", "thread")
+
+    def __init__(self, doubtful: set[Hashable]) -> None:
+        self.doubtful = doubtful
+        self.future: Future[T] = Future()
+        self.future.set_running_or_notify_cancel()  # so that no waiter can cancel it
+        self.thread = threading.get_ident()
+        self.process = _process
+
+    def can_be_awaited(self, face: Face) -> bool:
+        """Whether waiting for it can end.
+
+        Not in a child process that inherited it, and not when a blocking call would stop the
+        very event loop that the leading task needs.
+        """
+        if self.process is not _process:
+            return False
+        return not (face.blocks and self.thread == threading.get_ident())
+
+
+class SharedLoad(Generic[T]):
+    """A value, ``None`` until it was loaded, and the loads of it that are under way."""
+
+    __slots__ = ("_loads", "value")
+
+    def __init__(self) -> None:
+        self.value: T | None = None
+        self._loads: tuple[Load[T], ...] = ()
+
+    def clear(self) -> None:
+        """Forget the value. Loads under way still serve their callers, and nobody else."""
+        with lock:
+            self._loads = ()
+            self._set(None)
+
+    async def loaded(
+        self,
+        face: Face,
+        load: Callable[[], Awaitable[T]],
+        *,
+        patience: float,
+        wants: Callable[[T], bool] = lambda value: True,
+        accepts: Callable[[Load[T]], bool] = lambda running: True,
+        fresh: bool = False,
+    ) -> T:
+        """Give the value that ``wants`` approves of, else what a load gives.
+
+        A load that is under way serves this caller too if it ``accepts`` it. ``fresh`` asks the
+        server in any case. Waits for another caller's load for ``patience`` seconds at most.
+        """
+        while True:
+            with lock:
+                if not fresh and self.value is not None and wants(self.value):
+                    return self.value
+                running = self._loads[-1] if self._loads else None
+                if (
+                    fresh
+                    or running is None
+                    or not running.can_be_awaited(face)
+                    or not accepts(running)
+                ):
+                    leading: Load[T] = Load(self._doubtful())
+                    self._loads += (leading,)
+                    break
+            try:
+                return await face.wait(running.future, patience)
+            except _Abandoned:
+                continue
+            except TimeoutError:
+                raise RequestTimeoutError(
+                    f"no answer within {patience:g} s: another caller's request for the same"
+                    " is still under way"
+                ) from None
+            except UpgradeApiError as error:
+                raise copy.copy(error) from error
+        return await self._lead(leading, load)
+
+    async def _lead(self, leading: Load[T], load: Callable[[], Awaitable[T]]) -> T:
+        try:
+            value = await load()
+        except Exception as error:
+            self._end(leading)
+            leading.future.set_exception(error)
+            raise
+        except BaseException:
+            self._end(leading)
+            leading.future.set_exception(_Abandoned())
+            raise
+        with lock:
+            if leading in self._loads:
+                self._loads = self._loads[self._loads.index(leading) + 1 :]
+                self._settle(leading, value)
+                self._set(value)
+        leading.future.set_result(value)
+        return value
+
+    def _end(self, leading: Load[T]) -> None:
+        with lock:
+            self._loads = tuple(load for load in self._loads if load is not leading)
+
+    def _set(self, value: T | None) -> None:
+        self.value = value
+
+    def _doubtful(self) -> set[Hashable]:
+        """What is doubtful about an answer from the start; called under the lock."""
+        return set()
+
+    def _settle(self, ended: Load[T], value: T) -> None:
+        """Note in a new value what became doubtful meanwhile; called under the lock."""

@@ -1,0 +1,324 @@
+"""What one user can do, each thing written once.
+
+Every operation is a coroutine that awaits nothing but its face, so that the async and the
+``_sync`` method of the client are two ways to run the same lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Callable, TypeVar
+
+import attrs
+
+from . import _endpoints, _validation
+from ._answers import AssignedHead, Point
+from ._cache import AssignmentCache, Assignments, Fate, Flags, Mark, Rotation
+from ._endpoints import Identity, Operation
+from ._faces import BLOCKING, IN_EVENT_LOOP, Face, run
+from ._metrics import ready_entries
+from ._options import CallOptions
+from ._server import Server
+from ._shared_load import SharedLoad
+from .assignment import Assignment
+from .exceptions import UpgradeApiError
+from .types import (
+    BinaryRewardValue,
+    DecisionPoint,
+    ExperimentUser,
+    LogRecord,
+    MarkedDecisionPoint,
+    MarkedDecisionPointStatus,
+    RewardResponse,
+    UserAliases,
+)
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Report:
+    """What a mark reports, beside the condition."""
+
+    status: MarkedDecisionPointStatus
+    uniquifier: str
+    client_error: str
+
+    @classmethod
+    def checked(cls, status: object, uniquifier: object, client_error: object) -> Report:
+        return cls(
+            _validation.status(status),
+            _validation.text("uniquifier", uniquifier),
+            _validation.text("client_error", client_error),
+        )
+
+
+class User:
+    """One user in one context, on one connection, and what this process knows of them."""
+
+    __slots__ = (
+        "assignments",
+        "closed",
+        "flags",
+        "group",
+        "identity",
+        "owns_connection",
+        "rotation",
+        "server",
+        "session_groups",
+        "working_group",
+    )
+
+    def __init__(
+        self,
+        server: Server,
+        identity: Identity,
+        rotation: Rotation,
+        session_groups: tuple[dict[str, list[str]], bool] | None,
+        owns_connection: bool,
+    ) -> None:
+        self.server = server
+        self.identity = identity
+        self.rotation: Rotation = rotation
+        self.session_groups = session_groups
+        self.owns_connection = owns_connection
+        self.assignments = AssignmentCache()
+        self.flags: SharedLoad[Flags] = SharedLoad()
+        self.group: Mapping[str, Sequence[str]] | None = None
+        self.working_group: Mapping[str, str] | None = None
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+        self.clear()
+        if self.owns_connection:
+            self.server.close()
+
+    async def aclose(self) -> None:
+        self.closed = True
+        self.clear()
+        if self.owns_connection:
+            await self.server.aclose()
+
+    def clear(self) -> None:
+        self.assignments.clear()
+        self.flags.clear()
+
+    async def init(
+        self,
+        face: Face,
+        options: CallOptions,
+        group: dict[str, list[str]] | None,
+        working_group: dict[str, str] | None,
+    ) -> ExperimentUser:
+        operation = _endpoints.init(self.identity, group, working_group)
+        user = await self._call(face, options, operation)
+        self.group, self.working_group = user.group, user.workingGroup
+        self.clear()
+        return user
+
+    async def set_group_membership(
+        self, face: Face, options: CallOptions, group: dict[str, list[str]] | None
+    ) -> ExperimentUser:
+        operation = _endpoints.set_group_membership(self.identity, group)
+        user = await self._call(face, options, operation)
+        self.group = user.group
+        self.clear()
+        return ExperimentUser(user.id, self.group, self.working_group)
+
+    async def set_working_group(
+        self, face: Face, options: CallOptions, working_group: dict[str, str]
+    ) -> ExperimentUser:
+        operation = _endpoints.set_working_group(self.identity, working_group)
+        user = await self._call(face, options, operation)
+        self.working_group = user.workingGroup
+        self.clear()
+        return ExperimentUser(user.id, self.group, self.working_group)
+
+    async def set_alt_user_ids(
+        self, face: Face, options: CallOptions, aliases: list[str]
+    ) -> UserAliases:
+        operation = _endpoints.set_user_aliases(self.identity, aliases)
+        linked = await self._call(face, options, operation)
+        self.clear()
+        return linked
+
+    async def all_assignments(
+        self, face: Face, options: CallOptions, *, fresh: bool
+    ) -> list[Assignment]:
+        known = await self.assignments.whole(
+            face, self._assign(face, options), options.timeout.total, fresh=fresh
+        )
+        return known.all_heads(self._bind)
+
+    async def assignment(self, face: Face, options: CallOptions, point: Point) -> Assignment | None:
+        return (await self._assignments_at(face, options, point)).head(point, self._bind)
+
+    async def mark(
+        self,
+        face: Face,
+        options: CallOptions,
+        point: Point,
+        condition: str | None,
+        report: Report,
+    ) -> MarkedDecisionPoint:
+        """Mark a point with the ids of what it assigns, as far as that can be learned."""
+        assigned = condition_id = None
+        try:
+            known = await self._assignments_at(face, options, point)
+        except UpgradeApiError:
+            pass  # The mark matters more than its ids.
+        else:
+            assigned = known.head(point, self._bind)
+            if assigned is not None:
+                condition_id = assigned.condition_id
+                if condition and condition != assigned.get_condition():
+                    condition_id = known.id_of_condition(point, condition) or condition_id
+        experiment_id = None if assigned is None else assigned.experiment_id
+        return await self._mark(
+            face, options, Mark(point, experiment_id), condition, condition_id, report
+        )
+
+    async def mark_assignment(
+        self, face: Face, options: CallOptions, assignment: Assignment, report: Report
+    ) -> MarkedDecisionPoint:
+        """Mark the point of a snapshot, with the snapshot's condition and ids."""
+        return await self._mark(
+            face,
+            options,
+            Mark((assignment.site, assignment.target), assignment.experiment_id),
+            assignment.get_condition(),
+            assignment.condition_id,
+            report,
+        )
+
+    async def all_flags(self, face: Face, options: CallOptions, *, fresh: bool) -> Flags:
+        return await self.flags.loaded(
+            face, self._load_flags(face, options), patience=options.timeout.total, fresh=fresh
+        )
+
+    async def log(self, face: Face, options: CallOptions, metrics: object) -> list[LogRecord]:
+        entries = ready_entries(metrics)
+        if not entries:
+            return []
+        return await self._call(face, options, _endpoints.log(self.identity, entries))
+
+    async def send_reward(
+        self,
+        face: Face,
+        options: CallOptions,
+        value: BinaryRewardValue,
+        experiment_id: str | None,
+        context: str | None,
+        decision_point: DecisionPoint | None,
+    ) -> RewardResponse:
+        operation = _endpoints.reward(
+            self.identity,
+            value,
+            experiment_id=experiment_id,
+            context=context,
+            decision_point=decision_point,
+        )
+        return await self._call(face, options, operation)
+
+    async def _mark(
+        self,
+        face: Face,
+        options: CallOptions,
+        mark: Mark,
+        condition: str | None,
+        condition_id: str | None,
+        report: Report,
+    ) -> MarkedDecisionPoint:
+        operation = _endpoints.mark(
+            self.identity,
+            mark.point,
+            condition=condition,
+            experiment_id=mark.experiment_id,
+            condition_id=condition_id,
+            status=report.status,
+            uniquifier=report.uniquifier,
+            client_error=report.client_error,
+        )
+        excludes = report.status is MarkedDecisionPointStatus.CONDITION_FAILED_TO_APPLY
+        if not excludes and not self.assignments.may_turn(mark.point):
+            return await self._call(face, options, operation)
+        fate: Fate = "unknown"  # and so it stays when the call is cancelled
+        self.assignments.mark_begins(mark)
+        try:
+            marked = await self._call(face, options, operation)
+            fate = "unknown" if excludes else "counted"
+        except UpgradeApiError as error:
+            if not error.may_have_been_applied:
+                fate = "refused"
+            raise
+        finally:
+            self.assignments.mark_ends(mark, fate, self.rotation)
+        return marked
+
+    def _bind(self, point: Point, head: AssignedHead) -> Assignment:
+        site, target = point
+        return Assignment(
+            site=site,
+            target=target,
+            experiment_id=head.experiment_id,
+            condition_id=head.condition_id,
+            condition=head.condition,
+            experiment_type=head.experiment_type,
+            payload=head.payload,
+            factors=head.factors,
+            marker=UserMarker(self, self.server.options),
+        )
+
+    async def _assignments_at(self, face: Face, options: CallOptions, point: Point) -> Assignments:
+        return await self.assignments.at(
+            face, self._assign(face, options), point, options.timeout.total
+        )
+
+    def _assign(self, face: Face, options: CallOptions) -> Callable[[], Awaitable[Assignments]]:
+        async def load() -> Assignments:
+            operation = _endpoints.assign(self.identity)
+            return Assignments(await self._call(face, options, operation))
+
+        return load
+
+    def _load_flags(self, face: Face, options: CallOptions) -> Callable[[], Awaitable[Flags]]:
+        async def load() -> Flags:
+            groups, stored = self.session_groups or (None, None)
+            operation = _endpoints.feature_flags(self.identity, groups, stored)
+            return await self._call(face, options, operation)
+
+        return load
+
+    async def _call(self, face: Face, options: CallOptions, operation: Operation[T]) -> T:
+        if self.closed:
+            raise RuntimeError(f"this client of user {self.identity.user_id!r} is closed")
+        return await self.server.call(face, operation, options, secret=self.identity.token)
+
+
+@attrs.frozen
+class UserMarker:
+    """What an assignment marks through: its user, with a client's or a view's options."""
+
+    user: User
+    options: CallOptions
+
+    async def mark(
+        self,
+        assignment: Assignment,
+        status: MarkedDecisionPointStatus | str,
+        uniquifier: str,
+        client_error: str,
+    ) -> MarkedDecisionPoint:
+        report = Report.checked(status, uniquifier, client_error)
+        return await self.user.mark_assignment(IN_EVENT_LOOP, self.options, assignment, report)
+
+    def mark_sync(
+        self,
+        assignment: Assignment,
+        status: MarkedDecisionPointStatus | str,
+        uniquifier: str,
+        client_error: str,
+    ) -> MarkedDecisionPoint:
+        report = Report.checked(status, uniquifier, client_error)
+        return run(self.user.mark_assignment(BLOCKING, self.options, assignment, report))

@@ -1,0 +1,215 @@
+"""Checks of what a caller hands in: a wrong argument is named before anything is sent."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from enum import Enum
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from ._narrow import items_or_none, mapping_or_none
+from .types import BinaryRewardValue, DecisionPoint, MarkedDecisionPointStatus
+
+E = TypeVar("E", bound=Enum)
+
+_STATUSES = frozenset(status.value for status in MarkedDecisionPointStatus)
+
+
+def text(argument: str, value: object) -> str:
+    """A string, possibly empty."""
+    if not isinstance(value, str):
+        raise TypeError(f"{argument} must be a string, not {_kind(value)}")
+    return str(value) if isinstance(value, Enum) else value
+
+
+def nonempty(argument: str, value: object) -> str:
+    """A string that is not empty."""
+    checked = text(argument, value)
+    if not checked:
+        raise ValueError(f"{argument} must not be empty")
+    return checked
+
+
+def why_harmed(value: str) -> str | None:
+    """Say why a header would not carry this text unharmed; ``None`` when it does.
+
+    Servers read the bytes of a header as latin-1 and cut blanks off its ends; control characters
+    may not be in one at all.
+    """
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        return "holds characters outside latin-1, which HTTP headers cannot carry"
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        return "holds control characters, which HTTP headers cannot carry"
+    if value != value.strip():
+        return "begins or ends with a blank, which HTTP headers lose"
+    return None
+
+
+def header(argument: str, value: object, *, secret: bool = False) -> str:
+    """A string that a header carries unharmed, possibly empty."""
+    checked = text(argument, value)
+    if not (checked.isascii() and checked.isalnum()):
+        reason = why_harmed(checked)
+        if reason is not None:
+            raise ValueError(f"{argument} {reason}" + ("" if secret else f": {checked!r}"))
+    return checked
+
+
+def headers(value: object) -> dict[str, str]:
+    """Extra headers, each of which travels unharmed."""
+    if value is None:
+        return {}
+    given = _mapping("headers", value, '{"X-Proxy-Key": "..."}')
+    return {key: header(f"headers[{key!r}]", one, secret=True) for key, one in given.items()}
+
+
+def positive(argument: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{argument} must be a whole number, not {_kind(value)}")
+    if value < 1:
+        raise ValueError(f"{argument} must be 1 or more, not {value}")
+    return value
+
+
+def host_url(value: object) -> str:
+    """The server's address, without what the API's paths begin with."""
+    url = nonempty("host_url", value).rstrip("/")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+        (host or "").encode("idna")
+    except ValueError as error:
+        raise ValueError(f"host_url is not a URL ({error}): {url!r}") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ValueError(
+            "host_url must begin with http:// or https:// and name a host, as in"
+            f" 'https://upgrade.example.org': {url!r}"
+        )
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("host_url must not hold a user name or password; use headers= instead")
+    if parts.query or parts.fragment or not url.isprintable() or " " in url:
+        raise ValueError(f"host_url must be a plain address, without query or blanks: {url!r}")
+    return url[: -len("/api")] if url.endswith("/api") else url
+
+
+def groups(argument: str, value: object) -> dict[str, list[str]]:
+    """Groups by group type: ``{"class": ["class-1", "class-2"]}``."""
+    return {
+        kind: _nonempty_texts(f"{argument}[{kind!r}]", ids)
+        for kind, ids in _mapping(argument, value, '{"class": ["class-1"]}').items()
+    }
+
+
+def working_group(argument: str, value: object) -> dict[str, str]:
+    """One group for each group type: ``{"class": "class-1"}``."""
+    return {
+        kind: nonempty(f"{argument}[{kind!r}]", one)
+        for kind, one in _mapping(argument, value, '{"class": "class-1"}').items()
+    }
+
+
+def session_groups(
+    groups_for_session: object, include_stored_user_groups: object
+) -> tuple[dict[str, list[str]], bool] | None:
+    """Both of them, or neither."""
+    if groups_for_session is None and include_stored_user_groups is None:
+        return None
+    if groups_for_session is None or include_stored_user_groups is None:
+        raise ValueError(
+            "groups_for_session and include_stored_user_groups go together: give both, or neither"
+        )
+    if not isinstance(include_stored_user_groups, bool):
+        raise TypeError(
+            "include_stored_user_groups must be True or False, not"
+            f" {_kind(include_stored_user_groups)}"
+        )
+    return groups("groups_for_session", groups_for_session), include_stored_user_groups
+
+
+def aliases(value: object) -> list[str]:
+    """Each alias once, in order: the server loses lists with duplicates in silence."""
+    return list(dict.fromkeys(_nonempty_texts("aliases", value)))
+
+
+def member(argument: str, value: object, enum: type[E]) -> E:
+    """A member of the enum, or its value as a string."""
+    if isinstance(value, enum):
+        return value
+    if not isinstance(value, str):
+        raise TypeError(f"{argument} must be a {enum.__name__}, not {_kind(value)}")
+    try:
+        return enum(value)
+    except ValueError:
+        valid = ", ".join(repr(one.value) for one in enum)
+        raise ValueError(f"{argument} must be one of {valid}, not {value!r}") from None
+
+
+def reward_value(value: object) -> BinaryRewardValue:
+    return member("reward_value", value, BinaryRewardValue)
+
+
+def status(value: object) -> MarkedDecisionPointStatus:
+    return member("status", value, MarkedDecisionPointStatus)
+
+
+def point(site: object, target: object) -> tuple[str, str]:
+    """A decision point; no target and an empty one are the same."""
+    return nonempty("site", site), "" if target is None else text("target", target)
+
+
+def order_of_mark(target: object, condition: object) -> None:
+    """Other releases take a status where this one takes the target or the condition."""
+    for given in (target, condition):
+        if isinstance(given, MarkedDecisionPointStatus) or (
+            given is target and isinstance(given, str) and given in _STATUSES
+        ):
+            raise TypeError(
+                f"{str(given)!r} is a status, and stands where it does not belong. The order is"
+                " mark_decision_point(site, target, condition, status, uniquifier='',"
+                " client_error='')"
+            )
+
+
+def condition(value: object) -> str | None:
+    return None if value is None else text("condition", value)
+
+
+def decision_point(value: object) -> DecisionPoint:
+    """A ``DecisionPoint``, or a mapping with a site and perhaps a target."""
+    site: object
+    target: object
+    if isinstance(value, DecisionPoint):
+        site, target = value.site, value.target
+    else:
+        known = mapping_or_none(value)
+        if known is None:
+            raise TypeError(f"decision_point must be a DecisionPoint, not {_kind(value)}")
+        unknown = [key for key in known if key not in ("site", "target")]
+        if unknown:
+            raise ValueError(f"decision_point has a site and a target, but no {unknown[0]!r}")
+        site, target = known.get("site"), known.get("target")
+    checked_site, checked_target = point(site, target)
+    return DecisionPoint(checked_site, checked_target)
+
+
+def _mapping(argument: str, value: object, example: str) -> Mapping[str, object]:
+    mapping = mapping_or_none(value)
+    if mapping is None:
+        raise TypeError(f"{argument} must be a mapping such as {example}, not {_kind(value)}")
+    for key in mapping:
+        nonempty(f"a key of {argument}", key)
+    return mapping
+
+
+def _nonempty_texts(argument: str, value: object) -> list[str]:
+    items = items_or_none(value)
+    if items is None:
+        raise TypeError(f"{argument} must be a list of strings, not {_kind(value)}")
+    return [nonempty(f"{argument}[{i}]", item) for i, item in enumerate(items)]
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else type(value).__name__

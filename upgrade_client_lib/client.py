@@ -1,0 +1,421 @@
+"""UpgradeClient: one user in one context; the documented methods, async and ``_sync``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from . import _validation
+from ._base_client import BaseClient
+from ._faces import BLOCKING, IN_EVENT_LOOP, Face, run
+from ._user import Report
+from .assignment import Assignment
+from .types import (
+    BinaryRewardValue,
+    DecisionPoint,
+    ExperimentUser,
+    FeatureFlag,
+    LogInput,
+    LogRecord,
+    MarkedDecisionPoint,
+    MarkedDecisionPointStatus,
+    RewardResponse,
+    UserAliases,
+)
+
+__all__ = ["UpgradeClient"]
+
+
+class UpgradeClient(BaseClient):
+    """What UpGrade decides for one user in one context of an application.
+
+    Every method has an async form and a ``_sync`` form, which works in threads and inside a
+    running event loop (Jupyter) too. A client may be used both ways in turn, from several
+    threads, and from several event loops. Making one opens no socket and sends nothing; clients
+    of one host share one connection in a process unless they are given one.
+
+    >>> client = UpgradeClient("user-1", "https://upgrade.example.org", "my-app")
+    >>> client.init_sync(group={"class": ["class-1"]}, working_group={"class": "class-1"})
+    >>> assignment = client.get_decision_point_assignment_sync("home", "banner")
+
+    Before :meth:`init`, a user whom the server does not know gets a ``UserNotInitializedError``
+    from every other method (one whom it knows from earlier does not). What goes wrong with the
+    server is an ``UpgradeApiError``; wrong arguments are a ``TypeError`` or ``ValueError`` before
+    anything is sent; using a closed client is a ``RuntimeError``.
+
+    Args:
+        user_id: the user; latin-1 text without control characters or blanks at its ends, since
+            it travels in a header.
+        host_url: the server's address, with http:// or https://; an ``/api`` at its end is fine.
+        context: the application's context, exactly as UpGrade has it.
+        token: sent as ``Authorization: Bearer``, for servers that check tokens.
+        client_session_id: ties the requests together in the server's log; a UUID by default.
+        connection: the ``UpgradeConnection`` to use, of the same host.
+        transport: an httpx transport to send through, such as ``LocalUpgrade().transport``.
+        rotation: what a mark in a within-subjects experiment turns. 6.5 servers advance the
+            marked point alone (``"decision_point"``), newer ones every point of the experiment
+            (``"experiment"``). ``"auto"`` is right on both: after a mark, the experiment's other
+            points are asked for again before they are next used.
+        groups_for_session, include_stored_user_groups: see
+            :meth:`set_feature_flag_user_groups_for_session`.
+    """
+
+    __slots__ = ()
+
+    # ---- The user ----
+
+    async def init(
+        self,
+        group: Mapping[str, Sequence[str]] | None = None,
+        working_group: Mapping[str, str] | None = None,
+    ) -> ExperimentUser:
+        """Make the user known to the server, with their groups, and clear what is cached.
+
+        ``group`` maps group types to the groups the user belongs to, ``working_group`` to the
+        one they work in; what is left out stays as the server has it. Gives the user as stored.
+        When it fails, the caches stay as they were.
+
+        >>> await client.init(group={"class": ["class-1"]}, working_group={"class": "class-1"})
+        """
+        return await self._init(IN_EVENT_LOOP, group, working_group)
+
+    def init_sync(
+        self,
+        group: Mapping[str, Sequence[str]] | None = None,
+        working_group: Mapping[str, str] | None = None,
+    ) -> ExperimentUser:
+        """Make the user known to the server, blocking, and clear what is cached.
+
+        Arguments, answer and errors are those of :meth:`init`.
+        """
+        return run(self._init(BLOCKING, group, working_group))
+
+    async def set_group_membership(
+        self, group: Mapping[str, Sequence[str]] | None
+    ) -> ExperimentUser:
+        """Replace the user's groups on the server, and clear what is cached.
+
+        ``None`` erases them. Gives the user with their working group too, as far as this client
+        knows it from earlier answers.
+
+        >>> await client.set_group_membership({"class": ["class-1", "class-2"]})
+        """
+        return await self._set_group_membership(IN_EVENT_LOOP, group)
+
+    def set_group_membership_sync(
+        self, group: Mapping[str, Sequence[str]] | None
+    ) -> ExperimentUser:
+        """Replace the user's groups on the server, blocking, and clear what is cached.
+
+        Arguments, answer and errors are those of :meth:`set_group_membership`.
+        """
+        return run(self._set_group_membership(BLOCKING, group))
+
+    async def set_working_group(self, working_group: Mapping[str, str]) -> ExperimentUser:
+        """Replace the groups the user works in now, and clear what is cached.
+
+        The server does not check them against the user's groups. Gives the user with their
+        groups too, as far as this client knows them from earlier answers.
+
+        >>> await client.set_working_group({"class": "class-2"})
+        """
+        return await self._set_working_group(IN_EVENT_LOOP, working_group)
+
+    def set_working_group_sync(self, working_group: Mapping[str, str]) -> ExperimentUser:
+        """Replace the groups the user works in now, blocking, and clear what is cached.
+
+        Arguments, answer and errors are those of :meth:`set_working_group`.
+        """
+        return run(self._set_working_group(BLOCKING, working_group))
+
+    async def set_alt_user_ids(self, aliases: Sequence[str]) -> UserAliases:
+        """Link other ids to this user, and clear what is cached.
+
+        Sent once each, in order. An id that is a user of its own, or another user's alias, is a
+        ``ServerError`` (status 500), and then none is linked.
+
+        >>> await client.set_alt_user_ids(["user-1-on-the-tablet"])
+        """
+        return await self._set_alt_user_ids(IN_EVENT_LOOP, aliases)
+
+    def set_alt_user_ids_sync(self, aliases: Sequence[str]) -> UserAliases:
+        """Link other ids to this user, blocking, and clear what is cached.
+
+        Arguments, answer and errors are those of :meth:`set_alt_user_ids`.
+        """
+        return run(self._set_alt_user_ids(BLOCKING, aliases))
+
+    # ---- Experiments ----
+
+    async def get_all_experiment_conditions(self, ignore_cache: bool = False) -> list[Assignment]:
+        """Give what every decision point of the context assigns to the user, in no order.
+
+        The server is asked once, then the cache answers until it is cleared;
+        ``ignore_cache=True`` asks again. Points without an experiment for this user are absent.
+        Callers that ask at the same time share one request.
+        """
+        return await self._get_all_experiment_conditions(IN_EVENT_LOOP, ignore_cache)
+
+    def get_all_experiment_conditions_sync(self, ignore_cache: bool = False) -> list[Assignment]:
+        """Give, blocking, what every decision point of the context assigns to the user.
+
+        Arguments, answer and errors are those of :meth:`get_all_experiment_conditions`.
+        """
+        return run(self._get_all_experiment_conditions(BLOCKING, ignore_cache))
+
+    async def get_decision_point_assignment(
+        self, site: str, target: str | None = ""
+    ) -> Assignment | None:
+        """Give what one decision point assigns to the user; ``None`` when it assigns nothing.
+
+        Fetches all of the context when nothing is cached; after that it is a look-up. A target
+        of ``None`` and an empty one are the same.
+
+        >>> assignment = await client.get_decision_point_assignment("home", "banner")
+        """
+        try:
+            return self._warm.heads[site, target]  # type: ignore[index]
+        except (KeyError, TypeError):
+            return await self._get_decision_point_assignment(IN_EVENT_LOOP, site, target)
+
+    def get_decision_point_assignment_sync(
+        self, site: str, target: str | None = ""
+    ) -> Assignment | None:
+        """Give, blocking, what one decision point assigns; ``None`` when it assigns nothing.
+
+        Arguments, answer and errors are those of :meth:`get_decision_point_assignment`.
+        """
+        try:
+            return self._warm.heads[site, target]  # type: ignore[index]
+        except (KeyError, TypeError):
+            return run(self._get_decision_point_assignment(BLOCKING, site, target))
+
+    async def mark_decision_point(
+        self,
+        site: str,
+        target: str | None,
+        condition: str | None,
+        status: MarkedDecisionPointStatus | str,
+        uniquifier: str = "",
+        client_error: str = "",
+    ) -> MarkedDecisionPoint:
+        """Tell the server that the user reached a decision point, and with which condition.
+
+        Mark every encounter, also where no experiment runs (``condition=None``). The mark carries
+        the ids of what the point assigns; where nothing is cached, that is fetched first, and if
+        that fails the mark goes out without ids. In a within-subjects experiment each mark counts
+        and moves the user on to the next condition.
+
+        It is sent again only where the first try provably did not count. After a
+        ``RequestTimeoutError`` it may have counted (``error.may_have_been_applied``); then the
+        next question about the point asks the server. A condition that the experiment does not
+        have is a ``ServerError`` (status 500).
+
+        >>> status = UpgradeClient.MARKED_DECISION_POINT_STATUS.CONDITION_APPLIED
+        >>> await client.mark_decision_point("home", "banner", "treatment", status)
+        """
+        return await self._mark_decision_point(
+            IN_EVENT_LOOP, site, target, condition, status, uniquifier, client_error
+        )
+
+    def mark_decision_point_sync(
+        self,
+        site: str,
+        target: str | None,
+        condition: str | None,
+        status: MarkedDecisionPointStatus | str,
+        uniquifier: str = "",
+        client_error: str = "",
+    ) -> MarkedDecisionPoint:
+        """Tell the server, blocking, that the user reached a decision point.
+
+        Arguments, answer and errors are those of :meth:`mark_decision_point`.
+        """
+        return run(
+            self._mark_decision_point(
+                BLOCKING, site, target, condition, status, uniquifier, client_error
+            )
+        )
+
+    # ---- Feature flags ----
+
+    async def get_all_feature_flags(self, ignore_cache: bool = False) -> list[FeatureFlag]:
+        """Give the flags that are on for the user, in the server's order.
+
+        The server is asked once, then the cache answers until it is cleared;
+        ``ignore_cache=True`` asks again. Callers that ask at the same time share one request.
+        """
+        return await self._get_all_feature_flags(IN_EVENT_LOOP, ignore_cache)
+
+    def get_all_feature_flags_sync(self, ignore_cache: bool = False) -> list[FeatureFlag]:
+        """Give, blocking, the flags that are on for the user, in the server's order.
+
+        Arguments, answer and errors are those of :meth:`get_all_feature_flags`.
+        """
+        return run(self._get_all_feature_flags(BLOCKING, ignore_cache))
+
+    async def has_feature_flag(self, key: str) -> bool:
+        """Tell whether a flag is on for the user; ``False`` for one that does not exist.
+
+        Fetches all flags when nothing is cached; after that it is a look-up.
+
+        >>> if await client.has_feature_flag("new-dashboard"):
+        ...     ...
+        """
+        flags = self._flags.value
+        if flags is not None and key in flags:
+            return True
+        return await self._has_feature_flag(IN_EVENT_LOOP, key)
+
+    def has_feature_flag_sync(self, key: str) -> bool:
+        """Tell, blocking, whether a flag is on for the user.
+
+        Arguments, answer and errors are those of :meth:`has_feature_flag`.
+        """
+        flags = self._flags.value
+        if flags is not None and key in flags:
+            return True
+        return run(self._has_feature_flag(BLOCKING, key))
+
+    # ---- Metrics and rewards ----
+
+    async def log(self, metrics: Sequence[LogInput | Mapping[str, object]]) -> list[LogRecord]:
+        """Report metrics of the user; gives the rows that the server wrote or updated.
+
+        Takes ``LogInput``s, or mappings of the same shape. What the server would refuse is a
+        ``ValueError`` that names the entry and the key, and nothing is sent. The server drops
+        metrics that no experiment queries, and times older than the stored ones, without a word:
+        an empty list is a success. No entries send nothing.
+
+        >>> await client.log([LogInput(datetime.now(), LogMetrics({"totalTimeSeconds": 95}))])
+        """
+        return await self._user.log(IN_EVENT_LOOP, self._options, metrics)
+
+    def log_sync(self, metrics: Sequence[LogInput | Mapping[str, object]]) -> list[LogRecord]:
+        """Report metrics of the user, blocking; gives the rows that were written or updated.
+
+        Arguments, answer and errors are those of :meth:`log`.
+        """
+        return run(self._user.log(BLOCKING, self._options, metrics))
+
+    async def send_reward(
+        self,
+        reward_value: BinaryRewardValue | str,
+        experiment_id: str | None = None,
+        context: str | None = None,
+        decision_point: DecisionPoint | Mapping[str, str] | None = None,
+    ) -> RewardResponse:
+        """Report an outcome to an adaptive experiment, which must have been marked before.
+
+        Name the experiment by its id, or by a decision point (and a context, by default the
+        client's); with both, the id counts. Every call that arrives counts, so it is sent again
+        only where the first try provably did not. A ``ConflictError`` says that there is no such
+        adaptive experiment, or that the user is not enrolled in it.
+
+        >>> reward = UpgradeClient.BINARY_REWARD_VALUE.SUCCESS
+        >>> await client.send_reward(reward, decision_point=DecisionPoint("home", "hint"))
+        """
+        return await self._send_reward(
+            IN_EVENT_LOOP, reward_value, experiment_id, context, decision_point
+        )
+
+    def send_reward_sync(
+        self,
+        reward_value: BinaryRewardValue | str,
+        experiment_id: str | None = None,
+        context: str | None = None,
+        decision_point: DecisionPoint | Mapping[str, str] | None = None,
+    ) -> RewardResponse:
+        """Report an outcome to an adaptive experiment, blocking.
+
+        Arguments, answer and errors are those of :meth:`send_reward`.
+        """
+        return run(
+            self._send_reward(BLOCKING, reward_value, experiment_id, context, decision_point)
+        )
+
+    # ---- Both faces of each: arguments are checked, then the user acts ----
+
+    async def _init(self, face: Face, group: object, working_group: object) -> ExperimentUser:
+        return await self._user.init(
+            face,
+            self._options,
+            None if group is None else _validation.groups("group", group),
+            None
+            if working_group is None
+            else _validation.working_group("working_group", working_group),
+        )
+
+    async def _set_group_membership(self, face: Face, group: object) -> ExperimentUser:
+        checked = None if group is None else _validation.groups("group", group)
+        return await self._user.set_group_membership(face, self._options, checked)
+
+    async def _set_working_group(self, face: Face, working_group: object) -> ExperimentUser:
+        checked = _validation.working_group("working_group", working_group)
+        return await self._user.set_working_group(face, self._options, checked)
+
+    async def _set_alt_user_ids(self, face: Face, aliases: object) -> UserAliases:
+        checked = _validation.aliases(aliases)
+        return await self._user.set_alt_user_ids(face, self._options, checked)
+
+    async def _get_all_experiment_conditions(
+        self, face: Face, ignore_cache: bool
+    ) -> list[Assignment]:
+        found = await self._user.all_assignments(face, self._options, fresh=ignore_cache)
+        return [self._own(assignment) for assignment in found] if self._is_view else found
+
+    async def _get_decision_point_assignment(
+        self, face: Face, site: object, target: object
+    ) -> Assignment | None:
+        point = _validation.point(site, target)
+        found = await self._user.assignment(face, self._options, point)
+        return self._own(found) if self._is_view and found is not None else found
+
+    async def _mark_decision_point(
+        self,
+        face: Face,
+        site: object,
+        target: object,
+        condition: object,
+        status: object,
+        uniquifier: object,
+        client_error: object,
+    ) -> MarkedDecisionPoint:
+        _validation.order_of_mark(target, condition)
+        return await self._user.mark(
+            face,
+            self._options,
+            _validation.point(site, target),
+            _validation.condition(condition),
+            Report.checked(status, uniquifier, client_error),
+        )
+
+    async def _get_all_feature_flags(self, face: Face, ignore_cache: bool) -> list[FeatureFlag]:
+        flags = await self._user.all_flags(face, self._options, fresh=ignore_cache)
+        return list(flags.values())
+
+    async def _has_feature_flag(self, face: Face, key: object) -> bool:
+        checked = _validation.nonempty("key", key)
+        return checked in await self._user.all_flags(face, self._options, fresh=False)
+
+    async def _send_reward(
+        self,
+        face: Face,
+        reward_value: object,
+        experiment_id: object,
+        context: object,
+        decision_point: object,
+    ) -> RewardResponse:
+        value = _validation.reward_value(reward_value)
+        if experiment_id is None and decision_point is None:
+            raise ValueError("send_reward needs an experiment_id or a decision_point")
+        point = None if decision_point is None else _validation.decision_point(decision_point)
+        if context is None:
+            context = None if point is None else self.context
+        return await self._user.send_reward(
+            face,
+            self._options,
+            value,
+            None if experiment_id is None else _validation.nonempty("experiment_id", experiment_id),
+            None if context is None else _validation.nonempty("context", context),
+            point,
+        )

@@ -1,0 +1,203 @@
+"""One server for any number of users."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from . import _validation
+from ._options import (
+    DEFAULT_RETRIES,
+    DEFAULT_TIMEOUT,
+    CallOptions,
+    TimeoutOption,
+    retries_option,
+    timeout_option,
+)
+from ._server import Server
+from ._transport import (
+    AsyncHttpClient,
+    BlockingHttpClient,
+    HttpTransport,
+    TransportSettings,
+)
+
+if TYPE_CHECKING:
+    import ssl
+
+    from ._cache import Rotation
+    from .client import UpgradeClient
+
+__all__ = ["UpgradeConnection"]
+
+
+class UpgradeConnection:
+    """One UpGrade server, for any number of users, threads and event loops.
+
+    Making one opens nothing; sockets are opened by the first calls, kept, and shared by all
+    users. There is one pool for blocking calls, and one for each event loop that async calls
+    run in. A child process that is forked off makes its own.
+
+    >>> with UpgradeConnection("https://upgrade.example.org") as connection:
+    ...     client = connection.client("user-1", "my-app")
+    ...     client.init_sync()
+
+    Args:
+        host_url: the server's address, with http:// or https://; an ``/api`` at its end is fine.
+        token: sent as ``Authorization: Bearer`` by clients that have no token of their own.
+        timeout: how long a call may take: the seconds for the whole of it, or a ``Timeout``.
+        retries: how often a call may be sent again, where that is safe; 0 turns it off.
+        max_connections: how many sockets each pool may hold, and so how many async calls are in
+            flight at once; further ones wait for ``Timeout.pool`` seconds at most.
+        headers: sent with every request, beside those that UpGrade needs.
+        proxy: the address of a proxy. Without it, the usual environment variables decide,
+            unless ``trust_env`` is false.
+        ssl_context: for certificates of your own; by default, TLS is verified against the
+            system's or certifi's.
+        http_client, async_http_client: your own httpx clients for blocking and for async calls.
+            Their settings are kept (but redirects are not followed), and closing them is yours.
+        transport: an httpx transport to send through instead of sockets, such as
+            ``LocalUpgrade().transport``.
+
+    Raises ``TypeError`` or ``ValueError``, which names the argument. Redirects are never
+    followed. Use after :meth:`close` is a ``RuntimeError``.
+    """
+
+    def __init__(
+        self,
+        host_url: str,
+        *,
+        token: str = "",
+        timeout: TimeoutOption = DEFAULT_TIMEOUT,
+        retries: int = DEFAULT_RETRIES,
+        max_connections: int = 20,
+        headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        trust_env: bool = True,
+        ssl_context: ssl.SSLContext | None = None,
+        http_client: BlockingHttpClient | None = None,
+        async_http_client: AsyncHttpClient | None = None,
+        transport: HttpTransport | None = None,
+    ) -> None:
+        self._server = Server(
+            TransportSettings(
+                host_url=_validation.host_url(host_url),
+                headers=_validation.headers(headers),
+                max_connections=_validation.positive("max_connections", max_connections),
+                proxy=proxy,
+                trust_env=trust_env,
+                ssl_context=ssl_context,
+                http_client=http_client,
+                async_http_client=async_http_client,
+                transport=transport,
+            ),
+            _validation.header("token", token, secret=True),
+            CallOptions(timeout_option(timeout), retries_option(retries)),
+        )
+
+    @property
+    def host_url(self) -> str:
+        """The server's address, as it is used."""
+        return self._server.host_url
+
+    def client(
+        self,
+        user_id: str,
+        context: str,
+        *,
+        token: str = "",
+        client_session_id: str | None = None,
+        rotation: Rotation = "auto",
+        groups_for_session: Mapping[str, list[str]] | None = None,
+        include_stored_user_groups: bool | None = None,
+    ) -> UpgradeClient:
+        """Give the client of one user in one context, which opens nothing and sends nothing.
+
+        The arguments are those of :class:`UpgradeClient`.
+        """
+        from .client import UpgradeClient
+
+        return UpgradeClient(
+            user_id,
+            self.host_url,
+            context,
+            token,
+            client_session_id,
+            connection=self,
+            rotation=rotation,
+            groups_for_session=groups_for_session,
+            include_stored_user_groups=include_stored_user_groups,
+        )
+
+    def close(self) -> None:
+        """Close the sockets. Those of event loops are closed by their loops, without waiting.
+
+        May be called twice. Every later call on the connection's clients is a ``RuntimeError``.
+        """
+        self._server.close()
+
+    async def aclose(self) -> None:
+        """Close the sockets, those of the running event loop before this returns."""
+        await self._server.aclose()
+
+    def __enter__(self) -> UpgradeConnection:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> UpgradeConnection:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"UpgradeConnection({self.host_url!r})"
+
+
+# ---- The connections that clients share when they are given none ----
+
+_shared: dict[str, UpgradeConnection] = {}
+_shared_lock = threading.Lock()
+
+
+def shared_connection(host_url: str) -> UpgradeConnection:
+    """Give this process's one connection to a host, for clients that are given none."""
+    connection = _shared.get(host_url)
+    if connection is None:
+        host = _validation.host_url(host_url)
+        with _shared_lock:
+            connection = _shared.get(host)
+            if connection is None:
+                connection = _shared[host] = UpgradeConnection(host)
+            _shared[host_url] = connection
+    return connection
+
+
+def _close_shared() -> None:
+    for connection in list(_shared.values()):
+        connection.close()
+
+
+def _renew_lock() -> None:
+    global _shared_lock
+    _shared_lock = threading.Lock()
+
+
+atexit.register(_close_shared)
+os.register_at_fork(after_in_child=_renew_lock)

@@ -1,0 +1,128 @@
+"""What can go wrong between the client and the server.
+
+::
+
+    UpgradeApiError              anything that goes wrong with the server
+    ├── NotAuthorizedError       401, 403: the token is missing, wrong or expired
+    ├── UserNotInitializedError  404: call init() for this user first
+    ├── BadRequestError          any other 4xx: the server refuses this request
+    ├── ConflictError            409: no adaptive experiment, or no enrolment, to reward
+    ├── TooManyRequestsError     429: slow down
+    ├── ServerError              5xx: the server, or a proxy before it, failed
+    ├── NoConnectionError        the server cannot be reached, or hung up
+    ├── RequestTimeoutError      no answer within the time the call may take
+    └── UnreadableAnswerError    an answer that cannot be understood, a redirect among them
+
+``except UpgradeApiError`` catches them all. Wrong arguments are ``ValueError`` or ``TypeError``
+and are raised before anything is sent; using a closed client or connection is a
+``RuntimeError``.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BadRequestError",
+    "ConflictError",
+    "NoConnectionError",
+    "NotAuthorizedError",
+    "RequestTimeoutError",
+    "ServerError",
+    "TooManyRequestsError",
+    "UnreadableAnswerError",
+    "UpgradeApiError",
+    "UserNotInitializedError",
+]
+
+
+class UpgradeApiError(Exception):
+    """A call that the server did not carry out, or did not answer.
+
+    Attributes:
+        message: the server's own words, or what kept it from answering.
+        status_code: the HTTP status; ``None`` when there was no answer.
+        error_type: the server's name for the kind of error, where it gave one.
+        request_id: the server's ``x-request-id``, to find the request in its log.
+        endpoint: which operation was called, as in ``"POST /api/v6/mark"``.
+        response_body: the text of the answer; ``None`` when there was none.
+        attempts: how often the request was sent, retries included.
+        may_have_been_applied: ``True`` where the server may have carried out the request all
+            the same (a timeout after sending, say). What matters for marks and rewards, which
+            count each time.
+
+    The error that caused this one, if any, is its ``__cause__``. Tokens never appear.
+
+    >>> try:
+    ...     client.get_decision_point_assignment_sync("home", "banner")
+    ... except UpgradeApiError as error:
+    ...     print(error.status_code, error.message)
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int | None = None,
+        error_type: str | None = None,
+        request_id: str | None = None,
+        endpoint: str | None = None,
+        response_body: str | None = None,
+        may_have_been_applied: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status_code = status_code
+        self.error_type = error_type
+        self.request_id = request_id
+        self.endpoint = endpoint
+        self.response_body = response_body
+        self.may_have_been_applied = may_have_been_applied
+        self.attempts = 1
+
+    def __str__(self) -> str:
+        facts = [
+            None if self.status_code is None else f"status {self.status_code}",
+            self.endpoint,
+            None if self.request_id is None else f"request {self.request_id}",
+            None if self.attempts < 2 else f"tried {self.attempts} times",
+        ]
+        known = ", ".join(fact for fact in facts if fact)
+        return f"{self.message} ({known})" if known else self.message
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+
+class NotAuthorizedError(UpgradeApiError):
+    """The server checks tokens, and this one is missing, wrong or expired."""
+
+
+class UserNotInitializedError(UpgradeApiError):
+    """The server does not know this user yet: call ``init()`` or ``init_sync()`` first."""
+
+
+class BadRequestError(UpgradeApiError):
+    """The server refuses this request, and will refuse it again."""
+
+
+class ConflictError(UpgradeApiError):
+    """A reward that fits no adaptive experiment, or a user who is not enrolled in it."""
+
+
+class TooManyRequestsError(UpgradeApiError):
+    """The server, or a proxy before it, asks to slow down."""
+
+
+class ServerError(UpgradeApiError):
+    """The server, or a proxy before it, failed on this request."""
+
+
+class NoConnectionError(UpgradeApiError):
+    """The server cannot be reached, or the connection broke before the answer was complete."""
+
+
+class RequestTimeoutError(UpgradeApiError):
+    """The answer did not come within the time that the call may take."""
+
+
+class UnreadableAnswerError(UpgradeApiError):
+    """An answer that is not the API's: another status, a redirect, or a body of another shape."""

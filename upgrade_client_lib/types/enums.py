@@ -1,0 +1,55 @@
+"""The closed sets of values that UpGrade names.
+
+Every member is a string and prints as the value on the wire. In answers the sets are open: a
+value that a newer server adds arrives as a plain ``str`` instead of a member.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+__all__ = ["BinaryRewardValue", "ExperimentType", "MarkedDecisionPointStatus", "PayloadType"]
+
+
+class _WireString(str, Enum):
+    """A string enum that prints as its value on every supported Python."""
+
+    def __str__(self) -> str:
+        return str.__str__(self.value)
+
+    def __format__(self, format_spec: str) -> str:
+        return str.__format__(self.value, format_spec)
+
+
+class MarkedDecisionPointStatus(_WireString):
+    """What became of the condition when the user reached the decision point.
+
+    ``CONDITION_FAILED_TO_APPLY`` excludes the user from the experiment from then on; the other
+    two enrol the user.
+    """
+
+    CONDITION_APPLIED = "condition applied"
+    CONDITION_FAILED_TO_APPLY = "condition not applied"
+    NO_CONDITION_ASSIGNED = "no condition assigned"
+
+
+class BinaryRewardValue(_WireString):
+    """The outcome that a reward reports to an adaptive experiment."""
+
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+
+
+class ExperimentType(_WireString):
+    """Whether an experiment varies one thing (simple) or several factors at once."""
+
+    SIMPLE = "Simple"
+    FACTORIAL = "Factorial"
+
+
+class PayloadType(_WireString):
+    """How the text of a payload is meant to be read; see :meth:`Payload.parse`."""
+
+    STRING = "string"
+    JSON = "json"
+    CSV = "csv"
