@@ -235,9 +235,11 @@ def _moment(text: Any) -> datetime | None:
 
     try:
         moment = isoparse(text)
+        if moment.tzinfo is None:
+            return moment.replace(tzinfo=timezone.utc)
+        return moment.astimezone(timezone.utc)
     except (TypeError, ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
 
 
 def _text(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import uuid
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -118,9 +119,7 @@ class BaseClient:
 
         >>> client.with_options(timeout=0.5, retries=0).has_feature_flag_sync("new-dashboard")
         """
-        view = object.__new__(type(self))
-        view._user = self._user
-        view._flags = self._flags
+        view = copy.copy(self)
         view._is_view = True
         view._warm = _NEVER_WARM
         view._options = CallOptions(

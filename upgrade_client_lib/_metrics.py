@@ -99,7 +99,10 @@ def _ready_text(where: str, value: object) -> str:
 
 def _ready_timestamp(where: str, value: object) -> str:
     if isinstance(value, datetime):
-        in_utc = value.astimezone(timezone.utc)  # which takes a naive one as local time
+        try:
+            in_utc = value.astimezone(timezone.utc)  # which takes a naive one as local time
+        except (OverflowError, OSError, ValueError):
+            raise ValueError(f"{where} is out of range: {value!r}") from None
         return in_utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     stamp = _ready_text(where, value)
     if not _ISO_8601.fullmatch(stamp):

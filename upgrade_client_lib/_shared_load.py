@@ -7,13 +7,13 @@ and both at once.
 from __future__ import annotations
 
 import copy
-import os
 import threading
 from collections.abc import Awaitable, Hashable
 from concurrent.futures import Future
 from typing import Callable, Generic, TypeVar
 
 from ._faces import Face
+from ._fork import in_each_child
 from .exceptions import RequestTimeoutError, UpgradeApiError
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ def _forget_parent() -> None:
     _process = object()
 
 
-os.register_at_fork(after_in_child=_forget_parent)
+in_each_child(_forget_parent)
 
 
 class _Abandoned(Exception):

@@ -7,7 +7,6 @@ the time; a user's own httpx clients are used whole, with the settings they have
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 import threading
 import urllib.request
@@ -21,6 +20,7 @@ import attrs
 import httpx
 
 from ._deadline import ending_at, keep_blocking, keep_in_event_loop
+from ._fork import in_each_child
 from ._wire import Answer, Attempt, WireRequest
 from .exceptions import (
     NoConnectionError,
@@ -376,4 +376,4 @@ def _forget_parent() -> None:
         transport.forget_parent()
 
 
-os.register_at_fork(after_in_child=_forget_parent)
+in_each_child(_forget_parent)

@@ -262,8 +262,8 @@ class UpgradeClient(BaseClient):
         ...     ...
         """
         flags = self._flags.value
-        if flags is not None and key in flags:
-            return True
+        if flags is not None and key and key.__class__ is str:
+            return key in flags
         return await self._has_feature_flag(IN_EVENT_LOOP, key)
 
     def has_feature_flag_sync(self, key: str) -> bool:
@@ -272,8 +272,8 @@ class UpgradeClient(BaseClient):
         Arguments, answer and errors are those of :meth:`has_feature_flag`.
         """
         flags = self._flags.value
-        if flags is not None and key in flags:
-            return True
+        if flags is not None and key and key.__class__ is str:
+            return key in flags
         return run(self._has_feature_flag(BLOCKING, key))
 
     # ---- Metrics and rewards ----

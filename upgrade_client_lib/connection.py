@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from . import _validation
+from ._fork import in_each_child
 from ._options import (
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT,
@@ -200,4 +200,4 @@ def _renew_lock() -> None:
 
 
 atexit.register(_close_shared)
-os.register_at_fork(after_in_child=_renew_lock)
+in_each_child(_renew_lock)

@@ -1,0 +1,1 @@
+"""Programs that show the library at work, each against a LocalUpgrade of its own."""

@@ -1,0 +1,359 @@
+"""What contributors, CI and releases run.
+
+`nox -l` lists the sessions; `nox` alone runs what a commit needs to pass. Nothing but nox itself
+has to be installed beforehand; where uv is there, environments are made with it, and faster.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Generator
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+PROJECT = nox.project.load_toml("pyproject.toml")
+RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
+OLDEST, *NEWER = nox.project.python_versions(PROJECT)
+PYTHONS = [OLDEST, *NEWER] if RUNNING in [OLDEST, *NEWER] else [OLDEST, *NEWER, RUNNING]
+
+SPEC = ROOT / "openapi" / "upgrade-client-v6.yaml"
+GENERATOR_SETTINGS = ROOT / "openapi" / "generator.yaml"
+GENERATED = ROOT / "generated" / "upgrade_openapi"
+DIST = ROOT / "dist"
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "types", "generated", f"tests-{RUNNING}"]
+
+
+# Tests and the demo
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run the README's quick start against a LocalUpgrade on loopback, and tell what happened."""
+    session.install("-e", ".")
+    session.run("python", "-m", "examples.demo", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests on every supported Python that is there; arguments after -- go to pytest."""
+    install(session, "tests")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def minimums(session: nox.Session) -> None:
+    """Run the tests with the lowest versions of the run-time dependencies."""
+    lowest = [
+        re.sub(r">=([^,]+).*", r"==\1", requirement)
+        for requirement in PROJECT["project"]["dependencies"]
+    ]
+    session.install("-e", ".", *group("tests"), *lowest)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the tests and report the lines and branches that none of them reached."""
+    install(session, "tests")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Change the code a little, many times over; fail where no test notices a change.
+
+    `mutmut show NAME` shows a change. One that makes no difference is marked in the code, with
+    its reason: `# pragma: no mutate`.
+    """
+    install(session, "mutation")
+    session.run("mutmut", "run", *session.posargs)
+    if survivors := session.run("mutmut", "results", silent=True):
+        session.error(f"No test noticed these changes:\n{survivors}")
+
+
+@nox.session
+def record(session: nox.Session) -> None:
+    """Record tests/cassettes anew, from the live server that UPGRADE_HOST_URL names.
+
+    UPGRADE_TOKEN is its bearer token, where it wants one. The server must be fresh and hold what
+    tests/recordings/exports describes: its experiments and flags, imported through UpGrade's web
+    page, in the contexts my-app, big-app, null-app and empty-app, each with the group types
+    class, school and instructor.
+    """
+    if not os.environ.get("UPGRADE_HOST_URL"):
+        session.error("Set UPGRADE_HOST_URL to the server to record from; CONTRIBUTING.md has more")
+    install(session, "tests")
+    session.run("pytest", "tests/test_replays.py", "--record", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks, which write benchmarks/RESULTS.md."""
+    install(session, "bench")
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+# The generated package
+
+
+@nox.session
+def regenerate(session: nox.Session) -> None:
+    """Compile the spec into generated/upgrade_openapi, in place of what was there."""
+    with compiled_spec(session) as package:
+        shutil.rmtree(GENERATED, ignore_errors=True)
+        shutil.copytree(package, GENERATED)
+
+
+@nox.session
+def generated(session: nox.Session) -> None:
+    """Check that generated/upgrade_openapi is just what the spec compiles to."""
+    with compiled_spec(session) as package:
+        wanted, found = contents(package), contents(GENERATED)
+    complain(
+        session,
+        "generated/upgrade_openapi is not what the spec compiles to; run `nox -s regenerate`",
+        missing=wanted.keys() - found.keys(),
+        unexpected=found.keys() - wanted.keys(),
+        different={name for name in wanted.keys() & found.keys() if wanted[name] != found[name]},
+    )
+
+
+# Checks without running
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format; `nox -s lint -- --fix` mends what can be mended."""
+    session.install(*group("lint"))
+    fix = "--fix" in session.posargs
+    session.run("ruff", "check", *(["--fix"] if fix else []))
+    session.run("ruff", "format", *([] if fix else ["--check"]))
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of the library, its tests and its examples with mypy and pyright."""
+    install(session, "types")
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session
+def consumer(session: nox.Session) -> None:
+    """Check types as a user sees them: tests/consumer against the installed wheel alone."""
+    session.install(".", *group("checkers"))
+    with tempfile.TemporaryDirectory() as outside:
+        shutil.copytree(ROOT / "tests" / "consumer", outside, dirs_exist_ok=True)
+        with session.chdir(outside):
+            session.run("mypy", "--strict", "--warn-unused-ignores", ".")
+            session.run("pyright", ".")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation's site; a warning is an error."""
+    install(session, "docs")
+    session.run("mkdocs", "build", "--strict", *session.posargs)
+
+
+# Archives
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build wheel and sdist into dist/, check what is in them, and install both to try them."""
+    shutil.rmtree(DIST, ignore_errors=True)
+    session.install(*group("build"))
+    build_archives(session, DIST)
+    for python in sorted({OLDEST, RUNNING}):
+        session.notify(f"installed-{python}(wheel)")
+        session.notify(f"installed-{python}(sdist)")
+
+
+@nox.session(python=PYTHONS)
+@nox.parametrize("pattern", [nox.param("*.whl", id="wheel"), nox.param("*.tar.gz", id="sdist")])
+def installed(session: nox.Session, pattern: str) -> None:
+    """Install an archive from dist/ into a clean environment and import both packages from it."""
+    archives = list(DIST.glob(pattern))
+    if len(archives) != 1:
+        session.error(f"dist/ should hold one {pattern}; run `nox -s build`")
+    session.install(str(archives[0]))
+    with tempfile.TemporaryDirectory() as outside, session.chdir(outside):
+        for package in ["upgrade_client_lib", "upgrade_client_lib.testing", "upgrade_openapi"]:
+            # -I leaves the current folder out of sys.path, so that only what is installed is found.
+            session.run("python", "-I", "-W", "error", "-c", f"from {package} import *")
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Check that everything is ready, build twice, and release; -- --dry-run only tells what.
+
+    Wanted are a version and a dated changelog entry for it, a clean tree, archives that hold what
+    git tracks and nothing else, and the same bytes from both builds.
+    """
+    dry_run = "--dry-run" in session.posargs
+    session.install(*group("release"))
+    if git(session, "status", "--porcelain"):
+        session.error("The tree is not clean: commit or remove what `git status` shows")
+    version = version_of_package()
+    check_version(session, version, dry_run)
+
+    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+        archives = build_archives(session, Path(first))
+        again = build_archives(session, Path(second))
+        for archive, twin in zip(archives, again):
+            if digest(archive) != digest(twin):
+                session.error(f"Two builds of {archive.name} differ")
+            session.log(f"{digest(archive)}  {archive.name}")
+        session.run("twine", "check", "--strict", *map(str, archives), silent=True)
+        for command in [
+            ["git", "tag", "--annotate", f"v{version}", "--message", f"Version {version}"],
+            ["twine", "upload", *map(str, archives)],
+            ["git", "push", "origin", f"v{version}"],
+        ]:
+            if dry_run:
+                session.log(f"would run: {' '.join(command)}")
+            else:
+                session.run(*command, external=True)
+
+
+# What sessions share
+
+
+def group(*names: str) -> tuple[str, ...]:
+    """Return the requirements of dependency groups in pyproject.toml."""
+    return nox.project.dependency_groups(PROJECT, *names)
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the project as it lies here, and what dependency groups ask for."""
+    session.install("-e", ".", *group(*groups))
+
+
+def git(session: nox.Session, *arguments: str) -> str:
+    """Return what git answers."""
+    return str(session.run("git", *arguments, external=True, silent=True, log=False)).strip()
+
+
+def complain(session: nox.Session, problem: str, **names: set[str]) -> None:
+    """Fail the session, naming the files, unless all sets of names are empty."""
+    lines = [f"  {what}: {name}" for what, those in names.items() for name in sorted(those)]
+    if lines:
+        session.error("\n".join([problem, *lines]))
+
+
+@contextlib.contextmanager
+def compiled_spec(session: nox.Session) -> Generator[Path, None, None]:
+    """Compile the spec into an empty folder, so that nothing stale can stay, and lend it."""
+    session.install(*group("generate"))
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / GENERATED.name
+        session.run(
+            "openapi-python-client",
+            "generate",
+            f"--path={SPEC}",
+            f"--config={GENERATOR_SETTINGS}",
+            f"--output-path={package}",
+            "--meta=none",
+            "--fail-on-warning",
+        )
+        (package / "py.typed").touch()
+        yield package
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the files below a folder by their relative names; what Python cached is left out."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.parent.name != "__pycache__"
+    }
+
+
+def version_of_package() -> str:
+    """Return the version from its one place."""
+    text = (ROOT / "upgrade_client_lib" / "_version.py").read_text(encoding="utf-8")
+    return text.split('__version__ = "')[1].split('"')[0]
+
+
+def check_version(session: nox.Session, version: str, dry_run: bool) -> None:
+    """Want a released version with a dated entry in the changelog; a dry run bears less."""
+    entry = re.search(
+        rf"^## \[{re.escape(version)}\] - (.+)$",
+        (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    if not entry:
+        session.error(f"CHANGELOG.md has no entry `## [{version}] - DATE`")
+    if ".dev" in version or not re.fullmatch(r"\d{4}-\d{2}-\d{2}", entry[1]):
+        problem = f"{version} ({entry[1]}) cannot be released: set a final version and its date"
+        (session.warn if dry_run else session.error)(problem)
+
+
+def build_archives(session: nox.Session, folder: Path) -> list[Path]:
+    """Build sdist and wheel; fail unless they hold the files that git knows, and no others."""
+    # The commit's time goes into the archives, so that one commit always gives the same bytes.
+    epoch = git(session, "log", "-1", "--format=%ct")
+    session.run(
+        "python",
+        "-m",
+        "build",
+        f"--outdir={folder}",
+        env={"SOURCE_DATE_EPOCH": epoch},
+        silent=True,
+    )
+    (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
+
+    known = git(session, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
+    files = {name for name in known if (ROOT / name).is_file()}
+    with tarfile.open(sdist) as archive:
+        in_sdist = {member.name.split("/", 1)[1] for member in archive if member.isfile()}
+    wanted = {name for name in files if not name.startswith(".")} | {".gitignore", "PKG-INFO"}
+    check_contents(session, sdist, wanted, in_sdist)
+
+    with zipfile.ZipFile(wheel) as archive:
+        in_wheel = set(archive.namelist())
+    about = f"upgrade_client_lib-{version_of_package()}.dist-info/"
+    wanted = {
+        name.removeprefix("generated/")
+        for name in files
+        if name.startswith(("upgrade_client_lib/", "generated/upgrade_openapi/"))
+    } | {
+        about + name
+        for name in ["METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"]
+    }
+    check_contents(session, wheel, wanted, in_wheel)
+    return [sdist, wheel]
+
+
+def check_contents(session: nox.Session, archive: Path, wanted: set[str], found: set[str]) -> None:
+    """Fail the session unless an archive holds what it should."""
+    complain(
+        session,
+        f"{archive.name} does not hold what it should",
+        missing=wanted - found,
+        unexpected=found - wanted,
+    )
+
+
+def digest(archive: Path) -> str:
+    """Return an archive's SHA-256."""
+    return hashlib.sha256(archive.read_bytes()).hexdigest()

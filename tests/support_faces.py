@@ -1,0 +1,33 @@
+"""Running one scenario through both faces of the library: ``await method()`` and ``method_sync()``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Callable, Protocol
+
+import pytest
+
+
+class Face(Protocol):
+    """A way to call a method that exists as ``name`` and ``name_sync``."""
+
+    def __call__(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any: ...
+
+
+def in_event_loop(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call the async method, in an event loop of its own."""
+
+    async def scenario() -> Any:
+        return await method(*args, **kwargs)
+
+    return asyncio.run(scenario())
+
+
+def blocking(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call the ``_sync`` twin of the async method."""
+    owner: Any = method.__self__  # type: ignore[attr-defined]
+    return getattr(owner, f"{method.__name__}_sync")(*args, **kwargs)
+
+
+FACES = [pytest.param(in_event_loop, id="async"), pytest.param(blocking, id="sync")]
+"""For ``@pytest.mark.parametrize("call", FACES)``: ``call(client.init, group=...)``."""
