@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator
 from operator import attrgetter
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -15,17 +14,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
-HERE = Path(__file__).parent
-YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-SPEC: dict[str, Any] = yaml.load(
-    (HERE.parent / "openapi" / "upgrade-client-v6.yaml").read_bytes(), Loader=YAML_LOADER
-)
-SCHEMAS: dict[str, dict[str, Any]] = SPEC["components"]["schemas"]
-OPERATIONS: dict[tuple[str, str], dict[str, Any]] = {
-    (method.upper(), path): operation
-    for path, item in SPEC["paths"].items()
-    for method, operation in item.items()
-}
+from tests.support_spec import HERE, OPERATIONS, SCHEMAS, SPEC, YAML_LOADER, resolve, schema_of
 
 # Bodies that the server takes and the spec refuses, by why it is the stricter of the two.
 STRICTER = {
@@ -127,20 +116,6 @@ EXCHANGES = [
     if (exchange.method, exchange.path) in OPERATIONS
 ]
 STRICTER_NAMES = {name for names in STRICTER.values() for name in names}
-
-
-def resolve(node: dict[str, Any]) -> dict[str, Any]:
-    """Return the node, or what its `$ref` names."""
-    if "$ref" not in node:
-        return node
-    found: Any = SPEC
-    for key in node["$ref"].split("/")[1:]:
-        found = found[key]
-    return dict(found)
-
-
-def schema_of(node: dict[str, Any]) -> dict[str, Any]:
-    return dict(node["content"]["application/json"]["schema"])
 
 
 def complaints(schema: dict[str, Any], value: Any) -> list[str]:

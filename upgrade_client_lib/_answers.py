@@ -7,7 +7,7 @@ be read. Items of a list that cannot be read are left out, with a warning.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -58,25 +58,17 @@ class AssignedHead:
 
 
 def read_user(answer: Any) -> ExperimentUser:
-    user = models.ExperimentUser.from_dict(answer)
-    group = user.group
-    working_group = user.working_group
-    return ExperimentUser(
-        _text(user.id),
-        group.additional_properties if isinstance(group, models.GroupMembership) else None,
-        working_group.additional_properties
-        if isinstance(working_group, models.WorkingGroup)
-        else None,
-    )
+    user = models.ExperimentUser.from_dict(_object(answer))
+    return ExperimentUser(_text(user.id), _group(user.group), _working_group(user.working_group))
 
 
 def read_aliases(answer: Any) -> UserAliases:
-    aliases = models.UserAliases.from_dict(answer)
+    aliases = models.UserAliases.from_dict(_object(answer))
     return UserAliases(_text(aliases.user_id), [_text(alias) for alias in _list(aliases.aliases)])
 
 
 def read_mark(answer: Any) -> MarkedDecisionPoint:
-    mark = models.MarkedDecisionPoint.from_dict(answer)
+    mark = models.MarkedDecisionPoint.from_dict(_object(answer))
     return MarkedDecisionPoint(
         id=_text(mark.id),
         userId=_text(mark.user_id),
@@ -105,7 +97,8 @@ def read_log(answer: Any) -> list[LogRecord]:
 
 
 def read_reward(answer: Any) -> RewardResponse:
-    response = models.RewardAnswer.from_dict(answer)
+    given = {key: value for key, value in _object(answer).items() if value is not None}
+    response = models.RewardAnswer.from_dict(given)
     reward = response.reward
     return RewardResponse(
         _text(response.message),
@@ -113,11 +106,11 @@ def read_reward(answer: Any) -> RewardResponse:
         None
         if isinstance(reward, Unset)
         else Reward(
-            _text_or_none(reward.variable),
+            _text_if_text(reward.variable),
             _number_or_none(reward.value),
             _number_or_none(reward.mooclet),
             _number_or_none(reward.version),
-            _text_or_none(reward.learner),
+            _text_if_text(reward.learner),
         ),
     )
 
@@ -125,10 +118,10 @@ def read_reward(answer: Any) -> RewardResponse:
 def read_error(answer: Any) -> tuple[str | None, str | None]:
     """Give the message and the type of an error answer, as far as it has them."""
     try:
-        error = models.Error.from_dict(answer)
+        error = models.Error.from_dict(_object(answer))
     except Unreadable:
         return None, None
-    return _text_or_none(error.message), _text_or_none(error.type_)
+    return _text_if_text(error.message) or None, _text_if_text(error.type_)
 
 
 def read_assignments(answer: Any) -> dict[Point, Any]:
@@ -140,9 +133,13 @@ def read_assignments(answer: Any) -> dict[Point, Any]:
         if known is not None:
             site = known.get(_SITE)
             target = known.get(_TARGET) or ""
-            if isinstance(site, str) and isinstance(target, str) and known.get(_CONDITIONS):
-                index.setdefault((site, target), known)
+            queue = list_or_none(known.get(_CONDITIONS))
+            if isinstance(site, str) and isinstance(target, str) and queue:
                 readable += 1
+                known_here = index.get((site, target))
+                # Where a server has a null target and an empty one, the empty one can be marked.
+                if known_here is None or has_null_target(known_here):
+                    index[site, target] = known
     _warn_of_skipped("assignments", len(answer) - readable)
     return index
 
@@ -151,20 +148,23 @@ def queue_length(item: Any) -> int:
     return len(list_or_none(item[_CONDITIONS]) or ())
 
 
+def has_null_target(item: Any) -> bool:
+    return item.get(_TARGET) is None
+
+
 def experiment_of(item: Any) -> str | None:
     """Give the experiment that assigns at an item's decision point."""
-    try:
-        condition = models.AssignedCondition.from_dict(_list(item[_CONDITIONS])[0])
-        return _text_or_none(condition.experiment_id)
-    except Unreadable:
-        return None
+    for condition in _conditions(item):
+        if isinstance(condition.experiment_id, str):
+            return condition.experiment_id
+    return None
 
 
 def read_head(item: Any, turns: int) -> AssignedHead:
     """Read the head of an item's queue after it turned ``turns`` times."""
     conditions = _list(item[_CONDITIONS])
     position = turns % len(conditions)
-    condition = models.AssignedCondition.from_dict(conditions[position])
+    condition = models.AssignedCondition.from_dict(_object(conditions[position]))
     return AssignedHead(
         condition=_text_or_none(condition.condition_code),
         condition_id=_text_or_none(condition.id),
@@ -177,14 +177,36 @@ def read_head(item: Any, turns: int) -> AssignedHead:
 
 def id_of_condition(item: Any, code: str) -> str | None:
     """Give the id that the queue has for a condition code, if it has that code."""
-    for raw in item[_CONDITIONS]:
-        try:
-            condition = models.AssignedCondition.from_dict(raw)
-        except Unreadable:
-            continue
-        if condition.condition_code == code:
-            return _text_or_none(condition.id)
+    for condition in _conditions(item):
+        if condition.condition_code == code and isinstance(condition.id, str):
+            return condition.id
     return None
+
+
+def _conditions(item: Any) -> Iterator[models.AssignedCondition]:
+    """Give the conditions of an item's queue, as far as they can be read."""
+    for raw in list_or_none(item[_CONDITIONS]) or ():
+        known = object_or_none(raw)
+        if known is not None:
+            yield models.AssignedCondition.from_dict(known)
+
+
+def _group(group: Any) -> dict[str, list[str]] | None:
+    if not isinstance(group, models.GroupMembership):
+        return None
+    listed = {kind: list_or_none(ids) for kind, ids in group.additional_properties.items()}
+    return {
+        kind: ids
+        for kind, ids in listed.items()
+        if ids is not None and all(isinstance(one, str) for one in ids)
+    }
+
+
+def _working_group(group: Any) -> dict[str, str] | None:
+    if not isinstance(group, models.WorkingGroup):
+        return None
+    given: dict[str, Any] = group.additional_properties
+    return {kind: one for kind, one in given.items() if isinstance(one, str)}
 
 
 def _factors(factors: Any, position: int) -> dict[str, tuple[str, Payload | None]]:
@@ -194,8 +216,9 @@ def _factors(factors: Any, position: int) -> dict[str, tuple[str, Payload | None
     here = _list(factors)[position : position + 1]
     return {
         name: (_text(assigned.level), _payload(assigned.payload))
-        for raw in here
-        for name, assigned in models.AssignedFactor.from_dict(raw).additional_properties.items()
+        for levels in here
+        for name, level in _object(levels).items()
+        for assigned in [models.AssignedLevel.from_dict(_object(level))]
     }
 
 
@@ -209,7 +232,7 @@ def _payload(payload: Any) -> Payload | None:
 
 
 def _read_record(item: Any) -> LogRecord:
-    record = models.LogRecord.from_dict(item)
+    record = models.LogRecord.from_dict(_object(item))
     user_id = record.user_id
     user = object_or_none(record.user)
     if isinstance(user_id, Unset) and user is not None:
@@ -252,8 +275,19 @@ def _text_or_none(value: Any) -> str | None:
     return None if value is None or isinstance(value, Unset) else _text(value)
 
 
+def _text_if_text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
 def _number_or_none(value: Any) -> Any:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _object(value: Any) -> dict[str, Any]:
+    known = object_or_none(value)
+    if known is None:
+        raise TypeError(f"{type(value).__name__} where an object belongs")
+    return known
 
 
 def _list(value: Any) -> list[Any]:

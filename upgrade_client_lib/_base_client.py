@@ -21,7 +21,7 @@ from .connection import UpgradeConnection, shared_connection
 from .types import BinaryRewardValue, MarkedDecisionPointStatus
 
 if TYPE_CHECKING:
-    from ._transport import HttpTransport
+    from ._settings import HttpTransport
 
 Self = TypeVar("Self", bound="BaseClient")
 

@@ -1,14 +1,14 @@
 """What is known of one user: flags, assignments, and how far each queue has turned.
 
-A decision point is *doubtful* when the server may meanwhile think otherwise about it: a mark
-whose fate is unknown, a mark that crossed a load, or another point of a within-subjects
-experiment that was marked. The next use of a doubtful point asks the server.
+A decision point is *doubtful* when the server may meanwhile think otherwise about its queue: after
+a mark whose fate is unknown, a mark that crossed a load, or a mark of another point of the same
+within-subjects experiment. The next use of a doubtful point asks the server.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, Callable, Literal
 
 import attrs
@@ -19,6 +19,7 @@ from ._answers import (
     Point,
     Unreadable,
     experiment_of,
+    has_null_target,
     id_of_condition,
     queue_length,
     read_head,
@@ -43,11 +44,12 @@ Fate = Literal["counted", "refused", "unknown"]
 class Assignments:
     """One assign answer, indexed: read where it is asked for, turned where it was marked."""
 
-    __slots__ = ("_items", "_turns", "doubtful", "heads")
+    __slots__ = ("_items", "_turns", "_unreadable", "doubtful", "heads")
 
     def __init__(self, items: dict[Point, Any]) -> None:
         self._items = items
         self._turns: dict[Point, int] = {}
+        self._unreadable: set[Point] = set()
         self.doubtful: set[Point] = set()
         self.heads: dict[Point, Assignment] = {}
 
@@ -63,9 +65,11 @@ class Assignments:
         try:
             assignment = bind(point, read_head(item, turns))
         except Unreadable as error:
-            _logger.warning("left out the assignment at %r: it cannot be read (%s)", point, error)
-            with _shared_load.lock:
-                self._items.pop(point, None)
+            if point not in self._unreadable:  # the queue stays: behind its head, it may be well
+                self._unreadable.add(point)
+                _logger.warning(
+                    "left out the assignment at %r: it cannot be read (%s)", point, error
+                )
             return None
         with _shared_load.lock:
             # Not if a mark turned the queue, or made it doubtful, while it was being read.
@@ -86,6 +90,14 @@ class Assignments:
         item = self._items.get(point)
         return item is not None and queue_length(item) > 1
 
+    def counts_marks_at(self, point: Point) -> bool:
+        """Whether every server counts marks of the point; old ones have none without a target."""
+        return not has_null_target(self._items[point])
+
+    def experiment_at(self, point: Point) -> str | None:
+        item = self._items.get(point)
+        return None if item is None else experiment_of(item)
+
     def points_of(self, experiment_id: str | None) -> list[Point]:
         """The points at which an experiment assigns."""
         if experiment_id is None:
@@ -101,18 +113,24 @@ class Assignments:
             self.heads.pop(point, None)
 
     def doubt(self, points: Iterable[Point]) -> None:
-        """Have points read afresh before they are next used; called under the lock."""
+        """Have queues read afresh before they are next used; called under the lock."""
         for point in points:
-            self.doubtful.add(point)
-            self.heads.pop(point, None)
+            if self.turns_at(point):
+                self.doubtful.add(point)
+                self.heads.pop(point, None)
 
 
 @attrs.frozen
 class Mark:
-    """A mark under way: where, and by the experiment of the assignment that is marked."""
+    """A mark under way: where, and by the experiment of the assignment that is marked.
+
+    ``excludes`` says that it takes the user out of that experiment.
+    """
 
     point: Point
     experiment_id: str | None
+    excludes: bool
+    process: object = attrs.field(factory=_shared_load.this_process, init=False)
 
 
 class AssignmentCache(SharedLoad[Assignments]):
@@ -134,7 +152,7 @@ class AssignmentCache(SharedLoad[Assignments]):
             load,
             patience=patience,
             wants=lambda known: point not in known.doubtful,
-            accepts=_is_undoubted,
+            accepts=_is_uncrossed,
         )
 
     async def whole(
@@ -151,20 +169,14 @@ class AssignmentCache(SharedLoad[Assignments]):
             load,
             patience=patience,
             wants=lambda known: not known.doubtful,
-            accepts=_is_undoubted,
+            accepts=_is_uncrossed,
             fresh=fresh,
         )
 
-    def may_turn(self, point: Point) -> bool:
-        """Whether a mark of this point may turn a queue, as far as is known."""
-        known = self.value
-        return known is None or point in known.doubtful or known.turns_at(point)
-
     def mark_begins(self, mark: Mark) -> None:
-        """A load that is under way beside a mark may have seen the server before or after it."""
+        """Know of a mark under way: a load that ends before it may have seen it, or not."""
         with _shared_load.lock:
             self._marks += (mark,)
-            self._doubt_loads(mark)
 
     def mark_ends(self, mark: Mark, fate: Fate, rotation: Rotation) -> None:
         """Do to the queues what the server did, or have them asked for where that is unknown."""
@@ -172,34 +184,50 @@ class AssignmentCache(SharedLoad[Assignments]):
             marks = list(self._marks)
             marks.remove(mark)
             self._marks = tuple(marks)
-            self._doubt_loads(mark)
-            known = self.value
-            if known is None or fate == "refused":
+            if fate == "refused":
                 return
-            points = known.points_of(mark.experiment_id)
-            if fate == "counted" and mark.point in points:
-                known.turn(points if rotation == "experiment" else [mark.point])
-                if rotation == "auto":
-                    known.doubt(point for point in points if point != mark.point)
-            else:
-                known.doubt([mark.point, *points])
-
-    def _doubt_loads(self, mark: Mark) -> None:
-        for load in self._loads:
-            load.doubtful.add(mark)
-
-    def _doubtful(self) -> set[Hashable]:
-        return set(self._marks)
+            known = self.value
+            if mark.excludes or (known and known.experiment_at(mark.point) != mark.experiment_id):
+                # Experiments that share points make room for each other: all may be different.
+                self._forget()
+                return
+            for load in self._loads:
+                load.crossed_by.add(mark)
+            if known is not None and known.turns_at(mark.point):
+                _follow(mark, known, fate, rotation)
 
     def _settle(self, ended: Load[Assignments], value: Assignments) -> None:
-        for mark in ended.doubtful:
+        for mark in (*ended.crossed_by, *self._marks):
             assert isinstance(mark, Mark)
-            value.doubt([mark.point, *value.points_of(mark.experiment_id)])
+            if mark.process is _shared_load.this_process():
+                value.doubt(_points_turned_by(mark, value))
+                value.doubt(value.points_of(value.experiment_at(mark.point)))
 
     def _set(self, value: Assignments | None) -> None:
         self.value = value
         self.heads = {} if value is None else value.heads
 
 
-def _is_undoubted(running: Load[Assignments]) -> bool:
-    return not running.doubtful
+def _is_uncrossed(running: Load[Assignments]) -> bool:
+    return not running.crossed_by
+
+
+def _points_turned_by(mark: Mark, known: Assignments) -> list[Point]:
+    others = known.points_of(mark.experiment_id)
+    return others if mark.point in others else [mark.point, *others]
+
+
+def _follow(mark: Mark, known: Assignments, fate: Fate, rotation: Rotation) -> None:
+    """Turn the queues that a mark turned; doubt those of which that is not sure."""
+    points = _points_turned_by(mark, known)
+    if fate == "unknown" or mark.experiment_id is None:
+        known.doubt(points)
+    elif rotation == "experiment":
+        known.turn(points)
+    else:
+        if known.counts_marks_at(mark.point):
+            known.turn([mark.point])
+        else:
+            known.doubt([mark.point])
+        if rotation == "auto":
+            known.doubt(point for point in points if point != mark.point)

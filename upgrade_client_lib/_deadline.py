@@ -1,17 +1,22 @@
 """The deadline of a call holds however slowly the server's bytes drip.
 
 A read timeout starts afresh with every byte that arrives. So the sockets below httpx are wrapped,
-and each of their operations ends when the call's time is over.
+and each of their operations ends when the call's time is over. Looking up a host's name is the one
+wait that a blocking call cannot cut short: the system's resolver has its own limits.
 """
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Callable
+
+# So little that a socket takes it in one go, and the time that is left is looked at in between.
+WRITTEN_AT_ONCE = 16 * 1024
 
 _current_deadline: ContextVar[float] = ContextVar("upgrade_client_lib_deadline")
 
@@ -31,7 +36,10 @@ def _until_deadline(seconds: float | None) -> float | None:
     moment = _current_deadline.get(None)
     if moment is None:
         return seconds
-    left = max(moment - time.monotonic(), 1e-6)
+    return _shorter(seconds, max(moment - time.monotonic(), 1e-6))
+
+
+def _shorter(seconds: float | None, left: float) -> float:
     return left if seconds is None else min(seconds, left)
 
 
@@ -48,7 +56,9 @@ class _BlockingStream:
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _until_deadline(timeout))
+        for start in range(0, len(buffer), WRITTEN_AT_ONCE):
+            piece = buffer[start : start + WRITTEN_AT_ONCE]
+            self._stream.write(piece, _until_deadline(timeout))
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None, timeout: float | None
@@ -63,8 +73,24 @@ class _BlockingBackend:
         self._backend = backend
         self.sleep: Callable[[float], None] = backend.sleep
 
-    def connect_tcp(self, *, timeout: float | None = None, **where: Any) -> _BlockingStream:
-        return _BlockingStream(self._backend.connect_tcp(timeout=_until_deadline(timeout), **where))
+    def connect_tcp(
+        self, *, host: str, port: int, timeout: float | None = None, **options: Any
+    ) -> _BlockingStream:
+        """Connect to the first of the host's addresses that answers; each has its share of time."""
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
+        while True:
+            left = _until_deadline(None)
+            share = timeout if left is None else _shorter(timeout, left / len(addresses))
+            try:
+                stream = self._backend.connect_tcp(
+                    host=addresses.pop(0), port=port, timeout=share, **options
+                )
+            except Exception:
+                if not addresses:
+                    raise
+            else:
+                return _BlockingStream(stream)
 
 
 class _AsyncStream:

@@ -18,9 +18,14 @@ from .types import LogGroupMetrics, LogInput, LogMetrics, MetricValue
 
 T = TypeVar("T")
 
+# ISO 8601 as the server reads it, which does not know all of its forms.
+_TIME = r"([01]\d|2[0-3]):[0-5]\d"
 _ISO_8601 = re.compile(
-    r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?)?", re.ASCII
+    r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+    rf"([T ]{_TIME}(:[0-5]\d(\.\d+)?)?([Zz]|[+-]{_TIME.replace(':', ':?')})?)?",
+    re.ASCII,
 )
+_WITHOUT_WORDS = re.compile(r"[\d\s:.,+TtZz-]+", re.ASCII)
 
 
 def ready_entries(metrics: object) -> list[LogInput]:
@@ -111,10 +116,12 @@ def _ready_timestamp(where: str, value: object) -> str:
 
 
 def _refuse_unreadable(where: str, stamp: str) -> None:
-    """The server reads other forms too, and loses what it cannot read."""
+    """The server reads other forms too, with names of months, and loses what it cannot read."""
     from dateutil.parser import parse  # its import takes longer than most calls
 
     try:
+        if _WITHOUT_WORDS.fullmatch(stamp):
+            raise ValueError
         parse(stamp)
     except (ValueError, OverflowError):
         raise ValueError(

@@ -25,9 +25,14 @@ class Timeout:
     """How long one call may take, in seconds.
 
     ``total`` bounds the whole call: every attempt, every wait between attempts, and however
-    slowly the bytes arrive. The others bound one step of one attempt: ``connect`` making a
-    connection, ``read`` and ``write`` each wait for the socket, ``pool`` the wait for a free
-    connection. The defaults suit a call made while a page is being built.
+    slowly the bytes arrive (a mark spends at most half of it on finding out its ids). The others
+    bound one step of one attempt: ``connect`` making a connection to one of the host's addresses,
+    ``read`` and ``write`` each wait for the socket, ``pool`` the wait for a free connection. The
+    defaults suit a call made while a page is being built.
+
+    Two waits are not ours to bound: a blocking call's look-up of the host's name, which takes as
+    long as the system's resolver does, and an answer whose headers drip through a blocking httpx
+    client or transport of your own, where ``read`` starts afresh with every byte.
 
     >>> UpgradeConnection("https://upgrade.example.org", timeout=Timeout(total=2.0))
     """
@@ -59,6 +64,10 @@ class CallOptions:
 
     timeout: Timeout
     retries: int
+
+    def within(self, seconds: float) -> CallOptions:
+        """The same, for a part of the call that has these seconds."""
+        return CallOptions(attrs.evolve(self.timeout, total=max(seconds, 1e-3)), self.retries)
 
 
 DEFAULT_TIMEOUT = Timeout()

@@ -8,7 +8,8 @@ from ._endpoints import Operation
 from ._exchange import Health, exchange
 from ._faces import Face
 from ._options import CallOptions
-from ._transport import Transport, TransportSettings
+from ._settings import TransportSettings
+from ._transport import Transport
 
 T = TypeVar("T")
 
@@ -16,7 +17,7 @@ T = TypeVar("T")
 class Server:
     """What an ``UpgradeConnection`` is, behind its public face."""
 
-    __slots__ = ("_closed", "_health", "_transport", "host_url", "options", "token")
+    __slots__ = ("_health", "_transport", "host_url", "options", "token")
 
     def __init__(self, settings: TransportSettings, token: str, options: CallOptions) -> None:
         self.host_url = settings.host_url
@@ -24,22 +25,17 @@ class Server:
         self.options = options
         self._transport = Transport(settings)
         self._health = Health(settings.host_url)
-        self._closed = False
 
     async def call(
         self, face: Face, operation: Operation[T], options: CallOptions, *, secret: str
     ) -> T:
         """Carry out an operation, and give its answer as it was read."""
-        if self._closed:
-            raise RuntimeError(f"the connection to {self.host_url} is closed")
         return await exchange(
             face, self._transport, self._health, operation, options, secret=secret
         )
 
     def close(self) -> None:
-        self._closed = True
         self._transport.close()
 
     async def aclose(self) -> None:
-        self._closed = True
         await self._transport.aclose()

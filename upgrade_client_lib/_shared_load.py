@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import threading
+import time
 from collections.abc import Awaitable, Hashable
 from concurrent.futures import Future
 from typing import Callable, Generic, TypeVar
@@ -34,17 +35,23 @@ def _forget_parent() -> None:
 in_each_child(_forget_parent)
 
 
+def this_process() -> object:
+    """What tells this process from its parent and its children, at no cost."""
+    return _process
+
+
 class _Abandoned(Exception):
     """The caller that led the load was cancelled; somebody else must lead."""
 
 
 class Load(Generic[T]):
-    """One load under way, and what became doubtful about its answer since it began."""
+    """One load under way, and what has crossed it: the server may have seen either one first."""
 
-    __slots__ = ("doubtful", "future", "process", "thread")
+    __slots__ = ("crossed_by", "future", "overdue_at", "process", "thread")
 
-    def __init__(self, doubtful: set[Hashable]) -> None:
-        self.doubtful = doubtful
+    def __init__(self, patience: float) -> None:
+        self.crossed_by: set[Hashable] = set()
+        self.overdue_at = time.monotonic() + patience
         self.future: Future[T] = Future()
         self.future.set_running_or_notify_cancel()  # so that no waiter can cancel it
         self.thread = threading.get_ident()
@@ -53,10 +60,11 @@ class Load(Generic[T]):
     def can_be_awaited(self, face: Face) -> bool:
         """Whether waiting for it can end.
 
-        Not in a child process that inherited it, and not when a blocking call would stop the
-        very event loop that the leading task needs.
+        Not in a child process that inherited it, not when it is overdue, since its event loop
+        stopped on the way, and not when a blocking call would stop the very event loop that the
+        leading task needs.
         """
-        if self.process is not _process:
+        if self.process is not _process or time.monotonic() > self.overdue_at:
             return False
         return not (face.blocks and self.thread == threading.get_ident())
 
@@ -73,8 +81,7 @@ class SharedLoad(Generic[T]):
     def clear(self) -> None:
         """Forget the value. Loads under way still serve their callers, and nobody else."""
         with lock:
-            self._loads = ()
-            self._set(None)
+            self._forget()
 
     async def loaded(
         self,
@@ -102,7 +109,7 @@ class SharedLoad(Generic[T]):
                     or not running.can_be_awaited(face)
                     or not accepts(running)
                 ):
-                    leading: Load[T] = Load(self._doubtful())
+                    leading: Load[T] = Load(patience)
                     self._loads += (leading,)
                     break
             try:
@@ -144,9 +151,10 @@ class SharedLoad(Generic[T]):
     def _set(self, value: T | None) -> None:
         self.value = value
 
-    def _doubtful(self) -> set[Hashable]:
-        """What is doubtful about an answer from the start; called under the lock."""
-        return set()
+    def _forget(self) -> None:
+        """What ``clear`` does; called under the lock."""
+        self._loads = ()
+        self._set(None)
 
     def _settle(self, ended: Load[T], value: T) -> None:
-        """Note in a new value what became doubtful meanwhile; called under the lock."""
+        """Note in a new value what crossed its load; called under the lock."""

@@ -7,20 +7,22 @@ the time; a user's own httpx clients are used whole, with the settings they have
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import threading
-import urllib.request
+import time
 import weakref
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Any, Union
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
 
-import attrs
+import anyio
 import httpx
 
 from ._deadline import ending_at, keep_blocking, keep_in_event_loop
 from ._fork import in_each_child
+from ._loop_pool import LoopPool
+from ._settings import TransportSettings
 from ._wire import Answer, Attempt, WireRequest
 from .exceptions import (
     NoConnectionError,
@@ -29,27 +31,10 @@ from .exceptions import (
     UpgradeApiError,
 )
 
-BlockingHttpClient = httpx.Client
-AsyncHttpClient = httpx.AsyncClient
-HttpTransport = Union[httpx.BaseTransport, httpx.AsyncBaseTransport]
+K = TypeVar("K", httpx.BaseTransport, httpx.AsyncBaseTransport)
 
 # The server drops a socket that was idle for 5 s; one second less, and no request meets that.
 KEEPALIVE_EXPIRY = 4.0
-
-
-@attrs.frozen(kw_only=True)
-class TransportSettings:
-    """What a user may set about how requests travel; see ``UpgradeConnection``."""
-
-    host_url: str
-    headers: Mapping[str, str]
-    max_connections: int
-    proxy: str | None
-    trust_env: bool
-    ssl_context: ssl.SSLContext | None
-    http_client: BlockingHttpClient | None
-    async_http_client: AsyncHttpClient | None
-    transport: HttpTransport | None
 
 
 class Transport:
@@ -64,13 +49,15 @@ class Transport:
             self._base_url = httpx.URL(settings.host_url)
         except httpx.InvalidURL as error:
             raise ValueError(f"host_url is not a URL ({error}): {settings.host_url!r}") from error
+        _check(settings)
         self._settings = settings
-        self._headers = _encoded({**_OUR_HEADERS, **settings.headers})
+        self._headers = _by_name(_OUR_HEADERS, settings.headers)
         self._urls: dict[str, httpx.URL] = {}
         self._lock = threading.Lock()
+        self._closed = False
         self._ssl_context: ssl.SSLContext | None = settings.ssl_context
         self._blocking: httpx.BaseTransport | None = None
-        self._by_loop: dict[asyncio.AbstractEventLoop, _LoopPool] = {}
+        self._by_loop: dict[asyncio.AbstractEventLoop, LoopPool] = {}
         _transports.add(self)
 
     def send(self, request: WireRequest, attempt: Attempt) -> Answer:
@@ -78,60 +65,55 @@ class Transport:
         with _failures_of(request):
             client = self._settings.http_client
             if client is not None:
-                response = client.send(
-                    client.build_request(**self._client_parts(request, attempt)),
-                    follow_redirects=False,
-                )
-                return _answer(response)
+                self._check_open()
+                own = client.build_request(**self._client_parts(request, attempt, client.timeout))
+                try:
+                    response = client.send(own, stream=True, follow_redirects=False)
+                except httpx.HTTPStatusError as error:
+                    return _answer_refused_by_a_hook(error.response)
+                return _answer_until(attempt.deadline, response)
             pool = self._blocking or self._made_blocking()
             with ending_at(attempt.deadline):
                 response = pool.handle_request(self._request(request, attempt))
-                try:
-                    response.read()
-                finally:
-                    response.close()
-            return _answer(response)
+                return _answer_until(attempt.deadline, response)
 
     async def send_async(self, request: WireRequest, attempt: Attempt) -> Answer:
         """Send once and read the whole answer, in the running event loop."""
         with _failures_of(request):
             client = self._settings.async_http_client
             if client is not None:
-                response = await client.send(
-                    client.build_request(**self._client_parts(request, attempt)),
-                    follow_redirects=False,
-                )
-                return _answer(response)
-            pool = self._pool_of(asyncio.get_running_loop())
-            async with pool.slot(attempt.pool):
-                with ending_at(attempt.deadline):
-                    transport = pool.transport
-                    response = await transport.handle_async_request(self._request(request, attempt))
+                self._check_open()
+                own = client.build_request(**self._client_parts(request, attempt, client.timeout))
+                with anyio.fail_after(attempt.deadline - time.monotonic()):
                     try:
-                        await response.aread()
-                    finally:
-                        await response.aclose()
-            return _answer(response)
+                        return _answer(await client.send(own, follow_redirects=False))
+                    except httpx.HTTPStatusError as error:
+                        return _answer_refused_by_a_hook(error.response)
+            pool = self._pool_of(asyncio.get_running_loop())
+            if not await pool.acquire(attempt.pool):
+                raise httpx.PoolTimeout(f"all {self._settings.max_connections} are in use")
+            try:
+                with ending_at(attempt.deadline):
+                    if pool.owned:
+                        return await _sent(pool.transport, self._request(request, attempt))
+                    with anyio.fail_after(attempt.deadline - time.monotonic()):
+                        return await _sent(pool.transport, self._request(request, attempt))
+            finally:
+                pool.release()
 
     def close(self) -> None:
         """Close the blocking pool, and have the event loops close theirs; waits for no loop."""
-        with self._lock:
-            blocking, self._blocking = self._blocking, None
-            pools = list(self._by_loop.items())
-            self._by_loop.clear()
-        if blocking is not None and blocking is not self._settings.transport:
-            blocking.close()
-        for loop, pool in pools:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(pool.close_soon)
+        for pool in self._shut():
+            pool.close_soon()
 
     async def aclose(self) -> None:
         """Close the running loop's pool, and all that :meth:`close` closes."""
-        with self._lock:
-            own = self._by_loop.pop(asyncio.get_running_loop(), None)
-        if own is not None:
-            await own.aclose()
-        self.close()
+        running = asyncio.get_running_loop()
+        for pool in self._shut():
+            if pool.loop is running:
+                await pool.aclose()
+            else:
+                pool.close_soon()
 
     def forget_parent(self) -> None:
         """In a child process: start afresh. What the parent uses is kept, so never closed."""
@@ -139,6 +121,26 @@ class Transport:
         self._lock = threading.Lock()
         self._blocking = None
         self._by_loop = {}
+
+    def _forget(self, pool: LoopPool) -> None:
+        """The pool's event loop has shut down."""
+        with self._lock:
+            if self._by_loop.get(pool.loop) is pool:
+                del self._by_loop[pool.loop]
+
+    def _shut(self) -> list[LoopPool]:
+        """Let no more requests out, close the blocking pool, and give the others."""
+        with self._lock:
+            self._closed = True
+            blocking, self._blocking = self._blocking, None
+            pools, self._by_loop = list(self._by_loop.values()), {}
+        if blocking is not None and blocking is not self._settings.transport:
+            blocking.close()
+        return pools
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError(f"the connection to {self._settings.host_url} is closed")
 
     def _url(self, path: str) -> httpx.URL:
         url = self._urls.get(path)
@@ -152,68 +154,70 @@ class Transport:
         return httpx.Request(
             request.method,
             self._url(request.path),
-            headers=[*self._headers, *_encoded(request.headers)],
+            headers=list({**self._headers, **_by_name(request.headers)}.values()),
             content=request.content,
             extensions={"timeout": _timeouts(attempt)},
         )
 
-    def _client_parts(self, request: WireRequest, attempt: Attempt) -> dict[str, Any]:
+    def _client_parts(
+        self, request: WireRequest, attempt: Attempt, own: httpx.Timeout
+    ) -> dict[str, Any]:
+        """What a user's own client makes a request of; of two time limits, the shorter holds."""
+        limits = {step: seconds for step, seconds in own.as_dict().items() if seconds is not None}
+        ours = _timeouts(attempt)
         return {
             "method": request.method,
             "url": self._url(request.path),
-            "headers": [*_encoded(self._settings.headers), *_encoded(request.headers)],
+            "headers": list(_by_name(self._settings.headers, request.headers).values()),
             "content": request.content,
-            "timeout": httpx.Timeout(**_timeouts(attempt)),
+            "timeout": httpx.Timeout(
+                **{step: min(limits.get(step, seconds), seconds) for step, seconds in ours.items()}
+            ),
         }
 
     def _made_blocking(self) -> httpx.BaseTransport:
         with self._lock:
+            self._check_open()
             if self._blocking is None:
                 given = self._settings.transport
                 if given is None:
                     made = httpx.HTTPTransport(**self._pool_options())
                     keep_blocking(made)
                     self._blocking = made
-                elif isinstance(given, httpx.BaseTransport):
-                    self._blocking = given
                 else:
-                    raise TypeError(
-                        "transport= was given an httpx transport for async calls alone; give one"
-                        " that is an httpx.BaseTransport too, or use the async methods"
-                    )
+                    self._blocking = _usable(given, httpx.BaseTransport)
             return self._blocking
 
-    def _pool_of(self, loop: asyncio.AbstractEventLoop) -> _LoopPool:
+    def _pool_of(self, loop: asyncio.AbstractEventLoop) -> LoopPool:
         pool = self._by_loop.get(loop)
         if pool is not None:
             return pool
         with self._lock:
-            self._by_loop = {loop: pool for loop, pool in self._by_loop.items() if pool.is_open}
+            self._check_open()
+            self._by_loop = {
+                loop: pool for loop, pool in self._by_loop.items() if not loop.is_closed()
+            }
             given = self._settings.transport
             if given is None:
-                transport = httpx.AsyncHTTPTransport(**self._pool_options())
-                keep_in_event_loop(transport)
-                pool = _LoopPool(loop, transport, self._settings.max_connections, owned=True)
-            elif isinstance(given, httpx.AsyncBaseTransport):
-                pool = _LoopPool(loop, given, self._settings.max_connections, owned=False)
+                made: httpx.AsyncBaseTransport = httpx.AsyncHTTPTransport(**self._pool_options())
+                keep_in_event_loop(made)
             else:
-                raise TypeError(
-                    "transport= was given an httpx transport for blocking calls alone; give one"
-                    " that is an httpx.AsyncBaseTransport too, or use the _sync methods"
-                )
+                made = _usable(given, httpx.AsyncBaseTransport)
+            pool = LoopPool(
+                made, self._settings.max_connections, owned=given is None, on_close=self._forget
+            )
             self._by_loop[loop] = pool
         return pool
 
     def _pool_options(self) -> dict[str, Any]:
         settings = self._settings
-        proxy = settings.proxy
-        if proxy is None and settings.trust_env:
-            proxy = _proxy_from_environment(settings.host_url)
+        proxy = settings.proxy_address()
         if self._ssl_context is None:
-            self._ssl_context = _ssl_context(settings.host_url, proxy)
+            self._ssl_context = _ssl_context(settings, proxy)
+        tls_proxy = self._ssl_context if (proxy or "").startswith("https:") else None
         return {
             "verify": self._ssl_context,
-            "proxy": None if proxy is None else httpx.Proxy(proxy),
+            "proxy": None if proxy is None else httpx.Proxy(proxy, ssl_context=tls_proxy),
             "limits": httpx.Limits(
                 max_connections=settings.max_connections,
                 max_keepalive_connections=settings.max_connections,
@@ -222,83 +226,16 @@ class Transport:
         }
 
 
-class _LoopPool:
-    """One event loop's sockets; they are closed when the loop shuts down."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        transport: httpx.AsyncBaseTransport,
-        in_flight: int,
-        *,
-        owned: bool,
-    ) -> None:
-        self.transport = transport
-        self._loop = loop
-        self._owned = owned
-        # httpx searches its pool for each request, so more in flight makes each one slower.
-        self._slots = asyncio.Semaphore(in_flight)
-        self._guard: AsyncIterator[None] | None = None
-        self._closing: asyncio.Task[None] | None = None
-
-    @property
-    def is_open(self) -> bool:
-        return not self._loop.is_closed()
-
-    def slot(self, seconds: float) -> _Slot:
-        return _Slot(self, seconds)
-
-    async def acquire(self, seconds: float) -> None:
-        if self._guard is None and self._owned:
-            # An event loop that shuts down closes its asynchronous generators: our signal.
-            self._guard = self._closed_with_the_loop()
-            await self._guard.__anext__()
-        if self._slots.locked():
-            try:
-                await asyncio.wait_for(self._slots.acquire(), seconds)
-            except asyncio.TimeoutError:
-                raise httpx.PoolTimeout("no free connection") from None
-        else:
-            await self._slots.acquire()
-
-    def release(self) -> None:
-        self._slots.release()
-
-    async def _closed_with_the_loop(self) -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            await self.aclose()
-
-    async def aclose(self) -> None:
-        if self._owned:
-            await self.transport.aclose()
-
-    def close_soon(self) -> None:
-        self._closing = asyncio.get_running_loop().create_task(self.aclose())
-
-
-class _Slot:
-    """The right to have one request in flight."""
-
-    __slots__ = ("_pool", "_seconds")
-
-    def __init__(self, pool: _LoopPool, seconds: float) -> None:
-        self._pool = pool
-        self._seconds = seconds
-
-    async def __aenter__(self) -> None:
-        await self._pool.acquire(self._seconds)
-
-    async def __aexit__(self, *_: object) -> None:
-        self._pool.release()
-
-
 _OUR_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
 
 
-def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
+def _by_name(*several: Mapping[str, str]) -> dict[str, tuple[bytes, bytes]]:
+    """Headers as they are sent; of two with the same name, the later one."""
+    return {
+        name.lower(): (name.encode("ascii"), value.encode("latin-1"))
+        for headers in several
+        for name, value in headers.items()
+    }
 
 
 def _timeouts(attempt: Attempt) -> dict[str, float]:
@@ -314,48 +251,113 @@ def _answer(response: httpx.Response) -> Answer:
     return Answer(response.status_code, response.headers, response.content)
 
 
-def _proxy_from_environment(host_url: str) -> str | None:
-    parts = urlsplit(host_url)
-    if urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
-        return None
-    proxies = urllib.request.getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if proxy is None or "://" in proxy:
-        return proxy
-    return f"http://{proxy}"
+async def _sent(transport: httpx.AsyncBaseTransport, request: httpx.Request) -> Answer:
+    response = await transport.handle_async_request(request)
+    try:
+        await response.aread()
+    finally:
+        await response.aclose()
+    return _answer(response)
 
 
-def _ssl_context(host_url: str, proxy: str | None) -> ssl.SSLContext:
-    if host_url.startswith("https:") or (proxy or "").startswith("https:"):
-        return httpx.create_ssl_context()
+def _answer_until(deadline: float, response: httpx.Response) -> Answer:
+    """Read an answer that is still arriving."""
+    try:
+        parts: list[bytes] = []
+        for part in response.iter_bytes():
+            parts.append(part)
+            if time.monotonic() > deadline:
+                raise httpx.ReadTimeout("the answer did not end in time")
+    finally:
+        response.close()
+    return Answer(response.status_code, response.headers, b"".join(parts))
+
+
+def _answer_refused_by_a_hook(response: httpx.Response) -> Answer:
+    """An answer at whose status an event hook of a user's own client raised, perhaps unread."""
+    try:
+        return _answer(response)
+    except httpx.ResponseNotRead:
+        return Answer(response.status_code, response.headers, b"")
+
+
+def _usable(given: object, kind: type[K]) -> K:
+    if isinstance(given, kind):
+        return given
+    raise TypeError(
+        f"this method needs a transport that is an httpx.{kind.__name__}, and"
+        f" {type(given).__name__} is none; its twin with or without _sync can use it"
+    )
+
+
+def _check(settings: TransportSettings) -> None:
+    """Refuse what httpx would refuse too late, or would not understand."""
+    arguments: list[tuple[str, object, tuple[type, ...]]] = [
+        ("http_client", settings.http_client, (httpx.Client,)),
+        ("async_http_client", settings.async_http_client, (httpx.AsyncClient,)),
+        ("transport", settings.transport, (httpx.BaseTransport, httpx.AsyncBaseTransport)),
+        ("ssl_context", settings.ssl_context, (ssl.SSLContext,)),
+        ("proxy", settings.proxy, (str,)),
+    ]
+    for name, given, kinds in arguments:
+        if given is None:
+            continue
+        if not isinstance(given, kinds):
+            expected = " or ".join(f"{kind.__module__}.{kind.__name__}" for kind in kinds)
+            raise TypeError(f"{name} must be an {expected}, not {type(given).__name__}")
+        if settings.transport not in (None, given):
+            raise ValueError(f"a transport stands in for the sockets: give it without {name}")
+    if settings.proxy is not None:
+        try:
+            httpx.Proxy(settings.proxy)
+        except (ValueError, httpx.InvalidURL) as error:
+            raise ValueError(f"proxy is not the address of one: {error}") from None
+
+
+def _ssl_context(settings: TransportSettings, proxy: str | None) -> ssl.SSLContext:
+    if settings.host_url.startswith("https:") or (proxy or "").startswith("https:"):
+        return httpx.create_ssl_context(trust_env=settings.trust_env)
     # Loading certificates takes longer than the request; this one verifies, and trusts nobody.
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 # ---- What broke ----
 
-_SENT_NOTHING = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_SENT_NOTHING = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    socket.gaierror,
+)
 
 
 @contextmanager
 def _failures_of(request: WireRequest) -> Generator[None, None, None]:
     try:
         yield
-    except httpx.TimeoutException as error:
+    except httpx.PoolTimeout as error:
+        raise _failure(RequestTimeoutError, "no free connection", error, request) from error
+    except (httpx.TimeoutException, TimeoutError) as error:
         raise _failure(RequestTimeoutError, "no answer in time", error, request) from error
     except (httpx.DecodingError, httpx.RemoteProtocolError) as error:
-        kind: type[UpgradeApiError] = UnreadableAnswerError
-        if isinstance(error, httpx.RemoteProtocolError) and "disconnected" in str(error):
-            kind = NoConnectionError
-        raise _failure(kind, "the answer broke off or makes no sense", error, request) from error
-    except httpx.TransportError as error:
+        if any(ended in str(error) for ended in _ENDED_EARLY):
+            raise _failure(NoConnectionError, "the connection broke", error, request) from error
+        raise _failure(
+            UnreadableAnswerError, "the answer makes no sense", error, request
+        ) from error
+    except (httpx.TransportError, socket.gaierror) as error:
         raise _failure(NoConnectionError, "no connection", error, request) from error
     except httpx.HTTPError as error:  # raised by a hook of the user's own client
         raise _failure(UnreadableAnswerError, "the request failed", error, request) from error
 
 
+# httpx gives one class to answers that break off and answers that are not HTTP.
+_ENDED_EARLY = ("disconnected", "peer closed connection")
+
+
 def _failure(
-    kind: type[UpgradeApiError], what: str, error: httpx.HTTPError, request: WireRequest
+    kind: type[UpgradeApiError], what: str, error: Exception, request: WireRequest
 ) -> UpgradeApiError:
     detail = str(error) or type(error).__name__
     return kind(

@@ -6,6 +6,7 @@ Every operation is a coroutine that awaits nothing but its face, so that the asy
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Callable, TypeVar
 
@@ -163,20 +164,25 @@ class User:
         report: Report,
     ) -> MarkedDecisionPoint:
         """Mark a point with the ids of what it assigns, as far as that can be learned."""
-        assigned = condition_id = None
-        try:
-            known = await self._assignments_at(face, options, point)
-        except UpgradeApiError:
-            pass  # The mark matters more than its ids.
-        else:
+        experiment_id = condition_id = None
+        known = self.assignments.value
+        if known is None or point in known.doubtful:
+            total = options.timeout.total
+            deadline = time.monotonic() + total
+            try:
+                known = await self._assignments_at(face, options.within(total / 2), point)
+            except UpgradeApiError:
+                known = None  # The mark matters more than its ids.
+            options = options.within(deadline - time.monotonic())
+        if known is not None:
+            experiment_id = known.experiment_at(point)
             assigned = known.head(point, self._bind)
             if assigned is not None:
                 condition_id = assigned.condition_id
                 if condition and condition != assigned.get_condition():
                     condition_id = known.id_of_condition(point, condition) or condition_id
-        experiment_id = None if assigned is None else assigned.experiment_id
         return await self._mark(
-            face, options, Mark(point, experiment_id), condition, condition_id, report
+            face, options, point, experiment_id, condition, condition_id, report
         )
 
     async def mark_assignment(
@@ -186,7 +192,8 @@ class User:
         return await self._mark(
             face,
             options,
-            Mark((assignment.site, assignment.target), assignment.experiment_id),
+            (assignment.site, assignment.target),
+            assignment.experiment_id,
             assignment.get_condition(),
             assignment.condition_id,
             report,
@@ -225,29 +232,29 @@ class User:
         self,
         face: Face,
         options: CallOptions,
-        mark: Mark,
+        point: Point,
+        experiment_id: str | None,
         condition: str | None,
         condition_id: str | None,
         report: Report,
     ) -> MarkedDecisionPoint:
         operation = _endpoints.mark(
             self.identity,
-            mark.point,
+            point,
             condition=condition,
-            experiment_id=mark.experiment_id,
+            experiment_id=experiment_id,
             condition_id=condition_id,
             status=report.status,
             uniquifier=report.uniquifier,
             client_error=report.client_error,
         )
         excludes = report.status is MarkedDecisionPointStatus.CONDITION_FAILED_TO_APPLY
-        if not excludes and not self.assignments.may_turn(mark.point):
-            return await self._call(face, options, operation)
+        mark = Mark(point, experiment_id, excludes)
         fate: Fate = "unknown"  # and so it stays when the call is cancelled
         self.assignments.mark_begins(mark)
         try:
             marked = await self._call(face, options, operation)
-            fate = "unknown" if excludes else "counted"
+            fate = "counted"
         except UpgradeApiError as error:
             if not error.may_have_been_applied:
                 fate = "refused"

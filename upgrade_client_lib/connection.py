@@ -19,17 +19,15 @@ from ._options import (
     timeout_option,
 )
 from ._server import Server
-from ._transport import (
-    AsyncHttpClient,
-    BlockingHttpClient,
-    HttpTransport,
-    TransportSettings,
-)
+from ._settings import TransportSettings
 
 if TYPE_CHECKING:
     import ssl
 
+    import httpx
+
     from ._cache import Rotation
+    from ._settings import HttpTransport
     from .client import UpgradeClient
 
 __all__ = ["UpgradeConnection"]
@@ -53,15 +51,18 @@ class UpgradeConnection:
         retries: how often a call may be sent again, where that is safe; 0 turns it off.
         max_connections: how many sockets each pool may hold, and so how many async calls are in
             flight at once; further ones wait for ``Timeout.pool`` seconds at most.
-        headers: sent with every request, beside those that UpGrade needs.
+        headers: sent with every request, beside those that UpGrade needs, which win.
         proxy: the address of a proxy. Without it, the usual environment variables decide,
             unless ``trust_env`` is false.
-        ssl_context: for certificates of your own; by default, TLS is verified against the
-            system's or certifi's.
-        http_client, async_http_client: your own httpx clients for blocking and for async calls.
-            Their settings are kept (but redirects are not followed), and closing them is yours.
+        trust_env: whether the environment may name a proxy and certificates.
+        ssl_context: for certificates of your own; by default, TLS is verified against those
+            that ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` names, or certifi's.
+        http_client, async_http_client: your own httpx clients for blocking and for async calls;
+            the other kind of call goes its usual way. Their settings are kept, but redirects
+            are not followed, and of two time limits the shorter one holds. Closing them is
+            yours, and so is making new ones in a child process.
         transport: an httpx transport to send through instead of sockets, such as
-            ``LocalUpgrade().transport``.
+            ``LocalUpgrade().transport``; closing it is yours.
 
     Raises ``TypeError`` or ``ValueError``, which names the argument. Redirects are never
     followed. Use after :meth:`close` is a ``RuntimeError``.
@@ -79,8 +80,8 @@ class UpgradeConnection:
         proxy: str | None = None,
         trust_env: bool = True,
         ssl_context: ssl.SSLContext | None = None,
-        http_client: BlockingHttpClient | None = None,
-        async_http_client: AsyncHttpClient | None = None,
+        http_client: httpx.Client | None = None,
+        async_http_client: httpx.AsyncClient | None = None,
         transport: HttpTransport | None = None,
     ) -> None:
         self._server = Server(
@@ -136,7 +137,8 @@ class UpgradeConnection:
     def close(self) -> None:
         """Close the sockets. Those of event loops are closed by their loops, without waiting.
 
-        May be called twice. Every later call on the connection's clients is a ``RuntimeError``.
+        May be called twice, and from any thread. Every later call that needs the server is a
+        ``RuntimeError``.
         """
         self._server.close()
 

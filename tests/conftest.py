@@ -1,0 +1,58 @@
+"""What all tests share: they reach loopback and nothing beyond."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, Callable, cast
+
+import pytest
+
+pytest.register_assert_rewrite(
+    *(f"tests.{path.stem}" for path in Path(__file__).parent.glob("support_*.py"))
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--record",
+        action="store_true",
+        help="record tests/cassettes anew from the server that UPGRADE_HOST_URL names",
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def only_loopback(request: pytest.FixtureRequest) -> Generator[None, None, None]:
+    """Fail a test that looks up a name or connects to an address outside this machine."""
+    look_up = socket.getaddrinfo
+
+    def look_up_local(host: object, *args: Any, **kwargs: Any) -> Any:
+        _want_local(host)
+        return look_up(cast("str | None", host), *args, **kwargs)
+
+    def connect_local(connect: Callable[[socket.socket, Any], Any]) -> Any:
+        def connected(self: socket.socket, address: Any) -> Any:
+            if self.family in {socket.AF_INET, socket.AF_INET6}:
+                _want_local(address[0])
+            return connect(self, address)
+
+        return connected
+
+    with pytest.MonkeyPatch.context() as patch:
+        if not request.config.getoption("--record"):
+            patch.setattr(socket, "getaddrinfo", look_up_local)
+            patch.setattr(socket.socket, "connect", connect_local(socket.socket.connect))
+            patch.setattr(socket.socket, "connect_ex", connect_local(socket.socket.connect_ex))
+        yield
+
+
+def _want_local(host: object) -> None:
+    name = host.decode() if isinstance(host, bytes) else str(host or "localhost")
+    try:
+        is_local = name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        is_local = False
+    if not is_local:
+        pytest.fail(f"tests reach loopback alone, not {name!r}")

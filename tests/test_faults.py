@@ -1,0 +1,373 @@
+"""What callers see when the server, or the way to it, fails; and what is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import random
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+import trustme
+
+from tests.support_calls import (
+    APPLIED,
+    COUNTED,
+    HARMLESS,
+    INIT,
+    Operation,
+    by_endpoint,
+    marks_at_banner,
+    upgrade_with_user,
+)
+from tests.support_faces import FACES, Face
+from tests.support_faulty_server import (
+    Fault,
+    FaultyServer,
+    answers,
+    drips,
+    drips_body,
+    ends_in_body,
+    hangs_up,
+    hangs_up_after_answer,
+    is_no_http,
+    never_answers,
+    refusing_address,
+    resets_before_answer,
+    resets_in_body,
+    resets_in_headers,
+)
+from upgrade_client_lib import (
+    BadRequestError,
+    NoConnectionError,
+    RequestTimeoutError,
+    ServerError,
+    Timeout,
+    TooManyRequestsError,
+    UnreadableAnswerError,
+    UpgradeApiError,
+    UpgradeConnection,
+)
+
+PATIENCE = Timeout(total=5.0)
+IMPATIENCE = Timeout(total=0.15, read=0.08)
+NOT_IN_TIME = {"Retry-After": "3600"}
+
+html = answers(200, "<html><body>Welcome!</body></html>", carried_out=True)
+truncated = answers(200, '{"id": "us', carried_out=True)
+nothing = answers(200, "", carried_out=True)
+wrong_type = answers(200, "42", carried_out=True)
+not_text = answers(200, b"\xff\xfe\x00", carried_out=True)
+no_gzip = answers(200, b"no gzip", {"Content-Encoding": "gzip"}, carried_out=True)
+too_deep = answers(200, "[" * 100_000, carried_out=True)
+no_content = answers(204, carried_out=True)
+redirects = answers(302, "", {"Location": "https://elsewhere.example.org/api/v6/init"})
+unavailable = answers(503, "<html>busy</html>", carried_out=True)
+unavailable_until_later = answers(503, "<html>busy</html>", NOT_IN_TIME)
+too_many = answers(429, "slow down")
+too_many_until_later = answers(429, "slow down", NOT_IN_TIME)
+bad_gateway = answers(502, "<html>502</html>", carried_out=True)
+gateway_timeout = answers(504, "<html>504</html>", carried_out=True)
+unassigned_status = answers(520, "<html>520</html>", carried_out=True)
+failed = answers(500, '{"message": "the database is away"}', carried_out=True)
+
+FAULTS: dict[str, tuple[Fault, type[UpgradeApiError], int | None]] = {
+    "never answers": (never_answers, RequestTimeoutError, None),
+    "hangs up": (hangs_up, NoConnectionError, None),
+    "ends in the body": (ends_in_body, NoConnectionError, None),
+    "resets before the answer": (resets_before_answer, NoConnectionError, None),
+    "resets in the headers": (resets_in_headers, NoConnectionError, None),
+    "resets in the body": (resets_in_body, NoConnectionError, None),
+    "drips": (drips, RequestTimeoutError, None),
+    "drips the body": (drips_body, RequestTimeoutError, None),
+    "speaks something else": (is_no_http, UnreadableAnswerError, None),
+    "200 with HTML": (html, UnreadableAnswerError, 200),
+    "200 with truncated JSON": (truncated, UnreadableAnswerError, 200),
+    "200 with nothing": (nothing, UnreadableAnswerError, 200),
+    "200 with another type": (wrong_type, UnreadableAnswerError, 200),
+    "200 with bytes": (not_text, UnreadableAnswerError, 200),
+    "200 with nesting": (too_deep, UnreadableAnswerError, 200),
+    "200 with broken gzip": (no_gzip, UnreadableAnswerError, None),
+    "204": (no_content, UnreadableAnswerError, 204),
+    "redirect": (redirects, UnreadableAnswerError, 302),
+    "429": (too_many, TooManyRequestsError, 429),
+    "429 with Retry-After": (too_many_until_later, TooManyRequestsError, 429),
+    "500": (failed, ServerError, 500),
+    "502": (bad_gateway, ServerError, 502),
+    "503": (unavailable, ServerError, 503),
+    "503 with Retry-After": (unavailable_until_later, ServerError, 503),
+    "504": (gateway_timeout, ServerError, 504),
+    "520": (unassigned_status, ServerError, 520),
+}
+
+REFUSALS = {"redirect", "429", "429 with Retry-After", "503 with Retry-After"}
+"""After these, nothing can have been carried out."""
+
+
+def within(name: str) -> Timeout:
+    """The time for a call that meets this fault: short where it will be used up."""
+    return IMPATIENCE if FAULTS[name][1] is RequestTimeoutError else PATIENCE
+
+
+each_fault = pytest.mark.parametrize("name", FAULTS)
+each_face = pytest.mark.parametrize("call", FACES)
+
+
+def open_sockets() -> set[str]:
+    """The sockets of this process, where the system tells."""
+    try:
+        descriptors = os.listdir("/proc/self/fd")
+    except OSError:
+        return set()
+    found: set[str] = set()
+    for descriptor in descriptors:
+        try:
+            target = os.readlink(f"/proc/self/fd/{descriptor}")
+        except OSError:
+            continue
+        if target.startswith("socket:"):
+            found.add(target)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Generator[None, None, None]:
+    """No socket and no thread outlives a test, let alone one that nobody closed."""
+    gc.freeze()  # so that collecting looks at this test's objects alone
+    sockets, threads = open_sockets(), set(threading.enumerate())
+    yield
+    gc.collect()
+    gc.unfreeze()
+    assert not open_sockets() - sockets
+    assert not set(threading.enumerate()) - threads
+
+
+@pytest.fixture(autouse=True)
+def no_delay_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shortest(low: float, high: float) -> float:
+        return low
+
+    monkeypatch.setattr(random, "uniform", shortest)
+
+
+def failure_of(call: Face, operation: Operation, connection: UpgradeConnection) -> UpgradeApiError:
+    """The error that an operation ends in, within its time."""
+    client = connection.client("user", "my-app")
+    begun = time.monotonic()
+    with pytest.raises(UpgradeApiError) as caught:
+        operation.call(call, client)
+    assert time.monotonic() - begun < 2.0
+    return caught.value
+
+
+@each_face
+@each_fault
+def test_a_fault_is_an_error_of_its_kind_within_the_calls_time(call: Face, name: str) -> None:
+    fault, kind, status = FAULTS[name]
+    with (
+        FaultyServer(init=fault) as server,
+        UpgradeConnection(server.url, timeout=within(name), retries=1) as connection,
+    ):
+        error = failure_of(call, INIT, connection)
+
+    assert type(error) is kind
+    assert error.status_code == status
+    assert error.endpoint == "POST /api/v6/init"
+    assert error.message
+    assert server.count("init") == error.attempts
+
+
+@each_face
+@each_fault
+def test_a_fault_leaves_no_socket_open(call: Face, name: str) -> None:
+    with FaultyServer(init=FAULTS[name][0]) as server:
+        with UpgradeConnection(server.url, timeout=within(name), retries=0) as connection:
+            failure_of(call, INIT, connection)
+        server.wait_until_all_hung_up()
+
+
+@each_fault
+def test_a_fault_leaves_no_task_behind(name: str) -> None:
+    async def scenario() -> set[asyncio.Task[Any]]:
+        async with UpgradeConnection(server.url, timeout=within(name), retries=0) as connection:
+            with pytest.raises(UpgradeApiError):
+                await connection.client("user", "my-app").init()
+            return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+
+    with FaultyServer(init=FAULTS[name][0]) as server:
+        assert asyncio.run(scenario()) == set()
+
+
+@each_face
+@each_fault
+def test_the_call_after_a_fault_succeeds(call: Face, name: str) -> None:
+    with (
+        FaultyServer(init=[FAULTS[name][0]]) as server,
+        UpgradeConnection(server.url, timeout=within(name), retries=0) as connection,
+    ):
+        failure_of(call, INIT, connection)
+        assert call(connection.client("user", "my-app").init).id == "user"
+
+
+@each_face
+@each_fault
+@pytest.mark.parametrize("operation", by_endpoint(COUNTED))
+def test_a_mark_or_reward_counts_once_at_most(call: Face, name: str, operation: Operation) -> None:
+    upgrade = upgrade_with_user()
+    before = len(upgrade.marks), len(upgrade.rewards)
+    faults: Any = {operation.endpoint: FAULTS[name][0]}
+    with (
+        FaultyServer(upgrade, **faults) as server,
+        UpgradeConnection(server.url, timeout=within(name), retries=2) as connection,
+    ):
+        error = failure_of(call, operation, connection)
+
+    counted = len(upgrade.marks) - before[0] + len(upgrade.rewards) - before[1]
+    assert counted == (0 if name in REFUSALS else 1)
+    assert error.may_have_been_applied is (name not in REFUSALS or name == "redirect")
+
+
+@each_face
+@pytest.mark.parametrize("operation", by_endpoint([*HARMLESS, *COUNTED]))
+@pytest.mark.parametrize("body", ["42", '{"message": 1}', "null", '"text"', "<html>", '[{"id": '])
+def test_an_answer_of_another_shape_is_unreadable(
+    call: Face, operation: Operation, body: str
+) -> None:
+    faults: Any = {operation.endpoint: answers(200, body, {"x-request-id": "request-1"})}
+    with (
+        FaultyServer(upgrade_with_user(), **faults) as server,
+        UpgradeConnection(server.url, timeout=PATIENCE) as connection,
+    ):
+        error = failure_of(call, operation, connection)
+
+    assert type(error) is UnreadableAnswerError
+    assert (error.status_code, error.request_id) == (200, "request-1")
+    assert error.response_body == body
+    assert error.may_have_been_applied
+
+
+@each_face
+def test_a_redirect_names_where_the_server_is(call: Face) -> None:
+    with (
+        FaultyServer(init=redirects) as server,
+        UpgradeConnection(server.url, timeout=PATIENCE) as connection,
+    ):
+        error = failure_of(call, INIT, connection)
+
+    assert "https://elsewhere.example.org/api/v6/init" in error.message
+    assert "host_url" in error.message
+    assert server.count("init") == 1
+
+
+@each_face
+def test_an_address_that_is_not_upgrade_is_said_so(call: Face) -> None:
+    with (
+        FaultyServer(init=answers(404, "<html>Not Found</html>")) as server,
+        UpgradeConnection(server.url, timeout=PATIENCE) as connection,
+    ):
+        error = failure_of(call, INIT, connection)
+
+    assert type(error) is BadRequestError
+    assert "host_url" in error.message
+    assert error.response_body == "<html>Not Found</html>"
+
+
+@each_face
+@pytest.mark.parametrize("operation", by_endpoint([INIT, *COUNTED]))
+def test_a_refused_connection_is_no_connection(call: Face, operation: Operation) -> None:
+    with (
+        refusing_address() as url,
+        UpgradeConnection(url, timeout=PATIENCE, retries=1) as connection,
+    ):
+        error = failure_of(call, operation, connection)
+
+    assert type(error) is NoConnectionError
+    assert not error.may_have_been_applied
+    assert error.attempts == 2
+
+
+@each_face
+def test_a_name_that_does_not_exist_is_no_connection(
+    call: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with UpgradeConnection("http://upgrade.invalid", timeout=PATIENCE, retries=1) as connection:
+        error = failure_of(call, INIT, connection)
+
+    assert type(error) is NoConnectionError
+    assert "Name or service not known" in error.message
+    assert not error.may_have_been_applied
+    assert error.attempts == 2
+
+
+@each_face
+@pytest.mark.parametrize("operation", by_endpoint([INIT, *COUNTED]))
+def test_a_certificate_that_nobody_trusts_is_no_connection_and_is_not_tried_again(
+    call: Face, operation: Operation
+) -> None:
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate = trustme.CA().issue_cert("127.0.0.1")
+    certificate.configure_cert(serving)  # pyright: ignore[reportUnknownMemberType]
+    with (
+        FaultyServer(tls=serving) as server,
+        UpgradeConnection(server.url, timeout=PATIENCE, retries=2) as connection,
+    ):
+        error = failure_of(call, operation, connection)
+
+    assert type(error) is NoConnectionError
+    assert "CERTIFICATE_VERIFY_FAILED" in error.message
+    assert not error.may_have_been_applied
+    assert error.attempts == 1
+    assert server.received == []
+
+
+@each_face
+def test_tls_to_a_server_without_it_is_no_connection(call: Face) -> None:
+    with (
+        FaultyServer() as server,
+        UpgradeConnection(
+            server.url.replace("http:", "https:"), timeout=PATIENCE, retries=0
+        ) as connection,
+    ):
+        error = failure_of(call, INIT, connection)
+
+    assert type(error) is NoConnectionError
+    assert not error.may_have_been_applied
+
+
+def test_a_socket_that_the_server_closed_while_it_was_idle_is_not_used_again() -> None:
+    upgrade = upgrade_with_user()
+    with (
+        FaultyServer(upgrade, assign=hangs_up_after_answer) as server,
+        UpgradeConnection(server.url, timeout=PATIENCE, retries=0) as connection,
+    ):
+        client = connection.client("user", "my-app")
+        client.get_all_experiment_conditions_sync()
+        server.wait_until_all_hung_up()
+        client.mark_decision_point_sync("home", "banner", "first", APPLIED)
+
+    assert marks_at_banner(upgrade) == 1
+
+
+def test_an_event_loops_socket_that_the_server_closed_while_it_was_idle_is_not_used_again() -> None:
+    async def scenario() -> None:
+        async with UpgradeConnection(server.url, timeout=PATIENCE, retries=0) as connection:
+            client = connection.client("user", "my-app")
+            await client.get_all_experiment_conditions()
+            await asyncio.to_thread(server.wait_until_all_hung_up)
+            await client.mark_decision_point("home", "banner", "first", APPLIED)
+
+    upgrade = upgrade_with_user()
+    with FaultyServer(upgrade, assign=hangs_up_after_answer) as server:
+        asyncio.run(scenario())
+
+    assert marks_at_banner(upgrade) == 1

@@ -1,0 +1,415 @@
+"""Feature flags: which are on, when the server is asked, and session groups."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from tests.support_exchanges import HOST, Answer, ScriptedServer, playing
+from tests.support_faces import FACES, Face
+from upgrade_client_lib import (
+    BadRequestError,
+    ServerError,
+    UnreadableAnswerError,
+    UpgradeClient,
+    UpgradeConnection,
+    UserNotInitializedError,
+)
+from upgrade_client_lib.testing import LocalUpgrade
+from upgrade_client_lib.types import FeatureFlag
+
+both_faces = pytest.mark.parametrize("call", FACES)
+CLASS_1 = {"class": ["class-1"]}
+
+
+# ---- What is sent, and what the answer becomes ----
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("featureflag_plain", {}),
+        ("featureflag_user_in_group", {}),
+        ("featureflag_individual_include", {}),
+        ("featureflag_excluded_user", {}),
+        ("featureflag_empty_context", {"context": "empty-app"}),
+        ("alias_call_featureflag", {}),
+        (
+            "featureflag_ephemeral",
+            {"groups_for_session": CLASS_1, "include_stored_user_groups": False},
+        ),
+        (
+            "featureflag_ephemeral_empty",
+            {"groups_for_session": {}, "include_stored_user_groups": False},
+        ),
+    ],
+)
+def test_flags_are_those_of_the_server_in_its_order(
+    call: Face, name: str, options: dict[str, Any]
+) -> None:
+    client, server, recorded = playing(name, **options)
+
+    flags = call(client.get_all_feature_flags)
+
+    assert (server.only.method, server.only.path) == ("POST", "/api/v6/featureflag")
+    assert server.only.json == recorded.body
+    keys: Any = recorded.answer.body
+    assert [flag.key for flag in flags] == keys
+    assert all(call(client.has_feature_flag, key) for key in keys)
+    assert len(server.sent) == 1
+
+
+@both_faces
+def test_flags_keep_an_order_that_is_no_order(call: Face) -> None:
+    keys = [f"flag-{i * 37 % 100}" for i in range(100)]
+    client = ScriptedServer(Answer(200, keys)).client()
+
+    assert call(client.get_all_feature_flags) == [FeatureFlag(key) for key in keys]
+
+
+@both_faces
+def test_a_flag_that_is_off_or_unknown_is_false(call: Face) -> None:
+    local = LocalUpgrade()
+    local.flag("on")
+    local.flag("disabled", enabled=False)
+    local.flag("for-others", include_users=["u2"])
+    client = initialised(call, local)
+
+    assert call(client.has_feature_flag, "on") is True
+    assert call(client.has_feature_flag, "disabled") is False
+    assert call(client.has_feature_flag, "for-others") is False
+    assert call(client.has_feature_flag, "ON") is False
+    assert call(client.has_feature_flag, "no such flag") is False
+
+
+@both_faces
+@pytest.mark.parametrize("name", ["featureflag_not_initialised"])
+def test_flags_of_a_user_whom_the_server_does_not_know(call: Face, name: str) -> None:
+    client, _, recorded = playing(name)
+
+    with pytest.raises(UserNotInitializedError, match=f"User not found: {recorded.user_id}"):
+        call(client.has_feature_flag, "NEW_DASHBOARD")
+
+
+@both_faces
+def test_an_unknown_context_is_a_bad_request(call: Face) -> None:
+    local = LocalUpgrade()
+    call(client_of(local).init)
+
+    with pytest.raises(BadRequestError, match="Invalid app context: My-App"):
+        call(client_of(local, context="My-App").get_all_feature_flags)
+
+
+# ---- The cache ----
+
+
+@both_faces
+def test_the_server_is_asked_once(call: Face) -> None:
+    local = LocalUpgrade()
+    local.flag("on")
+    client = initialised(call, local)
+
+    for _ in range(3):
+        assert call(client.has_feature_flag, "on") is True
+        assert call(client.has_feature_flag, "off") is False
+        assert call(client.get_all_feature_flags) == [FeatureFlag("on")]
+
+    assert asked(local) == 1
+
+
+@both_faces
+def test_no_flags_at_all_are_cached_too(call: Face) -> None:
+    local = LocalUpgrade()
+    client = initialised(call, local)
+
+    assert call(client.get_all_feature_flags) == []
+    assert call(client.has_feature_flag, "on") is False
+
+    assert asked(local) == 1
+
+
+@both_faces
+def test_ignore_cache_asks_again_and_renews_the_cache(call: Face) -> None:
+    local = LocalUpgrade()
+    client = initialised(call, local)
+    assert call(client.has_feature_flag, "new") is False
+    local.flag("new")
+    assert call(client.has_feature_flag, "new") is False
+
+    assert call(client.get_all_feature_flags, ignore_cache=True) == [FeatureFlag("new")]
+
+    assert call(client.has_feature_flag, "new") is True
+    assert call(client.get_all_feature_flags, True) == [FeatureFlag("new")]
+    assert asked(local) == 3
+
+
+@both_faces
+def test_a_failed_refresh_keeps_what_was_cached(call: Face) -> None:
+    local = LocalUpgrade()
+    local.flag("on")
+    client = initialised(call, local)
+    assert call(client.has_feature_flag, "on") is True
+    local.fail_next("featureflag", status=500)
+
+    with pytest.raises(ServerError):
+        call(client.get_all_feature_flags, ignore_cache=True)
+
+    assert call(client.has_feature_flag, "on") is True
+
+
+@both_faces
+def test_a_failed_first_fetch_is_tried_again_by_the_next_call(call: Face) -> None:
+    local = LocalUpgrade()
+    local.flag("on")
+    client = initialised(call, local)
+    local.fail_next("featureflag", status=500)
+
+    with pytest.raises(ServerError):
+        call(client.has_feature_flag, "on")
+
+    assert call(client.has_feature_flag, "on") is True
+
+
+@both_faces
+def test_what_the_caller_does_to_the_list_does_not_reach_the_cache(call: Face) -> None:
+    local = LocalUpgrade()
+    local.flag("on")
+    client = initialised(call, local)
+
+    call(client.get_all_feature_flags).clear()
+
+    assert call(client.get_all_feature_flags) == [FeatureFlag("on")]
+
+
+@both_faces
+def test_each_client_has_a_cache_of_its_own(call: Face) -> None:
+    local = LocalUpgrade()
+    local.flag("for-u1", include_users=["u1"])
+    first, second = initialised(call, local, "u1"), initialised(call, local, "u2")
+
+    assert call(first.has_feature_flag, "for-u1") is True
+    assert call(second.has_feature_flag, "for-u1") is False
+
+
+# ---- Session groups ----
+
+
+@both_faces
+def test_session_groups_alone_need_no_init(call: Face) -> None:
+    local = school()
+    client = client_of(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
+
+    assert call(client.has_feature_flag, "for-class-1") is True
+    assert call(client.has_feature_flag, "for-class-2") is False
+
+
+@both_faces
+def test_session_groups_alone_leave_the_stored_ones_out(call: Face) -> None:
+    local = school()
+    call(client_of(local).init, {"class": ["class-2"]})
+    client = client_of(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
+
+    assert call(client.has_feature_flag, "for-class-1") is True
+    assert call(client.has_feature_flag, "for-class-2") is False
+
+
+@both_faces
+def test_session_groups_can_join_the_stored_ones(call: Face) -> None:
+    local = school()
+    call(client_of(local).init, {"class": ["class-2"]})
+    client = client_of(local, groups_for_session=CLASS_1, include_stored_user_groups=True)
+
+    assert call(client.has_feature_flag, "for-class-1") is True
+    assert call(client.has_feature_flag, "for-class-2") is True
+    assert local.requests[-1].json == {
+        "context": "my-app",
+        "groupsForSession": CLASS_1,
+        "includeStoredUserGroups": True,
+    }
+
+
+@both_faces
+def test_session_groups_that_join_the_stored_ones_need_init(call: Face) -> None:
+    client, server, recorded = playing(
+        "featureflag_merged_not_initialised",
+        groups_for_session=CLASS_1,
+        include_stored_user_groups=True,
+    )
+
+    with pytest.raises(UserNotInitializedError):
+        call(client.get_all_feature_flags)
+
+    assert server.only.json == recorded.body
+
+
+@both_faces
+def test_session_groups_are_never_stored(call: Face) -> None:
+    local = school()
+    client = client_of(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
+    call(client.get_all_feature_flags)
+
+    assert call(client.init).group is None
+    assert call(client_of(local).has_feature_flag, "for-class-1") is False
+
+
+@both_faces
+def test_a_change_of_session_groups_sends_nothing_and_clears_the_flags(call: Face) -> None:
+    local = school()
+    client = initialised(call, local)
+    assert call(client.has_feature_flag, "for-class-1") is False
+    call(client.get_all_experiment_conditions)
+    before = len(local.requests)
+
+    client.set_feature_flag_user_groups_for_session(CLASS_1, False)
+    assert len(local.requests) == before
+
+    assert call(client.has_feature_flag, "for-class-1") is True
+    call(client.get_all_experiment_conditions)
+    assert [request.endpoint for request in local.requests[before:]] == ["featureflag"]
+
+
+@both_faces
+def test_session_groups_can_be_dropped(call: Face) -> None:
+    local = school()
+    call(client_of(local).init)
+    client = client_of(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
+    assert call(client.has_feature_flag, "for-class-1") is True
+
+    client.set_feature_flag_user_groups_for_session(None, None)
+
+    assert call(client.has_feature_flag, "for-class-1") is False
+    assert local.requests[-1].json == {"context": "my-app"}
+
+
+@both_faces
+def test_session_groups_stay_over_init(call: Face) -> None:
+    local = school()
+    client = client_of(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
+
+    call(client.init, {"class": ["class-2"]})
+
+    assert call(client.has_feature_flag, "for-class-1") is True
+    assert call(client.has_feature_flag, "for-class-2") is False
+
+
+@both_faces
+def test_session_groups_are_those_that_were_given_then(call: Face) -> None:
+    local = school()
+    groups = {"class": ["class-1"]}
+    client = client_of(local, groups_for_session=groups, include_stored_user_groups=False)
+
+    groups["class"].append("class-2")
+
+    assert call(client.has_feature_flag, "for-class-2") is False
+
+
+@both_faces
+def test_a_connection_gives_clients_with_session_groups(call: Face) -> None:
+    local = school()
+    with UpgradeConnection(HOST, transport=local.transport) as connection:
+        client = connection.client(
+            "u1", "my-app", groups_for_session=CLASS_1, include_stored_user_groups=False
+        )
+
+        assert call(client.has_feature_flag, "for-class-1") is True
+
+
+@pytest.mark.parametrize(
+    ("groups", "stored", "kind", "named"),
+    [
+        (CLASS_1, None, ValueError, "go together"),
+        (None, True, ValueError, "go together"),
+        (None, False, ValueError, "go together"),
+        ({}, None, ValueError, "go together"),
+        (CLASS_1, "yes", TypeError, "include_stored_user_groups must be True or False, not str"),
+        (CLASS_1, 1, TypeError, "include_stored_user_groups must be True or False, not int"),
+        (["class-1"], False, TypeError, "groups_for_session must be a mapping"),
+        ({"class": "class-1"}, False, TypeError, r"groups_for_session\['class'\] must be a list"),
+        ({"class": [""]}, False, ValueError, r"groups_for_session\['class'\]\[0\]"),
+    ],
+)
+def test_session_groups_that_do_not_add_up_are_refused_and_change_nothing(
+    groups: Any, stored: Any, kind: type[Exception], named: str
+) -> None:
+    local = school()
+    client = client_of(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
+    assert client.has_feature_flag_sync("for-class-1") is True
+
+    with pytest.raises(kind, match=named):
+        client.set_feature_flag_user_groups_for_session(groups, stored)
+    with pytest.raises(kind, match=named):
+        client_of(local, groups_for_session=groups, include_stored_user_groups=stored)
+
+    assert client.has_feature_flag_sync("for-class-1") is True
+    assert asked(local) == 1
+
+
+# ---- Wrong arguments and odd answers ----
+
+
+@both_faces
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize(
+    ("key", "kind"), [("", ValueError), (None, TypeError), (5, TypeError), (b"on", TypeError)]
+)
+def test_a_key_that_is_no_key_is_refused_before_anything_is_sent(
+    call: Face, warm: bool, key: Any, kind: type[Exception]
+) -> None:
+    local = LocalUpgrade()
+    client = initialised(call, local)
+    if warm:
+        call(client.get_all_feature_flags)
+
+    with pytest.raises(kind, match="key must"):
+        call(client.has_feature_flag, key)
+
+    assert asked(local) == warm
+
+
+@both_faces
+def test_flags_that_cannot_be_read_are_left_out_with_one_warning(
+    call: Face, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer: list[object] = ["a", None, 5, {"key": "b"}, ["c"], "d", "", "a"]
+    client = ScriptedServer(Answer(200, answer)).client()
+    caplog.set_level(logging.WARNING, "upgrade_client_lib")
+
+    assert [flag.key for flag in call(client.get_all_feature_flags)] == ["a", "d", ""]
+    call(client.get_all_feature_flags)
+
+    (warning,) = caplog.messages
+    assert "left out 4 of the feature flags" in warning
+
+
+@both_faces
+@pytest.mark.parametrize("answer", [{}, {"a": True}, '"a"', None, 5, True])
+def test_an_answer_that_is_no_list_is_an_error(call: Face, answer: object) -> None:
+    client = ScriptedServer(Answer(200, answer)).client()
+
+    with pytest.raises(UnreadableAnswerError, match="where a list belongs"):
+        call(client.get_all_feature_flags)
+
+
+def client_of(local: LocalUpgrade, user_id: str = "u1", **options: Any) -> UpgradeClient:
+    options.setdefault("context", "my-app")
+    return UpgradeClient(user_id, HOST, transport=local.transport, **options)
+
+
+def initialised(call: Face, local: LocalUpgrade, user_id: str = "u1") -> UpgradeClient:
+    client = client_of(local, user_id)
+    call(client.init)
+    return client
+
+
+def school() -> LocalUpgrade:
+    local = LocalUpgrade()
+    local.flag("for-class-1", include={"class": ["class-1"]})
+    local.flag("for-class-2", include={"class": ["class-2"]})
+    return local
+
+
+def asked(local: LocalUpgrade) -> int:
+    return sum(request.endpoint == "featureflag" for request in local.requests)

@@ -1,0 +1,544 @@
+"""Metrics: what is sent, what is refused before it is sent, and the rows that come back."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import Enum, IntEnum
+from typing import Any
+
+import pytest
+
+from tests.support_exchanges import HOST, Answer, ScriptedServer, every_exchange, playing
+from tests.support_faces import FACES, Face
+from upgrade_client_lib import (
+    BadRequestError,
+    ServerError,
+    UnreadableAnswerError,
+    UpgradeClient,
+    UserNotInitializedError,
+)
+from upgrade_client_lib.testing import LocalUpgrade
+from upgrade_client_lib.types import LogGroupMetrics, LogInput, LogMetrics, LogRecord
+
+both_faces = pytest.mark.parametrize("call", FACES)
+STAMP = "2026-11-20T08:00:00.000Z"
+
+RECORDED = [
+    one
+    for one in every_exchange()
+    if one.path == "/api/v6/log" and one.answer.status == 200 and one.body is not None
+]
+
+
+# ---- What is sent ----
+
+
+@both_faces
+def test_an_entry_goes_out_with_the_names_of_the_wire(call: Face) -> None:
+    server = ScriptedServer(Answer(200, []))
+    group = LogGroupMetrics(
+        "masteryWorkspace", "area", "attempt-1", {"timeSeconds": 80.5, "status": "GRADUATED"}
+    )
+
+    call(server.client().log, [LogInput(STAMP, LogMetrics({"totalTimeSeconds": 95}, [group]))])
+
+    assert (server.only.method, server.only.path) == ("POST", "/api/v6/log")
+    assert server.only.json == {
+        "value": [
+            {
+                "timestamp": STAMP,
+                "metrics": {
+                    "attributes": {"totalTimeSeconds": 95},
+                    "groupedMetrics": [
+                        {
+                            "groupClass": "masteryWorkspace",
+                            "groupKey": "area",
+                            "groupUniquifier": "attempt-1",
+                            "attributes": {"timeSeconds": 80.5, "status": "GRADUATED"},
+                        }
+                    ],
+                },
+            }
+        ]
+    }
+
+
+ATTEMPT = LogGroupMetrics("class", "key", "1", {"score": 0.5})
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("entry", "same"),
+    [
+        (
+            {"timestamp": STAMP, "metrics": {"attributes": {"a": 1}}},
+            LogInput(STAMP, LogMetrics({"a": 1})),
+        ),
+        (
+            {"timestamp": STAMP, "metrics": LogMetrics({"a": 1})},
+            LogInput(STAMP, LogMetrics({"a": 1})),
+        ),
+        (
+            {
+                "timestamp": STAMP,
+                "metrics": {
+                    "groupedMetrics": [
+                        {
+                            "groupClass": "class",
+                            "groupKey": "key",
+                            "groupUniquifier": "1",
+                            "attributes": {"score": 0.5},
+                        }
+                    ]
+                },
+            },
+            LogInput(STAMP, LogMetrics(groupedMetrics=[ATTEMPT])),
+        ),
+        (
+            {"timestamp": STAMP, "metrics": {"groupedMetrics": (ATTEMPT,)}},
+            LogInput(STAMP, LogMetrics({}, [ATTEMPT])),
+        ),
+    ],
+)
+def test_dicts_of_the_same_shape_send_the_same(call: Face, entry: object, same: LogInput) -> None:
+    server = ScriptedServer(Answer(200, []))
+    client = server.client()
+
+    call(client.log, [entry])
+    call(client.log, (same,))
+
+    assert server.sent[0].content == server.sent[1].content
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("timestamp", "sent"),
+    [
+        (datetime(2026, 11, 20, 8, tzinfo=timezone.utc), "2026-11-20T08:00:00.000Z"),
+        (datetime(2026, 11, 20, 8, 0, 1, 234567, timezone.utc), "2026-11-20T08:00:01.234Z"),
+        (
+            datetime(2026, 11, 20, 8, tzinfo=timezone(timedelta(hours=5, minutes=30))),
+            "2026-11-20T02:30:00.000Z",
+        ),
+        (
+            datetime(2026, 12, 31, 23, tzinfo=timezone(timedelta(hours=-2))),
+            "2027-01-01T01:00:00.000Z",
+        ),
+        ("2026-11-20T08:00:00.000Z", "2026-11-20T08:00:00.000Z"),
+        ("2026-11-20T08:00:00+05:30", "2026-11-20T08:00:00+05:30"),
+        ("2026-11-20T08:00:00.123456+0000", "2026-11-20T08:00:00.123456+0000"),
+        ("2026-11-20 08:00:00", "2026-11-20 08:00:00"),
+        ("2026-11-20T08:00", "2026-11-20T08:00"),
+        ("2026-11-20", "2026-11-20"),
+        ("Fri, 20 Nov 2026 08:00:00 GMT", "Fri, 20 Nov 2026 08:00:00 GMT"),
+    ],
+)
+def test_moments_go_out_in_utc_and_text_as_it_is(
+    call: Face, timestamp: datetime | str, sent: str
+) -> None:
+    server = ScriptedServer(Answer(200, []))
+
+    call(server.client().log, [LogInput(timestamp, LogMetrics({"a": 1}))])
+
+    assert server.only.json["value"][0]["timestamp"] == sent
+
+
+def test_a_moment_without_a_zone_is_local_time() -> None:
+    server = ScriptedServer(Answer(200, []))
+    naive = datetime(2026, 7, 1, 12)
+
+    server.client().log_sync([LogInput(naive, LogMetrics({"a": 1}))])
+
+    sent = server.only.json["value"][0]["timestamp"]
+    assert sent.endswith("Z")
+    assert datetime.fromisoformat(sent.replace("Z", "+00:00")).timestamp() == naive.timestamp()
+
+
+@both_faces
+def test_numbers_and_texts_go_out_as_they_are(call: Face) -> None:
+    class Level(IntEnum):
+        HIGH = 3
+
+    class Status(str, Enum):
+        DONE = "GRADUATED"
+
+    values: dict[str, Any] = {
+        "zero": 0,
+        "negative": -1.5,
+        "large": 1e300,
+        "text": "日本😀",
+        "blank": " ",
+        "number in a text": "95",
+        "level": Level.HIGH,
+        "status": Status.DONE,
+    }
+    server = ScriptedServer(Answer(200, []))
+
+    call(server.client().log, [LogInput(STAMP, LogMetrics(values))])
+
+    sent = server.only.json["value"][0]["metrics"]["attributes"]
+    assert sent == {**values, "level": 3, "status": "GRADUATED"}
+
+
+@both_faces
+def test_entries_keep_their_order_and_may_come_from_any_iterable(call: Face) -> None:
+    server = ScriptedServer(Answer(200, []))
+
+    entries = (LogInput(STAMP, LogMetrics({"attempt": number})) for number in (3, 1, 2))
+    call(server.client().log, entries)
+
+    sent = [entry["metrics"]["attributes"]["attempt"] for entry in server.only.json["value"]]
+    assert sent == [3, 1, 2]
+
+
+@both_faces
+@pytest.mark.parametrize("nothing", [[], (), iter(())])
+def test_no_entries_send_nothing(call: Face, nothing: Any) -> None:
+    server = ScriptedServer(Answer(500))
+
+    assert call(server.client().log, nothing) == []
+    assert server.sent == []
+
+
+# ---- What is refused ----
+
+
+@both_faces
+@pytest.mark.parametrize(
+    "value",
+    [
+        True,
+        False,
+        None,
+        "",
+        math.nan,
+        math.inf,
+        -math.inf,
+        10**400,
+        [],
+        [1],
+        {},
+        {"a": 1},
+        b"95",
+        Decimal(95),
+        1j,
+        object(),
+        "a\0b",
+    ],
+)
+@pytest.mark.parametrize("as_dict", [False, True])
+def test_a_value_that_the_server_would_refuse_is_named_and_not_sent(
+    call: Face, value: Any, as_dict: bool
+) -> None:
+    server = ScriptedServer(Answer(500))
+    good, bad = {"fine": 1}, {"fine": 1, "totalTimeSeconds": value}
+    plain = LogInput(STAMP, LogMetrics(bad))
+    grouped = LogInput(STAMP, LogMetrics({}, [ATTEMPT, LogGroupMetrics("c", "k", "u", bad)]))
+    entries: list[Any] = [LogInput(STAMP, LogMetrics(good)), plain]
+    if as_dict:
+        entries = [{"timestamp": STAMP, "metrics": {"attributes": one}} for one in (good, bad)]
+
+    with pytest.raises(
+        ValueError, match=r"metrics\[1\]\.metrics\.attributes\['totalTimeSeconds'\]"
+    ):
+        call(server.client().log, entries)
+    with pytest.raises(
+        ValueError,
+        match=r"metrics\[0\]\.metrics\.groupedMetrics\[1\]\.attributes\['totalTimeSeconds'\]",
+    ):
+        call(server.client().log, [grouped])
+
+    assert server.sent == []
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("entry", "named"),
+    [
+        ({"metrics": {}}, r"metrics\[0\] lacks its 'timestamp'"),
+        ({"timestamp": STAMP}, r"metrics\[0\] lacks its 'metrics'"),
+        ({"timestamp": STAMP, "metrics": {}, "userId": "u1"}, r"metrics\[0\] has no 'userId'"),
+        (
+            {"timestamp": STAMP, "metrics": {"attribute": {}}},
+            r"metrics\[0\]\.metrics has no 'attribute'; its keys are attributes, groupedMetrics",
+        ),
+        (
+            {"timestamp": STAMP, "metrics": {"attributes": [1]}},
+            r"metrics\[0\]\.metrics\.attributes must map names to values",
+        ),
+        (
+            {"timestamp": STAMP, "metrics": {"attributes": None}},
+            r"metrics\[0\]\.metrics\.attributes must map names to values, not None",
+        ),
+        (
+            {"timestamp": STAMP, "metrics": {"attributes": {"": 1}}},
+            r"a name in metrics\[0\]\.metrics\.attributes must not be empty",
+        ),
+        (
+            {"timestamp": STAMP, "metrics": {"attributes": {5: 1}}},
+            r"a name in metrics\[0\]\.metrics\.attributes must be a text, not 5",
+        ),
+        (
+            {"timestamp": STAMP, "metrics": {"groupedMetrics": {}}},
+            r"metrics\[0\]\.metrics\.groupedMetrics must be a list",
+        ),
+        (
+            {"timestamp": STAMP, "metrics": {"groupedMetrics": [{"groupClass": "c"}]}},
+            r"metrics\[0\]\.metrics\.groupedMetrics\[0\] lacks its 'groupKey'",
+        ),
+        (
+            LogInput(STAMP, LogMetrics({}, [LogGroupMetrics("", "k", "u", {})])),
+            r"metrics\[0\]\.metrics\.groupedMetrics\[0\]\.groupClass must not be empty",
+        ),
+        (
+            LogInput(STAMP, LogMetrics({}, [LogGroupMetrics("c", None, "u", {})])),  # type: ignore[arg-type]
+            r"groupedMetrics\[0\]\.groupKey must be a text, not None",
+        ),
+        (
+            LogInput(STAMP, LogMetrics({}, [LogGroupMetrics("c", "k", 7, {})])),  # type: ignore[arg-type]
+            r"groupedMetrics\[0\]\.groupUniquifier must be a text, not 7",
+        ),
+        (
+            LogInput(STAMP, LogMetrics({}, [LogGroupMetrics("c", "k", "u", None)])),  # type: ignore[arg-type]
+            r"groupedMetrics\[0\]\.attributes must map names to values",
+        ),
+    ],
+)
+def test_an_entry_of_another_shape_is_named_and_not_sent(
+    call: Face, entry: object, named: str
+) -> None:
+    server = ScriptedServer(Answer(500))
+
+    with pytest.raises(ValueError, match=named):
+        call(server.client().log, [entry])
+
+    assert server.sent == []
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("metrics", "named"),
+    [
+        ("totalTimeSeconds", "metrics must be a list of LogInput, not str"),
+        (None, "metrics must be a list of LogInput, not NoneType"),
+        ({"timestamp": STAMP}, "metrics must be a list of LogInput, not dict"),
+        (LogInput(STAMP, LogMetrics()), "metrics must be a list of LogInput, not LogInput"),
+        (["totalTimeSeconds"], r"metrics\[0\] must be a LogInput or a mapping"),
+        ([LogInput(STAMP, None)], r"metrics\[0\]\.metrics must be a LogMetrics or a mapping"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_list_of_entries_is_a_type_error(call: Face, metrics: Any, named: str) -> None:
+    server = ScriptedServer(Answer(500))
+
+    with pytest.raises(TypeError, match=named):
+        call(server.client().log, metrics)
+
+    assert server.sent == []
+
+
+@both_faces
+@pytest.mark.parametrize(
+    "timestamp",
+    [
+        "",
+        " ",
+        "yesterday",
+        "1700000000",
+        "2026",
+        "10",
+        "2026-13-45",
+        "2026-00-10",
+        "2026-11-32",
+        "2026-11-20T25:00:00Z",
+        "2026-11-20T10:60:00Z",
+        "2026-11-20T10:00:00+99:99",
+        "2026-11-20T10:00:00,5Z",
+        "20261120T080000Z",
+        "20 Foo 2026",
+        "2026-11-20T08:00:00Z\0",
+        None,
+        1700000000,
+        1700000000.5,
+        date(2026, 11, 20),
+        datetime.max.replace(tzinfo=timezone(timedelta(hours=-5))),
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=5))),
+    ],
+)
+def test_a_time_that_the_server_would_lose_is_named_and_not_sent(
+    call: Face, timestamp: Any
+) -> None:
+    server = ScriptedServer(Answer(500))
+    good = LogInput(STAMP, LogMetrics({"a": 1}))
+
+    with pytest.raises(ValueError, match=r"metrics\[1\]\.timestamp"):
+        call(server.client().log, [good, LogInput(timestamp, LogMetrics({"a": 1}))])
+
+    assert server.sent == []
+
+
+@both_faces
+def test_text_that_is_no_unicode_is_refused_before_anything_is_sent(call: Face) -> None:
+    server = ScriptedServer(Answer(500))
+
+    with pytest.raises(ValueError, match="not valid Unicode"):
+        call(server.client().log, [LogInput(STAMP, LogMetrics({"status": "\ud800"}))])
+
+    assert server.sent == []
+
+
+# ---- What comes back ----
+
+
+@both_faces
+@pytest.mark.parametrize("recorded", RECORDED, ids=lambda one: one.name)
+def test_every_recorded_log_answer_is_read_whole(call: Face, recorded: Any) -> None:
+    client = ScriptedServer(recorded.answer).client(recorded.user_id)
+
+    records: list[LogRecord] = call(client.log, [LogInput(STAMP, LogMetrics({"a": 1}))])
+
+    assert len(records) == len(recorded.answer.body)
+    for record, row in zip(records, recorded.answer.body):
+        assert type(record.id) is int
+        assert record.id == row["id"]
+        assert record.userId == recorded.user_id
+        assert record.uniquifier == row["uniquifier"]
+        assert record.data == row["data"]
+        assert record.timeStamp is not None
+        assert record.timeStamp.tzinfo is not None
+        assert written(record.timeStamp) == row["timeStamp"]
+
+
+@both_faces
+def test_new_rows_and_updated_rows_come_in_one_answer(call: Face) -> None:
+    client, _, _ = playing("log_mixed_2_existing_plus_new")
+
+    updated, new = call(client.log, [LogInput(STAMP, LogMetrics({"a": 1}))])
+
+    moment = datetime(2026, 11, 23, 10, 0, 1, tzinfo=timezone.utc)
+    assert updated == LogRecord(14, "tx-mix-094805", "1", moment, {"totalTimeSeconds": 2})
+    assert (new.id, new.userId, new.timeStamp) == (15, "tx-mix-094805", moment)
+    assert new.data == {"workspaceCompletionStatus": "GRADUATED"}
+    assert [metric["key"] for metric in new.metrics] == ["workspaceCompletionStatus"]
+
+
+@both_faces
+@pytest.mark.parametrize(
+    "name",
+    ["log_unknown_metric", "log_defined_but_unqueried_metric", "log_unknown_group_class"],
+)
+def test_metrics_that_the_server_drops_are_no_error(call: Face, name: str) -> None:
+    client, server, recorded = playing(name)
+
+    assert call(client.log, recorded.body["value"]) == []
+    (sent,) = server.only.json["value"]
+    assert sent["timestamp"] == recorded.body["value"][0]["timestamp"]
+
+
+@both_faces
+def test_a_later_value_overwrites_and_an_older_one_is_dropped(call: Face) -> None:
+    local = LocalUpgrade()
+    local.metric("totalTimeSeconds")
+    client = UpgradeClient("u1", HOST, "my-app", transport=local.transport)
+    call(client.init)
+    first = datetime(2026, 11, 20, 8, tzinfo=timezone.utc)
+
+    (new,) = call(client.log, [LogInput(first, LogMetrics({"totalTimeSeconds": 95}))])
+    (same,) = call(
+        client.log, [LogInput(first + timedelta(seconds=1), LogMetrics({"totalTimeSeconds": 96}))]
+    )
+    dropped = call(client.log, [LogInput(first, LogMetrics({"totalTimeSeconds": 94}))])
+
+    assert new.userId == same.userId == "u1"
+    assert (new.data, new.timeStamp) == ({"totalTimeSeconds": 95}, first)
+    assert (same.id, same.data) == (new.id, {"totalTimeSeconds": 96})
+    assert dropped == []
+
+
+@both_faces
+def test_the_server_keeps_the_moment_that_was_measured(call: Face) -> None:
+    local = LocalUpgrade()
+    local.metric("a")
+    client = UpgradeClient("u1", HOST, "my-app", transport=local.transport)
+    call(client.init)
+    naive = datetime(2026, 11, 20, 8, 0, 0, 123000)
+
+    (record,) = call(client.log, [LogInput(naive, LogMetrics({"a": 1}))])
+
+    assert record.timeStamp == naive.astimezone(timezone.utc)
+
+
+@both_faces
+def test_rows_that_cannot_be_read_are_left_out_with_one_warning(
+    call: Face, caplog: pytest.LogCaptureFixture
+) -> None:
+    healthy = {"id": 1, "uniquifier": "1", "timeStamp": STAMP, "data": {"a": 1}, "userId": "u1"}
+    rows: list[object] = [None, 5, "row", {}, {**healthy, "data": None}, [healthy], healthy]
+    rows.append({**healthy, "id": 2, "more": {"than": "known"}})
+    client = ScriptedServer(Answer(200, rows)).client()
+    caplog.set_level(logging.WARNING, "upgrade_client_lib")
+
+    records = call(client.log, [LogInput(STAMP, LogMetrics({"a": 1}))])
+
+    assert [record.id for record in records] == [1, 2]
+    (warning,) = caplog.messages
+    assert "left out 6 of the log records" in warning
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("time_stamp", "read"),
+    [
+        ("2026-11-20T08:00:00.000Z", datetime(2026, 11, 20, 8, tzinfo=timezone.utc)),
+        ("2026-11-20T13:30:00+05:30", datetime(2026, 11, 20, 8, tzinfo=timezone.utc)),
+        ("2026-11-20T08:00:00", datetime(2026, 11, 20, 8, tzinfo=timezone.utc)),
+        ("some day", None),
+        ("", None),
+        (None, None),
+        (1700000000, None),
+        ([], None),
+    ],
+)
+def test_a_time_that_cannot_be_read_is_none_and_the_row_stays(
+    call: Face, time_stamp: object, read: datetime | None
+) -> None:
+    row: dict[str, object] = {"id": 1, "uniquifier": "1", "timeStamp": time_stamp, "userId": "u1"}
+    row["data"] = {"a": 1}
+    client = ScriptedServer(Answer(200, [row])).client()
+
+    (record,) = call(client.log, [LogInput(STAMP, LogMetrics({"a": 1}))])
+
+    assert record.timeStamp == read
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("log_not_initialised", UserNotInitializedError),
+        ("log_bool_value", BadRequestError),
+        ("log_bad_timestamp_new_user", ServerError),
+        ("log_oversized", BadRequestError),
+    ],
+)
+def test_what_the_server_refuses_is_an_error(call: Face, name: str, kind: type[Exception]) -> None:
+    client, _, _ = playing(name)
+
+    with pytest.raises(kind):
+        call(client.log, [LogInput(STAMP, LogMetrics({"a": 1}))])
+
+
+@both_faces
+@pytest.mark.parametrize("answer", [{}, None, 5, json.dumps("[]"), {"value": []}])
+def test_an_answer_that_is_no_list_is_an_error(call: Face, answer: object) -> None:
+    client = ScriptedServer(Answer(200, answer)).client()
+
+    with pytest.raises(UnreadableAnswerError, match="where a list belongs"):
+        call(client.log, [LogInput(STAMP, LogMetrics({"a": 1}))])
+
+
+def written(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,397 @@
+"""No wait is longer than it may be: steps, whole calls, and closing."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import threading
+import time
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support_calls import (
+    MARK,
+    marks_at_banner,
+    upgrade_with_user,
+)
+from tests.support_faces import FACES, Face
+from tests.support_faulty_server import (
+    Fault,
+    FaultyServer,
+    drips,
+    drips_body,
+    never_answers,
+    unanswering_address,
+)
+from upgrade_client_lib import (
+    RequestTimeoutError,
+    Timeout,
+    UpgradeConnection,
+)
+
+each_face = pytest.mark.parametrize("call", FACES)
+
+SHORT = 0.1
+LONG = 30.0
+MARGIN = 1.0
+
+
+@contextmanager
+def taking(least: float, most: float) -> Generator[None, None, None]:
+    """Check how long the block takes."""
+    begun = time.monotonic()
+    yield
+    assert least <= time.monotonic() - begun < most
+
+
+@each_face
+@pytest.mark.parametrize(
+    "fault", [never_answers, drips, drips_body], ids=["silence", "all", "body"]
+)
+@pytest.mark.parametrize("retries", [0, 5])
+def test_the_total_bounds_the_call_however_slowly_bytes_arrive(
+    call: Face, fault: Fault, retries: int
+) -> None:
+    with (
+        FaultyServer(init=fault) as server,
+        UpgradeConnection(server.url, timeout=SHORT, retries=retries) as connection,
+        taking(SHORT, SHORT + MARGIN),
+        pytest.raises(RequestTimeoutError) as caught,
+    ):
+        call(connection.client("user", "my-app").init)
+
+    assert caught.value.may_have_been_applied
+
+
+@each_face
+def test_the_total_bounds_the_attempts_together(call: Face) -> None:
+    with (
+        FaultyServer(init=never_answers) as server,
+        UpgradeConnection(
+            server.url, timeout=Timeout(total=SHORT * 2, read=SHORT), retries=100
+        ) as connection,
+        taking(SHORT, 2 * SHORT + MARGIN),
+        pytest.raises(RequestTimeoutError) as caught,
+    ):
+        call(connection.client("user", "my-app").init)
+
+    assert caught.value.attempts == server.count("init") >= 2
+
+
+@each_face
+def test_a_read_that_takes_too_long_ends_before_the_total(call: Face) -> None:
+    with (
+        FaultyServer(init=never_answers) as server,
+        UpgradeConnection(
+            server.url, timeout=Timeout(total=LONG, read=SHORT), retries=0
+        ) as connection,
+        taking(SHORT, SHORT + MARGIN),
+        pytest.raises(RequestTimeoutError),
+    ):
+        call(connection.client("user", "my-app").init)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, a full queue answers")
+@each_face
+@pytest.mark.parametrize(
+    "timeout", [Timeout(total=LONG, connect=SHORT), Timeout(total=SHORT)], ids=["connect", "total"]
+)
+def test_a_connection_that_takes_too_long_sent_nothing(call: Face, timeout: Timeout) -> None:
+    with (
+        unanswering_address() as url,
+        UpgradeConnection(url, timeout=timeout, retries=0) as connection,
+        taking(SHORT, SHORT + MARGIN),
+        pytest.raises(RequestTimeoutError) as caught,
+    ):
+        call(connection.client("user", "my-app").init)
+
+    assert not caught.value.may_have_been_applied
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, a full queue answers")
+@pytest.mark.parametrize("timeout", [Timeout(total=LONG, connect=SHORT), Timeout(total=SHORT * 2)])
+def test_a_host_with_an_address_that_does_not_answer_is_reached_at_the_next(
+    timeout: Timeout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def two_addresses(host: str, port: int, *_: object, **__: object) -> list[Any]:
+        kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+        found = ["192.0.2.1", "127.0.0.1"] if host == "upgrade.example.org" else [host]
+        return [(*kind, (address, port)) for address in found]
+
+    reached: list[str] = []
+    real = socket.create_connection
+
+    def connecting(address: Any, timeout: float, **options: Any) -> socket.socket:
+        reached.append(address[0])
+        if address[0] == "192.0.2.1":  # what does not answer here listens on another port
+            address = ("127.0.0.1", int(silent.rpartition(":")[2]))
+        return real(address, timeout, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", two_addresses)
+    monkeypatch.setattr(socket, "create_connection", connecting)
+    with (
+        unanswering_address() as silent,
+        FaultyServer() as server,
+        UpgradeConnection(
+            f"http://upgrade.example.org:{server.port}", timeout=timeout, retries=0, trust_env=False
+        ) as connection,
+        taking(SHORT, SHORT + MARGIN),
+    ):
+        connection.client("user", "my-app").init_sync()
+
+    assert reached == ["192.0.2.1", "127.0.0.1"]
+
+
+def test_a_server_that_takes_a_large_request_slowly_does_not_outlast_the_total(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The request fills the sockets, and what is left of it goes out piece by piece."""
+    real = socket.create_connection
+
+    def with_a_small_buffer(*args: Any, **options: Any) -> socket.socket:
+        connection = real(*args, **options)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 * 1024)
+        return connection
+
+    monkeypatch.setattr(socket, "create_connection", with_a_small_buffer)
+    value = "x" * 4_000_000
+    entry = {"timestamp": "2025-01-01T00:00:00Z", "metrics": {"attributes": {"essay": value}}}
+    with (
+        slow_reader() as url,
+        UpgradeConnection(url, timeout=SHORT * 2, retries=0) as connection,
+        taking(SHORT, SHORT * 2 + MARGIN),
+        pytest.raises(RequestTimeoutError),
+    ):
+        connection.client("user", "my-app").log_sync([entry])
+
+
+@contextmanager
+def slow_reader() -> Generator[str, None, None]:
+    """A server that takes a few bytes at a time, and never answers."""
+
+    def read() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            while connection.recv(16 * 1024) and not done.wait(0.01):
+                pass
+
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
+        thread = threading.Thread(target=read)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            done.set()
+            thread.join()
+
+
+# ---- Waiting for a free connection ----
+
+
+def test_a_thread_that_finds_no_free_connection_in_time_sent_nothing() -> None:
+    timeout = Timeout(total=LONG, pool=SHORT, read=SHORT * 4)
+    with (
+        FaultyServer(init=never_answers) as server,
+        UpgradeConnection(server.url, timeout=timeout, retries=0, max_connections=1) as connection,
+        ThreadPoolExecutor(1) as other,
+    ):
+        client = connection.client("user", "my-app")
+        first = other.submit(client.init_sync)
+        server.wait_for(1, "init")
+        with taking(SHORT, SHORT + MARGIN), pytest.raises(RequestTimeoutError) as caught:
+            client.init_sync()
+        with pytest.raises(RequestTimeoutError):
+            first.result()
+
+    assert "no free connection" in caught.value.message
+    assert not caught.value.may_have_been_applied
+    assert server.count("init") == 1
+
+
+def test_a_task_that_finds_no_free_connection_in_time_sent_nothing() -> None:
+    async def scenario() -> RequestTimeoutError:
+        async with UpgradeConnection(
+            server.url, timeout=timeout, retries=0, max_connections=1
+        ) as connection:
+            client = connection.client("user", "my-app")
+            results = await asyncio.gather(
+                *[client.init() for _ in range(3)], return_exceptions=True
+            )
+        errors = [error for error in results if isinstance(error, RequestTimeoutError)]
+        assert len(errors) == 3
+        return min(errors, key=lambda error: error.may_have_been_applied)
+
+    timeout = Timeout(total=LONG, pool=SHORT, read=SHORT * 3)
+    with FaultyServer(init=never_answers) as server:
+        error = asyncio.run(scenario())
+
+    assert "no free connection" in error.message
+    assert not error.may_have_been_applied
+    assert server.count("init") == 1
+
+
+def test_no_more_requests_are_in_flight_in_a_loop_than_there_are_connections() -> None:
+    async def scenario() -> None:
+        async with UpgradeConnection(server.url, max_connections=3) as connection:
+            clients = [connection.client(f"user-{i}", "my-app") for i in range(50)]
+            await asyncio.gather(*[client.init() for client in clients])
+
+    with FaultyServer() as server:
+        asyncio.run(scenario())
+
+    assert server.count("init") == 50
+    assert server.connections == 3
+
+
+def test_a_cancelled_call_gives_its_place_to_the_next() -> None:
+    async def scenario() -> str:
+        async with UpgradeConnection(
+            server.url, timeout=Timeout(total=LONG, pool=LONG), max_connections=1
+        ) as connection:
+            client = connection.client("user", "my-app")
+            stuck = asyncio.ensure_future(client.init())
+            await asyncio.to_thread(server.wait_for, 1, "init")
+            waiting = [asyncio.ensure_future(client.init()) for _ in range(5)]
+            await asyncio.gather(*[asyncio.sleep(0) for _ in waiting])
+            for task in [*waiting[1:], stuck]:
+                task.cancel()
+            await asyncio.wait([stuck, *waiting])
+            assert all(task.cancelled() for task in [*waiting[1:], stuck])
+            return (await waiting[0]).id
+
+    with FaultyServer(init=[never_answers]) as server:
+        assert asyncio.run(scenario()) == "user"
+    assert server.count("init") == 2
+
+
+def test_a_cancelled_call_does_not_return() -> None:
+    """Also when the cancellation crosses the free place it was waiting for."""
+
+    async def scenario() -> None:
+        async with UpgradeConnection(server.url, max_connections=1) as connection:
+            client = connection.client("user", "my-app")
+            for _ in range(20):
+                first = asyncio.ensure_future(client.init())
+                second = asyncio.ensure_future(client.init())
+                first.add_done_callback(lambda _, second=second: second.cancel())  # type: ignore[misc]
+                await asyncio.wait([first, second])
+                assert second.cancelled()
+                assert not first.cancelled()
+            await client.init()
+
+    with FaultyServer() as server:
+        asyncio.run(scenario())
+
+
+# ---- Callers who wait for each other ----
+
+
+@each_face
+def test_a_cold_mark_takes_no_longer_than_its_total_and_is_sent_all_the_same(call: Face) -> None:
+    upgrade = upgrade_with_user()
+    with (
+        FaultyServer(upgrade, assign=never_answers) as server,
+        UpgradeConnection(server.url, timeout=SHORT * 4, retries=0) as connection,
+        taking(SHORT, SHORT * 4 + MARGIN),
+    ):
+        MARK.call(call, connection.client("user", "my-app"))
+
+    assert marks_at_banner(upgrade) == 1
+
+
+@each_face
+def test_a_cold_mark_of_a_server_that_hangs_ends_with_its_total(call: Face) -> None:
+    upgrade = upgrade_with_user()
+    with (
+        FaultyServer(upgrade, assign=never_answers, mark=never_answers) as server,
+        UpgradeConnection(server.url, timeout=SHORT * 4, retries=2) as connection,
+        taking(SHORT, SHORT * 7),
+        pytest.raises(RequestTimeoutError),
+    ):
+        MARK.call(call, connection.client("user", "my-app"))
+
+
+def test_a_caller_waits_for_anothers_load_no_longer_than_its_own_total() -> None:
+    with (
+        FaultyServer(assign=never_answers) as server,
+        UpgradeConnection(server.url, timeout=Timeout(total=SHORT * 6), retries=0) as connection,
+        ThreadPoolExecutor(1) as other,
+    ):
+        client = connection.client("user", "my-app")
+        first = other.submit(client.get_all_experiment_conditions_sync)
+        server.wait_for(1, "assign")
+        hurried = client.with_options(timeout=SHORT)
+        with taking(SHORT, SHORT + MARGIN), pytest.raises(RequestTimeoutError):
+            hurried.get_all_experiment_conditions_sync()
+        with pytest.raises(RequestTimeoutError):
+            first.result()
+
+    assert server.count("assign") == 1
+
+
+# ---- Clients and transports of the user's own ----
+
+
+@pytest.mark.parametrize(
+    "fault", [never_answers, drips, drips_body], ids=["silence", "all", "body"]
+)
+@pytest.mark.parametrize("as_transport", [False, True])
+def test_the_total_bounds_calls_through_an_async_client_or_transport_of_the_users_own(
+    fault: Fault, as_transport: bool
+) -> None:
+    async def scenario() -> None:
+        async with httpx.AsyncHTTPTransport() as transport, httpx.AsyncClient() as client:
+            own: dict[str, Any] = {"async_http_client": client}
+            if as_transport:
+                own = {"transport": transport}
+            async with UpgradeConnection(server.url, timeout=SHORT, **own) as connection:
+                await connection.client("user", "my-app").init()
+
+    with (
+        FaultyServer(init=fault) as server,
+        taking(SHORT, SHORT + MARGIN),
+        pytest.raises(RequestTimeoutError),
+    ):
+        asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("fault", [never_answers, drips_body], ids=["silence", "body"])
+@pytest.mark.parametrize("as_transport", [False, True])
+def test_the_total_bounds_calls_through_a_client_or_transport_of_the_users_own(
+    fault: Fault, as_transport: bool
+) -> None:
+    with httpx.HTTPTransport() as transport, httpx.Client() as client:
+        own: dict[str, Any] = {"http_client": client}
+        if as_transport:
+            own = {"transport": transport}
+        with (
+            FaultyServer(init=fault) as server,
+            UpgradeConnection(server.url, timeout=SHORT, **own) as connection,
+            taking(SHORT, SHORT + MARGIN),
+            pytest.raises(RequestTimeoutError),
+        ):
+            connection.client("user", "my-app").init_sync()
+
+
+@each_face
+def test_a_shorter_limit_of_the_users_own_client_holds(call: Face) -> None:
+    own: dict[str, Any] = {
+        "http_client": httpx.Client(timeout=httpx.Timeout(None, read=SHORT)),
+        "async_http_client": httpx.AsyncClient(timeout=httpx.Timeout(None, read=SHORT)),
+    }
+    with (
+        own["http_client"],
+        FaultyServer(init=never_answers) as server,
+        UpgradeConnection(server.url, timeout=LONG, retries=0, **own) as connection,
+        taking(SHORT, SHORT + MARGIN),
+        pytest.raises(RequestTimeoutError),
+    ):
+        call(connection.client("user", "my-app").init)

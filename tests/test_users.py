@@ -1,0 +1,569 @@
+"""The user: initialising, groups, working group, aliases, and what each of them clears."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support_exchanges import HOST, Answer, ScriptedServer, playing
+from tests.support_faces import FACES, Face
+from upgrade_client_lib import (
+    BadRequestError,
+    ServerError,
+    UnreadableAnswerError,
+    UpgradeApiError,
+    UpgradeClient,
+    UserNotInitializedError,
+)
+from upgrade_client_lib.testing import LocalUpgrade
+from upgrade_client_lib.types import ExperimentUser, UserAliases
+
+both_faces = pytest.mark.parametrize("call", FACES)
+GROUP = {"class": ["class-1", "class-2"], "school": ["school-1"]}
+WORKING_GROUP = {"class": "class-1", "school": "school-1"}
+
+
+# ---- What is sent, and what the answer becomes ----
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("init_minimal_new_user", {}),
+        ("init_again_without_groups_returns_stored", {}),
+        ("init_minimal_again", {}),
+        ("init_with_groups", {"group": GROUP, "working_group": WORKING_GROUP}),
+        ("init_group_only", {"group": {"class": ["class-9"]}}),
+        ("init_working_group_only", {"working_group": {"class": "class-9"}}),
+        ("init_group_empty_object", {"group": {}, "working_group": {}}),
+        (
+            "init_unicode_groups",
+            {"group": {"class": ["été", "日本😀"]}, "working_group": {"class": "日本😀"}},
+        ),
+        (
+            "init_unknown_group_type",
+            {"group": {"planet": ["mars"]}, "working_group": {"planet": "mars"}},
+        ),
+        (
+            "init_working_group_not_in_group",
+            {"group": {"class": ["a"]}, "working_group": {"class": "zzz"}},
+        ),
+        ("init_nul_char_in_group", {"group": {"class": ["a\0b"]}}),
+        ("alias_call_init", {}),
+    ],
+)
+def test_init_sends_what_was_given_and_answers_the_stored_user(
+    call: Face, name: str, arguments: dict[str, Any]
+) -> None:
+    client, server, recorded = playing(name)
+
+    user = call(client.init, **arguments)
+
+    assert (server.only.method, server.only.path) == ("POST", "/api/v6/init")
+    assert server.only.json == recorded.body
+    answered: Any = recorded.answer.body
+    assert user == ExperimentUser(
+        answered["id"], answered.get("group"), answered.get("workingGroup")
+    )
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [
+        ("groupmembership_ok", {"class": ["class-1"], "school": ["s1", "s2"]}),
+        ("groupmembership_empty_list", {"class": []}),
+    ],
+)
+def test_group_membership_is_replaced(call: Face, name: str, group: dict[str, list[str]]) -> None:
+    client, server, recorded = playing(name)
+
+    user = call(client.set_group_membership, group)
+
+    assert (server.only.method, server.only.path) == ("PATCH", "/api/v6/groupmembership")
+    assert server.only.json == recorded.body
+    assert user == ExperimentUser(recorded.user_id, group)
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("name", "working_group"),
+    [
+        ("workinggroup_ok", {"class": "class-1"}),
+        ("workinggroup_not_member", {"class": "not-in-group"}),
+        ("workinggroup_empty_object", {}),
+    ],
+)
+def test_working_group_is_replaced(call: Face, name: str, working_group: dict[str, str]) -> None:
+    client, server, recorded = playing(name)
+
+    user = call(client.set_working_group, working_group)
+
+    assert (server.only.method, server.only.path) == ("PATCH", "/api/v6/workinggroup")
+    assert server.only.json == recorded.body
+    assert user == ExperimentUser(recorded.user_id, None, working_group)
+
+
+@both_faces
+@pytest.mark.parametrize(
+    "name",
+    ["useraliases_ok", "useraliases_repeat", "useraliases_unicode", "useraliases_empty_list"],
+)
+def test_aliases_are_linked_to_the_root_user(call: Face, name: str) -> None:
+    client, server, recorded = playing(name)
+
+    linked = call(client.set_alt_user_ids, recorded.body["aliases"])
+
+    assert (server.only.method, server.only.path) == ("PATCH", "/api/v6/useraliases")
+    assert server.only.json == recorded.body
+    answered: Any = recorded.answer.body
+    assert linked == UserAliases(answered["userId"], answered["aliases"])
+
+
+@both_faces
+def test_each_alias_is_sent_once_and_in_order(call: Face) -> None:
+    # The server registered none of a list with a duplicate, and answered 200 all the same.
+    client, server, recorded = playing("useraliases_duplicates")
+    first, again, last = recorded.body["aliases"]
+    assert first == again
+    answered: Any = recorded.answer.body
+    assert answered["aliases"] == []
+
+    call(client.set_alt_user_ids, (last, first, last, first, last))
+
+    assert server.only.json == {"aliases": [last, first]}
+
+
+@both_faces
+def test_aliases_with_a_duplicate_are_linked_all_the_same(call: Face) -> None:
+    local = LocalUpgrade()
+    client = client_of(local)
+    call(client.init)
+
+    assert call(client.set_alt_user_ids, ["b", "a", "b"]) == UserAliases("u1", ["b", "a"])
+    assert call(client_of(local, "a").init).id == "u1"
+
+
+@both_faces
+@pytest.mark.parametrize(
+    "name", ["useraliases_self", "useraliases_root_user", "useraliases_linked_to_other"]
+)
+def test_an_alias_that_is_taken_is_a_server_error(call: Face, name: str) -> None:
+    client, _, recorded = playing(name)
+    answered: Any = recorded.answer.body
+
+    with pytest.raises(ServerError) as caught:
+        call(client.set_alt_user_ids, recorded.body["aliases"])
+
+    assert caught.value.message == answered["message"]
+    assert caught.value.status_code == 500
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("groupmembership_not_initialised", "set_group_membership"),
+        ("useraliases_not_initialised", "set_alt_user_ids"),
+    ],
+)
+def test_a_user_whom_the_server_does_not_know_is_told_to_call_init(
+    call: Face, name: str, method: str
+) -> None:
+    client, _, recorded = playing(name)
+    (argument,) = recorded.body.values()
+
+    with pytest.raises(UserNotInitializedError, match=r"User not found: .*init\(\)"):
+        call(getattr(client, method), argument)
+
+
+@both_faces
+def test_an_alias_speaks_for_its_root_user(call: Face) -> None:
+    local = LocalUpgrade()
+    local.flag("for-class-1", include={"class": ["class-1"]})
+    root, alias = client_of(local), client_of(local, "u1-tablet")
+    call(root.init, {"class": ["class-1"]})
+    call(root.set_alt_user_ids, ["u1-tablet"])
+
+    assert call(alias.init) == ExperimentUser("u1", {"class": ["class-1"]})
+    assert call(alias.has_feature_flag, "for-class-1") is True
+
+
+# ---- What a client knows of its user ----
+
+
+@both_faces
+def test_a_change_of_groups_answers_the_working_group_too(call: Face) -> None:
+    client = client_of(LocalUpgrade())
+    call(client.init, {"class": ["class-1"]}, {"class": "class-1"})
+
+    user = call(client.set_group_membership, {"class": ["class-2"]})
+
+    assert user == ExperimentUser("u1", {"class": ["class-2"]}, {"class": "class-1"})
+
+
+@both_faces
+def test_a_change_of_the_working_group_answers_the_groups_too(call: Face) -> None:
+    client = client_of(LocalUpgrade())
+    call(client.init, {"class": ["class-1"]}, {"class": "class-1"})
+
+    user = call(client.set_working_group, {"class": "class-2"})
+
+    assert user == ExperimentUser("u1", {"class": ["class-1"]}, {"class": "class-2"})
+
+
+@both_faces
+def test_one_change_after_another_is_known(call: Face) -> None:
+    client = client_of(LocalUpgrade())
+    call(client.init)
+    call(client.set_group_membership, {"class": ["class-1"]})
+
+    user = call(client.set_working_group, {"class": "class-1"})
+    assert user == ExperimentUser("u1", {"class": ["class-1"]}, {"class": "class-1"})
+
+    user = call(client.set_group_membership, None)
+    assert user == ExperimentUser("u1", None, {"class": "class-1"})
+
+    assert call(client.set_working_group, {}) == ExperimentUser("u1", None, {})
+
+
+@both_faces
+def test_init_answers_what_the_server_has_and_the_client_goes_by_that(call: Face) -> None:
+    local = LocalUpgrade()
+    call(client_of(local).init, {"class": ["class-1"]}, {"class": "class-1"})
+    client = client_of(local)
+    call(client.init, {"class": ["class-9"]})
+
+    user = call(client.set_group_membership, {"class": ["class-2"]})
+
+    assert user.workingGroup == {"class": "class-1"}
+
+
+@both_faces
+def test_what_another_client_changed_is_not_known_here(call: Face) -> None:
+    local = LocalUpgrade()
+    call(client_of(local).init, {"class": ["class-1"]}, {"class": "class-1"})
+    client = client_of(local)
+
+    assert call(client.set_group_membership, GROUP) == ExperimentUser("u1", GROUP)
+
+
+@both_faces
+def test_a_failed_change_leaves_what_is_known(call: Face) -> None:
+    local = LocalUpgrade()
+    client = client_of(local)
+    call(client.init, {"class": ["class-1"]}, {"class": "class-1"})
+    local.fail_next("workinggroup", status=500)
+
+    with pytest.raises(ServerError):
+        call(client.set_working_group, {"class": "class-2"})
+
+    user = call(client.set_group_membership, {"class": ["class-3"]})
+    assert user == ExperimentUser("u1", {"class": ["class-3"]}, {"class": "class-1"})
+
+
+@both_faces
+def test_none_erases_the_groups_and_leaving_them_out_keeps_them(call: Face) -> None:
+    local = LocalUpgrade()
+    client = client_of(local)
+    call(client.init, {"class": ["class-1"]}, {"class": "class-1"})
+    assert call(client.init).group == {"class": ["class-1"]}
+
+    call(client.set_group_membership, None)
+
+    assert local.requests[-1].json == {"group": None}
+    assert call(client.init) == ExperimentUser("u1", None, {"class": "class-1"})
+
+
+# ---- What is cached, and what clears it ----
+
+CHANGES = pytest.mark.parametrize(
+    ("endpoint", "method", "arguments"),
+    [
+        ("init", "init", []),
+        ("groupmembership", "set_group_membership", [GROUP]),
+        ("workinggroup", "set_working_group", [WORKING_GROUP]),
+        ("useraliases", "set_alt_user_ids", [["b"]]),
+    ],
+)
+
+
+@both_faces
+@CHANGES
+def test_a_change_of_the_user_clears_flags_and_assignments(
+    call: Face, endpoint: str, method: str, arguments: list[Any]
+) -> None:
+    local = served()
+    client = client_of(local)
+    call(client.init)
+    read_everything(call, client)
+    read_everything(call, client)
+
+    call(getattr(client, method), *arguments)
+    read_everything(call, client)
+
+    assert endpoints(local) == ["init", "assign", "featureflag", endpoint, "assign", "featureflag"]
+
+
+@both_faces
+@pytest.mark.parametrize("status", [400, 401, 500])
+@CHANGES
+def test_a_change_that_failed_keeps_the_last_good_state(
+    call: Face, endpoint: str, method: str, arguments: list[Any], status: int
+) -> None:
+    local = served()
+    client = client_of(local)
+    call(client.init)
+    before = read_everything(call, client)
+    local.fail_next(endpoint, status=status)
+
+    with pytest.raises(UpgradeApiError):
+        call(getattr(client, method), *arguments)
+
+    assert read_everything(call, client) == before
+    assert endpoints(local) == ["init", "assign", "featureflag", endpoint]
+
+
+@both_faces
+@CHANGES
+def test_a_change_during_an_outage_keeps_the_last_good_state(
+    call: Face, endpoint: str, method: str, arguments: list[Any]
+) -> None:
+    local = served()
+    client = client_of(local)
+    call(client.init)
+    before = read_everything(call, client)
+    local.down()
+
+    with pytest.raises(UpgradeApiError):
+        call(getattr(client.with_options(retries=0), method), *arguments)
+
+    assert read_everything(call, client) == before
+
+
+@both_faces
+def test_new_groups_decide_at_once(call: Face) -> None:
+    local = LocalUpgrade()
+    local.flag("for-class-1", include={"class": ["class-1"]})
+    local.experiment(
+        "home",
+        conditions=["treatment"],
+        unit="group",
+        group_type="class",
+    )
+    client = client_of(local)
+    call(client.init)
+    assert call(client.has_feature_flag, "for-class-1") is False
+    assert call(client.get_decision_point_assignment, "home") is None
+
+    call(client.set_group_membership, {"class": ["class-1"]})
+    assert call(client.has_feature_flag, "for-class-1") is True
+
+    call(client.set_working_group, {"class": "class-1"})
+    assert call(client.get_decision_point_assignment, "home").get_condition() == "treatment"
+
+
+# ---- Wrong arguments and odd answers ----
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ("class-1", "group must be a mapping"),
+        (["class"], "group must be a mapping"),
+        (5, "group must be a mapping"),
+        ({"class": "class-1"}, r"group\['class'\] must be a list of strings, not str"),
+        ({"class": {"class-1": 1}}, r"group\['class'\] must be a list of strings"),
+        ({"class": None}, r"group\['class'\] must be a list of strings, not None"),
+        ({"class": ["ok", ""]}, r"group\['class'\]\[1\] must not be empty"),
+        ({"class": ["ok", 7]}, r"group\['class'\]\[1\] must be a string, not int"),
+        ({"": ["class-1"]}, "a key of group must not be empty"),
+        ({1: ["class-1"]}, "a key of group must be a string"),
+    ],
+)
+@pytest.mark.parametrize("method", ["init", "set_group_membership"])
+def test_wrong_groups_are_refused_before_anything_is_sent(
+    call: Face, method: str, wrong: object, named: str
+) -> None:
+    client, server = nobody()
+
+    with pytest.raises((TypeError, ValueError), match=named):
+        call(getattr(client, method), wrong)
+
+    assert server.sent == []
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (["class"], "working_group must be a mapping"),
+        ({"class": ["class-1"]}, r"working_group\['class'\] must be a string, not list"),
+        ({"class": ""}, r"working_group\['class'\] must not be empty"),
+        ({"class": None}, r"working_group\['class'\] must be a string, not None"),
+        ({"": "class-1"}, "a key of working_group must not be empty"),
+    ],
+)
+def test_a_wrong_working_group_is_refused_before_anything_is_sent(
+    call: Face, wrong: object, named: str
+) -> None:
+    client, server = nobody()
+
+    with pytest.raises((TypeError, ValueError), match=named):
+        call(client.set_working_group, wrong)
+    with pytest.raises((TypeError, ValueError), match=named):
+        call(client.init, None, wrong)
+
+    assert server.sent == []
+
+
+@both_faces
+def test_there_is_no_working_group_of_none(call: Face) -> None:
+    client, server = nobody()
+
+    with pytest.raises(TypeError, match=r"working_group must be .* not None"):
+        call(client.set_working_group, None)
+
+    assert server.sent == []
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ("alias", "aliases must be a list of strings, not str"),
+        (None, "aliases must be a list of strings, not None"),
+        ({"alias": 1}, "aliases must be a list of strings"),
+        (["ok", ""], r"aliases\[1\] must not be empty"),
+        (["ok", 1], r"aliases\[1\] must be a string, not int"),
+        ([["a"]], r"aliases\[0\] must be a string, not list"),
+    ],
+)
+def test_wrong_aliases_are_refused_before_anything_is_sent(
+    call: Face, wrong: object, named: str
+) -> None:
+    client, server = nobody()
+
+    with pytest.raises((TypeError, ValueError), match=named):
+        call(client.set_alt_user_ids, wrong)
+
+    assert server.sent == []
+
+
+@both_faces
+def test_text_that_is_no_unicode_is_refused_before_anything_is_sent(call: Face) -> None:
+    client, server = nobody()
+
+    with pytest.raises(ValueError, match="not valid Unicode"):
+        call(client.init, {"class": ["\ud800"]})
+
+    assert server.sent == []
+
+
+@both_faces
+def test_what_the_caller_changes_afterwards_changes_nothing(call: Face) -> None:
+    local = LocalUpgrade()
+    client = client_of(local)
+    group = {"class": ["class-1"]}
+    call(client.init, group, {"class": "class-1"})
+
+    group["class"].append("class-2")
+
+    known = call(client.set_working_group, {"class": "class-2"})
+    assert known.group == {"class": ["class-1"]}
+
+
+@both_faces
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"group": None},
+        {"id": None},
+        {"id": 5},
+        [],
+        '"u1"',
+        None,
+        [["id", "u1"]],
+    ],
+)
+def test_an_answer_that_is_no_user_is_an_error_and_clears_nothing(
+    call: Face, answer: object
+) -> None:
+    server = ScriptedServer(Answer(200, ["FLAG"]), Answer(200, answer))
+    client = server.client()
+    assert call(client.has_feature_flag, "FLAG") is True
+
+    with pytest.raises(UnreadableAnswerError) as caught:
+        call(client.init)
+
+    assert caught.value.status_code == 200
+    assert call(client.has_feature_flag, "FLAG") is True
+    assert len(server.sent) == 2
+
+
+@both_faces
+@pytest.mark.parametrize("group", ["class-1", 5, ["class-1"], True])
+def test_a_group_that_cannot_be_read_leaves_the_user(call: Face, group: object) -> None:
+    server = ScriptedServer(
+        Answer(200, {"id": "u1", "group": group, "workingGroup": group, "x": 1})
+    )
+
+    assert call(server.client().init) == ExperimentUser("u1")
+
+
+@both_faces
+def test_of_the_groups_those_that_can_be_read_stay(call: Face) -> None:
+    group = {"class": ["class-1"], "school": "school-1", "team": None, "year": [2026]}
+    working_group = {"class": "class-1", "school": ["school-1"], "team": None}
+    server = ScriptedServer(
+        Answer(200, {"id": "u1", "group": group, "workingGroup": working_group})
+    )
+
+    user = call(server.client().init)
+
+    assert user == ExperimentUser("u1", {"class": ["class-1"]}, {"class": "class-1"})
+
+
+@both_faces
+def test_what_the_server_refuses_has_the_servers_own_words(call: Face) -> None:
+    client, _, recorded = playing("init_group_numeric_member")
+    answered: Any = recorded.answer.body
+
+    with pytest.raises(BadRequestError) as caught:
+        call(client.init)
+
+    assert caught.value.message == answered["message"]
+    assert caught.value.error_type == answered["type"]
+
+
+def client_of(local: LocalUpgrade, user_id: str = "u1") -> UpgradeClient:
+    return UpgradeClient(user_id, HOST, "my-app", transport=local.transport)
+
+
+def nobody() -> tuple[UpgradeClient, ScriptedServer]:
+    """A client whose requests would be noticed, if there were any."""
+    server = ScriptedServer(Answer(500))
+    return server.client(), server
+
+
+def served() -> LocalUpgrade:
+    local = LocalUpgrade()
+    local.experiment("home", "banner", conditions={"control": 50, "treatment": 50})
+    local.flag("new-dashboard")
+    return local
+
+
+def read_everything(call: Face, client: UpgradeClient) -> list[object]:
+    return [
+        call(client.get_all_experiment_conditions),
+        call(client.get_decision_point_assignment, "home", "banner"),
+        call(client.get_all_feature_flags),
+        call(client.has_feature_flag, "new-dashboard"),
+    ]
+
+
+def endpoints(local: LocalUpgrade) -> list[str]:
+    return [request.endpoint for request in local.requests]

@@ -1,0 +1,60 @@
+"""Schemathesis makes up requests from the spec; LocalUpgrade's answers keep to it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+
+from examples.school import school
+from tests.support_spec import SPEC
+
+if sys.version_info < (3, 10):
+    pytest.skip("schemathesis needs Python 3.10", allow_module_level=True)
+
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+LOCAL = school()
+
+
+def application(
+    environ: dict[str, Any], start_response: Callable[[str, list[tuple[str, str]]], Any]
+) -> Iterable[bytes]:
+    """Serve LocalUpgrade as a WSGI application, which is what schemathesis calls in process."""
+    headers = {
+        name[5:].replace("_", "-").lower(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
+    headers["content-type"] = environ.get("CONTENT_TYPE", "")
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    answer = LOCAL._api.handle(environ["REQUEST_METHOD"], environ["PATH_INFO"], headers, body)  # pyright: ignore[reportPrivateUsage]
+    start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", answer.headers)
+    return [answer.body]
+
+
+schema: Any = schemathesis.openapi.from_dict(SPEC)
+schema.app = application
+
+
+@schema.parametrize()
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+def test_answers_to_made_up_requests_keep_to_the_spec(case: Any) -> None:
+    case.call_and_validate(
+        checks=[
+            content_type_conformance,
+            response_headers_conformance,
+            response_schema_conformance,
+            status_code_conformance,
+        ]
+    )

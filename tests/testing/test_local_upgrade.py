@@ -1,0 +1,401 @@
+"""LocalUpgrade's Python side: definitions, what a test forces, what it sees, the transport."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.testing.support_local import (
+    APPLIED,
+    CONDITIONS,
+    bearer,
+    client,
+    codes,
+    mark,
+    post,
+)
+from upgrade_client_lib import UpgradeClient
+from upgrade_client_lib.testing import LocalUpgrade, Payload
+
+# Definitions
+
+
+def test_the_same_definition_draws_the_same_in_every_server() -> None:
+    first, second = LocalUpgrade(), LocalUpgrade()
+    for local in (first, second):
+        local.experiment("home", "banner", conditions=CONDITIONS)
+        for number in range(50):
+            client(local, f"u{number}")
+    drawn = [codes(first, f"u{number}") for number in range(50)]
+    assert drawn == [codes(second, f"u{number}") for number in range(50)]
+    assert {head for one in drawn for head in one["home/banner"]} == set(CONDITIONS)
+
+
+def test_weights_are_shares_of_whatever_they_sum_to() -> None:
+    local = LocalUpgrade()
+    experiment = local.experiment("home", "banner", conditions={"a": 1, "b": 2, "never": 0})
+    assert [condition.weight for condition in experiment.conditions] == [
+        pytest.approx(100 / 3),
+        pytest.approx(200 / 3),
+        0,
+    ]
+    for number in range(100):
+        client(local, f"u{number}")
+        assert codes(local, f"u{number}")["home/banner"] != ["never"]
+
+
+def test_payloads_are_strings_or_json_and_differ_by_decision_point() -> None:
+    local = LocalUpgrade()
+    local.experiment(
+        "home",
+        "banner",
+        conditions=["only"],
+        payloads={"only": {"title": "Hi"}},
+        points={
+            ("home", "footer"): {"only": "Bye"},
+            ("home", "side"): {"only": Payload("csv", "a,b")},
+            ("home", "none"): {},
+        },
+    )
+    user = client(local)
+    payloads = {
+        target: assignment.get_payload() if assignment else None
+        for target in ("banner", "footer", "side", "none")
+        for assignment in [user.get_decision_point_assignment_sync("home", target)]
+    }
+    assert [payload and (payload.type, payload.value) for payload in payloads.values()] == [
+        ("json", '{"title": "Hi"}'),
+        ("string", "Bye"),
+        ("csv", "a,b"),
+        None,
+    ]
+
+
+def test_payloads_hold_at_further_points_that_have_none_of_their_own() -> None:
+    local = LocalUpgrade()
+    experiment = local.experiment(
+        "home",
+        "banner",
+        conditions=["only"],
+        payloads={"only": "Hi"},
+        points=[("home", "footer"), ("away", None)],
+    )
+    assert [(point.site, point.target) for point in experiment.points] == [
+        ("home", "banner"),
+        ("home", "footer"),
+        ("away", None),
+    ]
+    assert all(point.payloads["only"].value == "Hi" for point in experiment.points)
+
+
+def test_a_factorial_experiment_has_every_combination_of_its_levels() -> None:
+    local = LocalUpgrade()
+    local.experiment(
+        "page",
+        "layout",
+        factors={"color": {"red": "#f00", "blue": ""}, "shape": ["circle", "square"]},
+        unit="within-subjects",
+        order="ordered round robin",
+    )
+    client(local)
+    (item,) = post(local, "assign", {"context": "my-app"}).json()
+    assert item["experimentType"] == "Factorial"
+    assert codes(local)["page/layout"] == [
+        "color=red; shape=circle",
+        "color=red; shape=square",
+        "color=blue; shape=circle",
+        "color=blue; shape=square",
+    ]
+    assert item["assignedFactor"][1:3] == [
+        {
+            "color": {"level": "red", "payload": {"type": "string", "value": "#f00"}},
+            "shape": {"level": "square", "payload": None},
+        },
+        {
+            "color": {"level": "blue", "payload": None},
+            "shape": {"level": "circle", "payload": None},
+        },
+    ]
+
+
+def test_a_factorial_experiment_may_name_some_combinations() -> None:
+    experiment = LocalUpgrade().experiment(
+        "page",
+        "layout",
+        factors={"color": ["red", "blue"], "shape": ["circle", "square"]},
+        conditions={"color=red; shape=circle": 30, "color=blue; shape=square": 70},
+    )
+    assert [condition.code for condition in experiment.conditions] == [
+        "color=red; shape=circle",
+        "color=blue; shape=square",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"conditions": {"a": -1, "b": 2}}, "weights: -1 of 'a'"),
+        ({"conditions": {"a": float("nan")}}, "weights: nan of 'a'"),
+        ({"conditions": {"a": 0}}, "weights: they sum to 0"),
+        ({"conditions": {"a": True}}, "weights: True of 'a'"),
+        ({"conditions": []}, "conditions|weights"),
+        ({"conditions": ["a", "a"]}, "conditions: a code occurs more than once"),
+        ({"conditions": ["a", ""]}, "conditions: a condition code must not be empty"),
+        ({"conditions": ["a"], "payloads": {"b": "x"}}, "payloads: there is no condition 'b'"),
+        ({"conditions": ["a"], "points": [("home", "banner")]}, "points: .* more than once"),
+        ({"conditions": ["a"], "points": [("", "x")]}, "points: a site must not be empty"),
+        ({"conditions": ["a"], "unit": "class"}, "unit: 'class' is not one of individual"),
+        ({"conditions": ["a"], "unit": "group"}, "group_type: a group experiment needs"),
+        ({"conditions": ["a"], "group_type": "class"}, "group_type: only group experiments"),
+        ({"conditions": ["a"], "order": "random"}, "order: only within-subjects"),
+        ({"conditions": ["a"], "unit": "within-subjects", "order": "odd"}, "order: 'odd'"),
+        ({"conditions": ["a"], "state": "on"}, "state: 'on' is not one of inactive"),
+        ({"conditions": ["a"], "context": ""}, "context: must not be empty"),
+        ({"conditions": ["a"], "id": ""}, "id: must not be empty"),
+        ({"conditions": ["a"], "unit": "within-subjects", "adaptive": True}, "adaptive: "),
+        ({"conditions": ["a"], "factors": {"color": ["red"]}}, "factors: 'a' is not a combin"),
+    ],
+)
+def test_a_definition_that_does_not_add_up_names_the_experiment_and_the_field(
+    arguments: dict[str, Any], complaint: str
+) -> None:
+    local = LocalUpgrade()
+    with pytest.raises(ValueError, match=rf"experiment 'broken': ({complaint})"):
+        local.experiment("home", "banner", name="broken", **arguments)
+    assert local.experiments == ()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"conditions": "control"},
+        {"conditions": ["a"], "payloads": {"a": object()}},
+        {"conditions": ["a"], "points": ["home"]},
+        {"conditions": ["a"], "include_users": "u1"},
+        {"conditions": ["a"], "include": {"class": "class-1"}},
+    ],
+)
+def test_a_string_where_a_list_belongs_is_a_type_error(arguments: dict[str, Any]) -> None:
+    with pytest.raises(TypeError):
+        LocalUpgrade().experiment("home", "banner", **arguments)
+
+
+def test_names_ids_and_flag_keys_are_taken_once() -> None:
+    local = LocalUpgrade()
+    first = local.experiment("home", "banner", conditions=CONDITIONS)
+    second = local.experiment("home", "banner", conditions=CONDITIONS)
+    assert (first.name, second.name) == ("home/banner", "home/banner 2")
+    with pytest.raises(ValueError, match="'home/banner': name: context 'my-app' has one"):
+        local.experiment("x", "y", name="home/banner", conditions=CONDITIONS)
+    with pytest.raises(ValueError, match=r"'other': id: .* is taken"):
+        local.experiment("x", "y", name="other", id=first.id, conditions=CONDITIONS)
+    local.flag("new")
+    with pytest.raises(ValueError, match="flag 'new': key"):
+        local.flag("new")
+
+
+def test_a_context_limits_the_group_types_of_its_experiments() -> None:
+    local = LocalUpgrade()
+    local.context("school-app", group_types=["class", "school"])
+    with pytest.raises(ValueError, match="group_type: 'team' is not one of context 'school-app'"):
+        local.experiment(
+            "home",
+            context="school-app",
+            unit="group",
+            group_type="team",
+            conditions=CONDITIONS,
+        )
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"server": "5.0"}, {"token_secret": "secret"}, {"api_key": "key"}]
+)
+def test_a_server_that_does_not_exist_is_a_value_error(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"server|together"):
+        LocalUpgrade(**arguments)
+
+
+# Forcing
+
+
+def test_force_wins_over_everything_for_one_user_until_reset() -> None:
+    local = LocalUpgrade()
+    local.experiment("home", "banner", conditions=CONDITIONS, exclude_users=["u1"])
+    local.experiment(
+        "turn", "x", conditions=["a", "b"], unit="within-subjects", order="ordered round robin"
+    )
+    for condition in CONDITIONS:
+        local.force("home", "banner", user="u1", condition=condition)
+        client(local)
+        assert codes(local)["home/banner"] == [condition]
+    local.force("turn", "x", user="u1", condition="b")
+    assert codes(local)["turn/x"] == ["b", "b"]
+    local.reset()
+    client(local)
+    assert codes(local) == {"turn/x": ["a", "b"]}
+
+
+def test_force_of_what_is_not_there_says_what_is() -> None:
+    local = LocalUpgrade()
+    local.experiment("home", "banner", conditions=CONDITIONS)
+    with pytest.raises(ValueError, match="only 'control', 'treatment'"):
+        local.force("home", "banner", user="u1", condition="tretment")
+    with pytest.raises(ValueError, match="nor any experiment"):
+        local.force("away", user="u1", condition="control")
+
+
+def test_force_chooses_the_experiment_of_a_pool_that_has_the_condition() -> None:
+    local = LocalUpgrade()
+    for code in ("first", "second"):
+        local.experiment("a", "1", conditions=[code])
+    for code in ("first", "second"):
+        client(local, code)
+        local.force("a", "1", user=code, condition=code)
+        assert codes(local, code) == {"a/1": [code]}
+
+
+# What a test sees
+
+
+def test_marks_logs_and_requests_are_recorded_in_order() -> None:
+    local = LocalUpgrade()
+    experiment = local.experiment("home", "banner", conditions=CONDITIONS)
+    local.metric("time")
+    local.metric("hints", group_class="lesson", group_key="areas")
+    user = client(local)
+    mark(local, "home", "banner", "control")
+    user.log_sync(
+        [
+            {
+                "timestamp": "2026-11-20T09:00:00Z",
+                "metrics": {
+                    "attributes": {"time": 7, "nobody_asks": 1},
+                    "groupedMetrics": [
+                        {
+                            "groupClass": "lesson",
+                            "groupKey": "areas",
+                            "groupUniquifier": "first",
+                            "attributes": {"hints": 2},
+                        }
+                    ],
+                },
+            }
+        ]
+    )
+    (made,) = local.marks
+    assert (made.user, made.condition, made.experiment_id) == ("u1", "control", experiment.id)
+    assert [(one.metric, one.value, one.stored) for one in local.logs] == [
+        ("time", 7, True),
+        ("nobody_asks", 1, False),
+        ("hints", 2, True),
+    ]
+    assert [(one.endpoint, one.user, one.status) for one in local.requests] == [
+        ("init", "u1", 200),
+        ("mark", "u1", 200),
+        ("log", "u1", 200),
+    ]
+    assert local.requests[1].json["data"]["site"] == "home"
+    assert local.requests[0].headers["user-id"] == "u1"
+    local.assert_logged("hints", value=2, group_class="lesson", group_key="areas")
+    local.reset()
+    assert (local.marks, local.logs, local.requests) == ((), (), ())
+    assert local.experiments == (experiment,)
+    assert post(local, "assign", {"context": "my-app"}).status_code == 404
+
+
+def test_a_request_without_json_has_none() -> None:
+    local = LocalUpgrade()
+    with httpx.Client(transport=local.transport) as http:
+        http.post("http://upgrade.local/api/v6/init", content=b"{", headers={"User-Id": "u1"})
+    assert local.requests[0].json is None
+
+
+def test_failed_assertions_show_what_happened_instead() -> None:
+    local = LocalUpgrade()
+    with pytest.raises(AssertionError, match="There was no mark at all"):
+        local.assert_marked("home", "banner")
+    client(local)
+    mark(local, "home", "footer", "control")
+    mark(local, "home", "banner", "control")
+    with pytest.raises(AssertionError) as raised:
+        local.assert_marked("home", "banner", user="u1", condition="treatment")
+    lines = str(raised.value).splitlines()
+    assert lines[0] == (
+        "no mark with site='home', target='banner', user='u1', condition='treatment'"
+    )
+    assert "2 in all" in lines[1]
+    assert "condition='control'" in lines[2]
+    assert lines[2].endswith("(other condition)")
+    assert lines[3].endswith("(other target, condition)")
+    local.assert_marked("home", "banner", condition="control", status=APPLIED)
+    with pytest.raises(AssertionError, match="no reward with value='SUCCESS'"):
+        local.assert_rewarded("SUCCESS")
+
+
+def test_a_metric_that_nobody_queries_was_not_logged_and_the_failure_says_so() -> None:
+    local = LocalUpgrade()
+    user = client(local)
+    user.log_sync([{"timestamp": "2026-11-20T09:00:00Z", "metrics": {"attributes": {"time": 7}}}])
+    with pytest.raises(AssertionError, match=r"stored=False.*other stored"):
+        local.assert_logged("time", value=7)
+
+
+def test_a_grouped_metric_has_both_a_class_and_a_key() -> None:
+    with pytest.raises(ValueError, match="metric 'hints': group_class and group_key"):
+        LocalUpgrade().metric("hints", group_class="lesson")
+
+
+def test_it_tells_what_it_is() -> None:
+    local = LocalUpgrade(server="6.7")
+    local.flag("new")
+    assert repr(local) == "<LocalUpgrade 6.7.0, experiments=0, flags=1>"
+
+
+# The transport
+
+
+def test_one_transport_serves_sync_and_async_clients() -> None:
+    local = LocalUpgrade()
+    local.flag("new")
+
+    async def keys() -> list[str]:
+        async with UpgradeClient(
+            "u1", "http://upgrade.local", "my-app", transport=local.transport
+        ) as user:
+            await user.init()
+            return [flag.key for flag in await user.get_all_feature_flags()]
+
+    assert asyncio.run(keys()) == ["new"]
+    assert [flag.key for flag in client(local).get_all_feature_flags_sync()] == ["new"]
+
+
+@pytest.mark.parametrize("user_id", [" u1", "u1 ", "u\n1", "u\x001"])
+def test_a_header_that_cannot_travel_is_refused_as_httpx_would(user_id: str) -> None:
+    with (
+        httpx.Client(transport=LocalUpgrade().transport) as http,
+        pytest.raises(httpx.LocalProtocolError),
+    ):
+        http.post("http://upgrade.local/api/v6/init", headers={"User-Id": user_id}, json={})
+
+
+def test_every_answer_has_a_request_id_of_its_own() -> None:
+    local = LocalUpgrade()
+    answers = [post(local, "init", {}), post(local, "assign", {}), post(local, "nope", {})]
+    assert [answer.status_code for answer in answers] == [200, 400, 404]
+    assert len({answer.headers["x-request-id"] for answer in answers}) == 3
+
+
+def test_a_good_token_is_taken_where_tokens_are_checked() -> None:
+    token = bearer({"APIKey": "key"})[len("Bearer ") :]
+    local = LocalUpgrade(token_secret="secret", api_key="key")
+    user = UpgradeClient(
+        "u1",
+        "http://upgrade.local",
+        "my-app",
+        token=token,
+        transport=local.transport,
+    )
+    user.init_sync()

@@ -1,0 +1,55 @@
+"""An UpGrade server for tests and demos, in this process or on a socket.
+
+>>> from upgrade_client_lib.testing import LocalUpgrade
+>>> local = LocalUpgrade()
+>>> local.experiment("home", "banner", conditions=["control", "treatment"])
+>>> client = UpgradeClient("user", "http://upgrade.local", "my-app", transport=local.transport)
+
+``python -m upgrade_client_lib.testing EXPORT.json`` serves exported experiments from a shell, and
+pytest finds the fixtures ``local_upgrade`` and ``upgrade_client``. Importing this package costs
+next to nothing; what a name needs is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._definitions import Experiment, FeatureFlag, Metric, Payload
+    from ._records import LoggedMetric, Mark, Request, Reward
+    from .local import DEFAULT_CONTEXT, LocalUpgrade
+
+__all__ = [
+    "DEFAULT_CONTEXT",
+    "Experiment",
+    "FeatureFlag",
+    "LocalUpgrade",
+    "LoggedMetric",
+    "Mark",
+    "Metric",
+    "Payload",
+    "Request",
+    "Reward",
+]
+
+_ROOMS = {
+    "DEFAULT_CONTEXT": "local",
+    "LocalUpgrade": "local",
+    "LoggedMetric": "_records",
+    "Mark": "_records",
+    "Request": "_records",
+    "Reward": "_records",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f".{_ROOMS.get(name, '_definitions')}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,85 @@
+"""The command line: ``python -m upgrade_client_lib.testing EXPORT.json --port 3030``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from threading import Event
+from types import FrameType
+
+from .local import LocalUpgrade
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until Ctrl-C or SIGTERM; give the exit status."""
+    options = _parser().parse_args(arguments)
+    stopped = Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    try:
+        local = LocalUpgrade.from_export(options.exports, options.flags, server=options.server)
+        for context in options.contexts:
+            local.context(context)
+        serving = local.serve(options.host, options.port, report=_report)
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with serving as url:
+                print(f"UpGrade {options.server} at {url}, until Ctrl-C", flush=True)
+                print(*_served(local), sep="\n", flush=True)
+                while not stopped.wait(0.5):  # with a timeout, for Windows to see Ctrl-C
+                    pass
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _served(local: LocalUpgrade) -> Iterator[str]:
+    for experiment in local.experiments:
+        points = ", ".join(
+            point.site if not point.target else f"{point.site}/{point.target}"
+            for point in experiment.points
+        )
+        yield f"  {experiment.context}: {experiment.name}, {experiment.state}, at {points}"
+    for flag in local.flags:
+        yield f"  {flag.context}: flag {flag.key}, {'enabled' if flag.enabled else 'disabled'}"
+
+
+def _report(method: str, path: str, user: str | None, status: int, seconds: float) -> None:
+    print(f"{status} {method} {path} {user or '-'} {seconds * 1000:.1f} ms", flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m upgrade_client_lib.testing",
+        description="Serves experiments and feature flags that UpGrade's web page exported.",
+    )
+    parser.add_argument("exports", nargs="+", metavar="EXPORT.json", help="exported experiments")
+    parser.add_argument(
+        "--flags", action="append", metavar="FLAGS.json", help="exported feature flags"
+    )
+    parser.add_argument(
+        "--context",
+        action="append",
+        default=[],
+        dest="contexts",
+        metavar="NAME",
+        help="a context without experiments or flags",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
+    parser.add_argument("--port", type=int, default=3030, help="default: %(default)s")
+    parser.add_argument(
+        "--server", choices=("6.5", "6.7"), default="6.5", help="which UpGrade to stand in for"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""What a server is set up with: experiments, feature flags, metrics. All frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from ._draw import ORDERED_ROUND_ROBIN, RANDOM, RANDOM_ROUND_ROBIN
+
+INDIVIDUAL = "individual"
+GROUP = "group"
+WITHIN_SUBJECTS = "within-subjects"
+UNITS = (INDIVIDUAL, GROUP, WITHIN_SUBJECTS)
+ORDERS = (RANDOM, ORDERED_ROUND_ROBIN, RANDOM_ROUND_ROBIN)
+CONSISTENCY_RULES = (INDIVIDUAL, GROUP, "experiment")
+
+ENROLLING = "enrolling"
+ENROLLMENT_COMPLETE = "enrollmentComplete"
+STATES = (
+    "inactive",
+    "draft",
+    "scheduled",
+    "preview",
+    ENROLLING,
+    "running",
+    "paused",
+    ENROLLMENT_COMPLETE,
+    "completed",
+    "cancelled",
+    "archived",
+)
+POST_EXPERIMENT_RULES = ("continue", "assign")
+PAYLOAD_TYPES = ("string", "json", "csv")
+METRIC_SEPARATOR = "@__@"
+
+
+@attrs.frozen
+class Payload:
+    """A payload as the server stores it: its type is ``string``, ``json`` or ``csv``."""
+
+    type: str
+    value: str
+
+
+@attrs.frozen
+class Level:
+    """The level that a condition of a factorial experiment has for one factor."""
+
+    factor: str
+    name: str
+    payload: Payload | None = None
+
+
+@attrs.frozen
+class Condition:
+    """A condition, its weight in percent, and for factorial experiments its levels."""
+
+    id: str
+    code: str
+    weight: float
+    levels: tuple[Level, ...] = ()
+
+
+@attrs.frozen
+class DecisionPoint:
+    """A site and target of an experiment, and the payload of each condition code there."""
+
+    site: str
+    target: str | None
+    payloads: Mapping[str, Payload] = attrs.field(factory=dict[str, Payload])
+
+
+@attrs.frozen
+class Members:
+    """Users, and groups as pairs of group type and group id."""
+
+    users: frozenset[str] = frozenset()
+    groups: frozenset[tuple[str, str]] = frozenset()
+
+
+@attrs.frozen
+class Filter:
+    """Who may enter: everybody or nobody, but for those who are listed.
+
+    A list of users decides before a list of groups, and exclusion before inclusion.
+    """
+
+    include_all: bool = True
+    include: Members = Members()
+    exclude: Members = Members()
+
+    def admits(self, user_id: str, groups: frozenset[tuple[str, str]]) -> bool:
+        if user_id in self.exclude.users:
+            return False
+        if user_id in self.include.users:
+            return True
+        if not self.exclude.groups.isdisjoint(groups):
+            return False
+        return self.include_all or not self.include.groups.isdisjoint(groups)
+
+
+@attrs.frozen
+class Metric:
+    """A metric that experiments query: its key, its type, and for categories the allowed ones."""
+
+    key: str
+    type: str = "continuous"
+    allowed: tuple[str, ...] | None = None
+    contexts: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class FeatureFlag:
+    """A feature flag, on or off, and for whom."""
+
+    id: str
+    key: str
+    context: str
+    enabled: bool = True
+    filter: Filter = Filter()
+
+
+@attrs.frozen
+class Experiment:
+    """An experiment as it was defined. ``id`` is what the server draws with."""
+
+    id: str
+    name: str
+    context: str
+    conditions: tuple[Condition, ...]
+    points: tuple[DecisionPoint, ...]
+    state: str = ENROLLING
+    unit: str = INDIVIDUAL
+    group_type: str | None = None
+    order: str | None = None
+    consistency: str = INDIVIDUAL
+    factorial: bool = False
+    adaptive: bool = False
+    reward_variable: str = ""
+    filter: Filter = Filter()
+    post_experiment_rule: str = "continue"
+    revert_to: str | None = None
+
+    @property
+    def within_subjects(self) -> bool:
+        return self.unit == WITHIN_SUBJECTS
+
+    def index_of(self, code: str) -> int | None:
+        """Where the condition with this code is among ``conditions``."""
+        for index, condition in enumerate(self.conditions):
+            if condition.code == code:
+                return index
+        return None

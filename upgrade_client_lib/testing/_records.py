@@ -1,0 +1,76 @@
+"""What a test sees of what happened: one frozen record for each request, mark, metric, reward."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+
+@attrs.frozen
+class Request:
+    """A request that reached the server, and the status it was answered with.
+
+    ``endpoint`` is the last part of the path, such as ``assign``. ``user`` is the ``User-Id``
+    that was sent, which may be an alias. ``headers`` have lower-case names.
+    """
+
+    endpoint: str
+    method: str
+    path: str
+    user: str | None
+    status: int
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    content: bytes = attrs.field(repr=False)
+
+    @property
+    def json(self) -> Any:
+        """The body parsed, or None when it is empty or not JSON."""
+        try:
+            return json.loads(self.content)
+        except ValueError:
+            return None
+
+
+@attrs.frozen
+class Mark:
+    """An accepted mark. ``user`` is the root user, ``condition`` the code that was sent."""
+
+    user: str
+    site: str
+    target: str | None
+    condition: str | None
+    experiment_id: str | None = None
+    status: str | None = None
+    uniquifier: str | None = None
+    client_error: str | None = None
+
+
+@attrs.frozen
+class LoggedMetric:
+    """One value of one metric that was logged.
+
+    ``stored`` is False where the server accepted the request and dropped this value silently:
+    because no experiment queries the metric, or a later timestamp was there already.
+    """
+
+    user: str
+    metric: str
+    value: str | int | float
+    timestamp: str
+    uniquifier: str
+    group_class: str | None = None
+    group_key: str | None = None
+    stored: bool = True
+
+
+@attrs.frozen
+class Reward:
+    """An accepted reward, and the condition that the user was enrolled in."""
+
+    user: str
+    value: str
+    experiment_id: str
+    condition: str

@@ -1,0 +1,339 @@
+"""LocalUpgrade: an UpGrade server in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from random import Random
+
+import attrs
+
+from . import _define, _export
+from ._api import Api
+from ._call import World
+from ._catalogue import Catalogue
+from ._checks import checked
+from ._define import (
+    Factors,
+    Groups,
+    Payloads,
+    Places,
+    Weights,
+)
+from ._definitions import (
+    ENROLLING,
+    INDIVIDUAL,
+    METRIC_SEPARATOR,
+    Experiment,
+    FeatureFlag,
+    Metric,
+)
+from ._faults import Body, Fault
+from ._observed import Observed
+from ._serve import Report, Serving
+from ._store import Store
+from ._tokens import TokenCheck
+from ._transport import LocalTransport
+
+DEFAULT_CONTEXT = "my-app"
+"""The context of experiments and flags that name none."""
+
+_VERSIONS = {"6.5": "6.5.0", "6.7": "6.7.0"}
+
+
+class LocalUpgrade(Observed):
+    """An UpGrade server in this process, which answers as the real one does.
+
+    It starts empty. Add experiments, feature flags and metrics, and let clients reach it through
+    :attr:`transport`, or over a socket through :meth:`serve`.
+
+    >>> local = LocalUpgrade()
+    >>> local.experiment("home", "banner", conditions={"control": 50, "treatment": 50})
+    >>> client = UpgradeClient("user", "http://upgrade.local", "my-app", transport=local.transport)
+
+    The same definitions give the same user the same condition in every run. Everything may be
+    called from several threads.
+
+    ``server`` is which UpGrade it stands in for, "6.5" or "6.7"; ``contexts`` are those it knows
+    without experiments. With ``token_secret`` and ``api_key`` it wants bearer tokens, signed with
+    that secret for that key. With ``adaptive=False`` it refuses rewards, as a server does whose
+    adaptive experiments are switched off.
+    """
+
+    def __init__(
+        self,
+        *,
+        server: str = "6.5",
+        contexts: Iterable[str] = (DEFAULT_CONTEXT,),
+        token_secret: str | None = None,
+        api_key: str | None = None,
+        adaptive: bool = True,
+    ) -> None:
+        if server not in _VERSIONS:
+            raise ValueError(f"server {server!r} is not one of {', '.join(_VERSIONS)}")
+        if (token_secret is None) != (api_key is None):
+            raise ValueError("token_secret and api_key are given together or not at all")
+        if isinstance(contexts, str):
+            raise TypeError(f"contexts must be a list of names, not the string {contexts!r}")
+        newer = server == "6.7"
+        tokens = TokenCheck(token_secret, api_key) if token_secret and api_key else None
+        self._catalogue = Catalogue(null_is_empty=newer)
+        self._world = World(self._catalogue, Store(), newer, adaptive, Random(0))
+        self._api = Api(self._world, _VERSIONS[server], tokens)
+        self._servings: list[Serving] = []
+        self._transport = LocalTransport(self._api.handle)
+        for context in contexts:
+            self.context(context)
+
+    def __repr__(self) -> str:
+        experiments, flags = len(self.experiments), len(self.flags)
+        return f"<LocalUpgrade {self._api.version}, experiments={experiments}, flags={flags}>"
+
+    @classmethod
+    def from_export(
+        cls,
+        experiments: _export.Export,
+        flags: _export.Export | None = None,
+        *,
+        server: str = "6.5",
+    ) -> LocalUpgrade:
+        """Make a server of what UpGrade's web page exported: parsed JSON, or paths of the files.
+
+        >>> local = LocalUpgrade.from_export("experiments.json", "flags.json")
+
+        It knows the contexts, experiments, flags and queried metrics of these exports, and
+        nothing else. A ValueError says which experiment and field it cannot run.
+        """
+        local = cls(server=server, contexts=())
+        for experiment in _export.experiments(experiments):
+            local._catalogue.add_experiment(experiment)
+        for metric in _export.metrics(experiments):
+            local._catalogue.metrics[metric.key] = metric
+        for flag in _export.flags(flags) if flags is not None else ():
+            local._catalogue.add_flag(flag)
+        return local
+
+    # What the server has
+
+    def context(self, name: str, *, group_types: Iterable[str] | None = None) -> None:
+        """Make a context known. With ``group_types``, its group experiments must be of one."""
+        if isinstance(group_types, str):
+            raise TypeError(f"group_types must be a list, not the string {group_types!r}")
+        with self._api.lock:
+            self._catalogue.add_context(name, group_types)
+
+    def experiment(
+        self,
+        site: str,
+        target: str | None = "",
+        *,
+        conditions: Weights | None = None,
+        payloads: Payloads | None = None,
+        name: str | None = None,
+        context: str = DEFAULT_CONTEXT,
+        unit: str = INDIVIDUAL,
+        group_type: str | None = None,
+        order: str | None = None,
+        points: Places = (),
+        factors: Factors | None = None,
+        state: str = ENROLLING,
+        adaptive: bool = False,
+        include: Groups | None = None,
+        include_users: Iterable[str] = (),
+        exclude: Groups | None = None,
+        exclude_users: Iterable[str] = (),
+        id: str | None = None,
+    ) -> Experiment:
+        """Add an experiment at a decision point, and give it back.
+
+        ``conditions`` are weights by condition code, any positive numbers, or a list of codes of
+        equal weight. ``payloads`` are strings, or what is to be sent as JSON, by condition code.
+
+        >>> local.experiment(
+        ...     "home",
+        ...     "banner",
+        ...     conditions={"control": 50, "treatment": 50},
+        ...     payloads={"treatment": "Welcome back!"},
+        ... )
+
+        ``points`` are further decision points, as (site, target) pairs; a dictionary of them gives
+        each its own payloads. ``unit`` is "individual", "group" (with the ``group_type`` whose
+        working group decides) or "within-subjects" (with an ``order``: "random", "ordered round
+        robin" or "random round robin"). ``factors`` make it factorial: levels by factor, as a list
+        or with their payloads; its conditions are then all combinations, such as
+        "color=red; shape=circle", or those of them that ``conditions`` names.
+
+        Everybody may enter whom ``exclude`` (group ids by group type) and ``exclude_users`` leave;
+        where ``include`` or ``include_users`` is given, only those. Experiments that share a
+        decision point form a pool, of which each user enters one. ``name`` and ``id`` are made up
+        from the decision point and the context where they are not given.
+
+        A ValueError names the experiment and the field that does not add up.
+        """
+        with self._api.lock:
+            experiment = _define.experiment(
+                site,
+                target,
+                conditions=conditions,
+                payloads=payloads or {},
+                name=name,
+                context=context,
+                unit=unit,
+                group_type=group_type,
+                order=order,
+                points=points,
+                factors=factors or {},
+                state=state,
+                adaptive=adaptive,
+                participants=_define.participants(include, include_users, exclude, exclude_users),
+                id=id,
+                names=[one.name for one in self._catalogue.in_context(context)],
+            )
+            self._catalogue.add_experiment(experiment)
+        return experiment
+
+    def set_state(self, experiment: Experiment, state: str) -> Experiment:
+        """Move an experiment to another state, such as "enrollmentComplete"; give it anew."""
+        with self._api.lock:
+            changed = checked(attrs.evolve(self._catalogue.experiments[experiment.id], state=state))
+            self._catalogue.experiments[experiment.id] = changed
+        return changed
+
+    def flag(
+        self,
+        key: str,
+        *,
+        context: str = DEFAULT_CONTEXT,
+        enabled: bool = True,
+        include: Groups | None = None,
+        include_users: Iterable[str] = (),
+        exclude: Groups | None = None,
+        exclude_users: Iterable[str] = (),
+    ) -> FeatureFlag:
+        """Add a feature flag: for everybody but the excluded, or only for the included.
+
+        >>> local.flag("new-dashboard", include={"class": ["class-1"]})
+        """
+        who = _define.participants(include, include_users, exclude, exclude_users)
+        flag_id = _define.stable_id(context, key)
+        flag = FeatureFlag(flag_id, key, context, enabled=enabled, filter=who)
+        with self._api.lock:
+            self._catalogue.add_flag(flag)
+        return flag
+
+    def metric(
+        self,
+        name: str,
+        *,
+        group_class: str | None = None,
+        group_key: str | None = None,
+        allowed: Sequence[str] | None = None,
+        contexts: Sequence[str] = (DEFAULT_CONTEXT,),
+    ) -> Metric:
+        """Add a metric that experiments query: the server drops what is logged of any other.
+
+        A grouped metric has a ``group_class`` and a ``group_key``. With ``allowed`` it is a
+        categorical one.
+        """
+        if (group_class is None) != (group_key is None):
+            raise ValueError(f"metric {name!r}: group_class and group_key are given together")
+        path = () if group_class is None or group_key is None else (group_class, group_key)
+        metric = Metric(
+            key=METRIC_SEPARATOR.join((*path, name)),
+            type="continuous" if allowed is None else "categorical",
+            allowed=None if allowed is None else tuple(allowed),
+            contexts=tuple(contexts),
+        )
+        with self._api.lock:
+            self._catalogue.metrics[metric.key] = metric
+        return metric
+
+    def exclude(self, *, users: Iterable[str] = (), groups: Groups | None = None) -> None:
+        """Exclude users and groups from everything, as UpGrade's global exclusion does."""
+        with self._api.lock:
+            self._catalogue.excluded = _define.members(users, groups)
+
+    # What a test forces
+
+    def force(self, site: str, target: str | None = "", *, user: str, condition: str) -> None:
+        """Give a user this condition at a decision point, until :meth:`reset`.
+
+        It wins over draws, enrolments, states and exclusions. The user need not exist yet. A
+        within-subjects queue becomes this condition throughout.
+        """
+        with self._api.lock:
+            here = self._catalogue.at(site, target)
+            for experiment in here:
+                index = experiment.index_of(condition)
+                if index is not None:
+                    root = self._world.store.roots.get(user, user)
+                    self._world.store.forced[experiment.id, root] = index
+                    return
+        codes = [one.code for experiment in here for one in experiment.conditions]
+        there_are = f"only {', '.join(map(repr, codes))}" if codes else "nor any experiment"
+        raise ValueError(f"no condition {condition!r} at ({site!r}, {target!r}), {there_are}")
+
+    def fail_next(
+        self,
+        endpoint: str,
+        *,
+        status: int = 503,
+        times: int = 1,
+        headers: Mapping[str, str] | None = None,
+        body: Body = None,
+    ) -> None:
+        """Answer the next ``times`` calls of an endpoint, such as "mark", with this status.
+
+        Such a call does nothing else. Without a ``body`` the answer is HTML for 502 to 504, as
+        proxies send it, and UpGrade's JSON error for the rest.
+        """
+        with self._api.lock:
+            self._api.faults.add(endpoint, Fault(status, dict(headers or {}), body), times)
+
+    def down(self) -> None:
+        """Refuse connections: ``httpx.ConnectError`` in process, closed ports on sockets."""
+        self._api.down = True
+        for serving in self._servings:
+            serving.pause()
+
+    def up(self) -> None:
+        """Take connections again, on the same ports."""
+        self._api.down = False
+        for serving in self._servings:
+            serving.resume()
+
+    def reset(self) -> None:
+        """Forget users and all they did, what was forced, and faults; definitions stay."""
+        self.up()
+        with self._api.lock:
+            self._world.store = Store()
+            self._world.random = Random(0)
+            self._api.faults.waiting.clear()
+            self._api.requests.clear()
+
+    # How clients reach it
+
+    @property
+    def transport(self) -> LocalTransport:
+        """The way in without a socket, for sync and async httpx clients alike."""
+        return self._transport
+
+    @contextmanager
+    def serve(
+        self, host: str = "127.0.0.1", port: int = 0, *, report: Report | None = None
+    ) -> Generator[str, None, None]:
+        """Serve on a socket while the ``with`` block runs; give the address to use.
+
+        >>> with local.serve() as url:
+        ...     client = UpgradeClient("user", url, "my-app")
+
+        Port 0 is any that is free; a port in use is an OSError. ``report`` is called with each
+        request's method, path, user, status and seconds.
+        """
+        serving = Serving(self._api.handle, host, port, report)
+        self._servings.append(serving)
+        try:
+            yield serving.url
+        finally:
+            self._servings.remove(serving)
+            serving.stop()
