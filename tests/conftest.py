@@ -14,6 +14,10 @@ pytest.register_assert_rewrite(
     *(f"tests.{path.stem}" for path in Path(__file__).parent.glob("support_*.py"))
 )
 
+from tests.support_conformance import local_upgrade_keeps_to_the_spec  # noqa: E402
+
+__all__ = ["local_upgrade_keeps_to_the_spec"]  # an autouse fixture
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(

@@ -16,6 +16,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Callable, Union
+from urllib.parse import urlsplit
 
 import attrs
 import httpx
@@ -23,7 +24,7 @@ import httpx
 from upgrade_client_lib.testing import LocalUpgrade
 
 LONGEST = 5.0
-DRIP = 0.02
+DRIP = 0.01
 
 
 @attrs.frozen
@@ -181,7 +182,7 @@ def _read(connection: socket.socket, number: int) -> Received | None:
         if not more:
             return None
         body += more
-    path = first.split(" ")[1]
+    path = urlsplit(first.split(" ")[1]).path  # a proxy passes on the whole address
     return Received(path.rpartition("/")[2], path, headers, body, number)
 
 

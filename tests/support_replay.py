@@ -103,9 +103,9 @@ def run(flow: Flow, connection: UpgradeConnection, face: Face) -> list[object]:
     return session.outcomes
 
 
-def replay(flow: Flow, face: Face) -> list[object]:
+def replay(flow: Flow, face: Face, folder: Path = CASSETTES) -> list[object]:
     """Run a flow on its cassette, which must hold just its requests, in their order."""
-    with _cassette(cassette_of(flow), "none") as cassette:
+    with _cassette(cassette_of(flow, folder), "none") as cassette:
         with UpgradeConnection(RECORDED_HOST) as connection:
             outcomes = run(flow, connection, face)
         assert cassette.all_played
@@ -123,7 +123,7 @@ def record(flow: Flow, host_url: str, token: str, folder: Path) -> None:
     fresh.replace(path)
 
 
-def cassette_of(flow: Flow, folder: Path = CASSETTES) -> Path:
+def cassette_of(flow: Flow, folder: Path) -> Path:
     return folder / f"{flow.__name__}.yaml"
 
 
@@ -135,7 +135,7 @@ def _cassette(path: Path, record_mode: Literal["all", "none"]) -> Any:
     vcr: Any = import_module("vcr")  # it has no types
     player = vcr.VCR(
         record_mode=record_mode,
-        match_on=["method", "path", "user", "json"],
+        match_on=["method", "path", "query", "user", "json"],
         filter_headers=[("authorization", "REDACTED")],
         before_record_request=_from_recorded_host,
         before_record_response=_without_volatile_headers,
@@ -156,8 +156,8 @@ def _same_json(one: Any, other: Any) -> None:
 
 
 def _from_recorded_host(request: Any) -> Any:
-    path = urlsplit(str(request.uri)).path
-    request.uri = RECORDED_HOST + path[path.rindex("/api/") :]
+    uri = str(request.uri)
+    request.uri = RECORDED_HOST + uri[uri.rindex("/api/") :]
     request.headers["Host"] = urlsplit(RECORDED_HOST).netloc
     return request
 

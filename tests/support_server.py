@@ -79,7 +79,7 @@ class SteeredServer(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """Counts what it is sent; steer it by endpoint, as in ``server.hold_next("assign")``."""
 
     def __init__(self, behind: Behind | None = None) -> None:
-        self._behind = behind
+        self.behind = behind
         self._answers: dict[str, httpx.Response] = {}
         self._steps: dict[str, deque[_Step]] = {}
         self._lock = threading.Lock()
@@ -161,8 +161,8 @@ class SteeredServer(httpx.BaseTransport, httpx.AsyncBaseTransport):
             answer = self._answers.get(_endpoint(request))
         if answer is not None:
             return httpx.Response(answer.status_code, content=answer.content)
-        assert self._behind is not None, f"nobody answers {request.url}"
-        return self._behind.handle_request(request)
+        assert self.behind is not None, f"nobody answers {request.url}"
+        return self.behind.handle_request(request)
 
 
 def local_upgrade(server: str = "6.5") -> LocalUpgrade:
@@ -207,6 +207,10 @@ class Background:
 
     def begin(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
         return self._threads.submit(self._call, method, *args, **kwargs)
+
+    def run(self, scenario: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Run a function of the test's own."""
+        return self._threads.submit(scenario, *args)
 
 
 def _unstoppable() -> Future[None]:

@@ -13,11 +13,13 @@ the server gave the experiments ids of its own, the conditions that flows expect
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from tests.support_flows import FLOWS
-from tests.support_replay import CASSETTES, FACES, Face, Flow, record, replay
+from tests.support_replay import CASSETTES, FACES, Face, Flow, cassette_of, record, replay
+from tests.support_replay_server import recorded_server
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,3 +40,16 @@ def test_every_cassette_is_a_flow() -> None:
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.__name__)
 def test_the_recorded_flow_replays(flow: Flow, face: Face) -> None:
     replay(flow, face)
+
+
+@pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.__name__)
+def test_what_is_recorded_anew_replays_and_names_neither_host_nor_token(
+    flow: Flow, tmp_path: Path
+) -> None:
+    with recorded_server().serve() as url:
+        record(flow, url, "very-secret", tmp_path)
+    replay(flow, "sync", tmp_path)
+    text = cassette_of(flow, tmp_path).read_text("utf-8")
+    assert "very-secret" not in text
+    assert url not in text
+    assert [path.name for path in tmp_path.iterdir()] == [f"{flow.__name__}.yaml"]

@@ -42,9 +42,6 @@ from upgrade_client_lib import (
     UpgradeApiError,
     UpgradeClient,
     UpgradeConnection,
-    _exchange,
-    _faces,
-    _options,
 )
 from upgrade_client_lib.testing import LocalUpgrade
 
@@ -57,7 +54,7 @@ class Clock:
     """A clock that only sleeping moves, and what was slept."""
 
     now: float = attrs.field(factory=time.monotonic)
-    slept: list[float] = attrs.field(factory=list)
+    slept: list[float] = attrs.field(factory=list[float])
 
     def monotonic(self) -> float:
         return self.now
@@ -75,10 +72,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     async def sleep(face: object, seconds: float) -> None:
         clock.sleep(seconds)
 
-    monkeypatch.setattr(_exchange, "time", clock)
-    monkeypatch.setattr(_options, "time", clock)
-    monkeypatch.setattr(type(_faces.BLOCKING), "sleep", sleep)
-    monkeypatch.setattr(type(_faces.IN_EVENT_LOOP), "sleep", sleep)
+    monkeypatch.setattr("upgrade_client_lib._exchange.time", clock)
+    monkeypatch.setattr("upgrade_client_lib._options.time", clock)
+    monkeypatch.setattr("upgrade_client_lib._faces._Blocking.sleep", sleep)
+    monkeypatch.setattr("upgrade_client_lib._faces._InEventLoop.sleep", sleep)
     return clock
 
 
@@ -105,35 +102,31 @@ def client_of(upgrade: LocalUpgrade, **options: Any) -> UpgradeClient:
 
 @each_face
 @pytest.mark.parametrize("operation", by_endpoint(HARMLESS))
-@pytest.mark.parametrize("status", [429, 502, 503, 504])
 @pytest.mark.parametrize("headers", [{}, SOON], ids=["plain", "Retry-After"])
 @pytest.mark.usefixtures("clock")
 def test_a_harmless_request_is_sent_again_after_these_statuses(
-    call: Face, operation: Operation, status: int, headers: dict[str, str]
+    call: Face, operation: Operation, headers: dict[str, str]
 ) -> None:
     upgrade = upgrade_with_user()
-    upgrade.fail_next(operation.endpoint, status=status, headers=headers, times=2)
+    for status in (429, 502, 503, 504):
+        upgrade.fail_next(operation.endpoint, status=status, headers=headers)
 
-    operation.call(call, client_of(upgrade, retries=2))
+    operation.call(call, client_of(upgrade, retries=4))
 
     statuses = [one.status for one in upgrade.requests if one.endpoint == operation.endpoint]
-    assert statuses[-3:] == [status, status, 200]
+    assert statuses[-5:] == [429, 502, 503, 504, 200]
 
 
 @each_face
 @pytest.mark.parametrize("operation", by_endpoint([*HARMLESS, *COUNTED]))
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 413, 431, 500, 501, 520])
-def test_no_request_is_sent_again_after_other_statuses(
-    call: Face, operation: Operation, status: int
-) -> None:
+def test_no_request_is_sent_again_after_other_statuses(call: Face, operation: Operation) -> None:
     upgrade = upgrade_with_user()
-    upgrade.fail_next(operation.endpoint, status=status, headers=SOON)
-
-    with pytest.raises(UpgradeApiError) as caught:
-        operation.call(call, client_of(upgrade, retries=2))
-
-    assert caught.value.status_code == status
-    assert caught.value.attempts == 1
+    for status in (400, 401, 403, 404, 408, 409, 413, 431, 500, 501, 520):
+        upgrade.fail_next(operation.endpoint, status=status, headers=SOON)
+        with pytest.raises(UpgradeApiError) as caught:
+            operation.call(call, client_of(upgrade, retries=2))
+        assert caught.value.status_code == status
+        assert caught.value.attempts == 1
 
 
 @each_face

@@ -37,7 +37,7 @@ from upgrade_client_lib import (
 
 each_face = pytest.mark.parametrize("call", FACES)
 
-SHORT = 0.1
+SHORT = 0.08
 LONG = 30.0
 MARGIN = 1.0
 
@@ -47,7 +47,7 @@ def taking(least: float, most: float) -> Generator[None, None, None]:
     """Check how long the block takes."""
     begun = time.monotonic()
     yield
-    assert least <= time.monotonic() - begun < most
+    assert 0.8 * least <= time.monotonic() - begun < most
 
 
 @each_face
@@ -299,8 +299,8 @@ def test_a_cold_mark_takes_no_longer_than_its_total_and_is_sent_all_the_same(cal
     upgrade = upgrade_with_user()
     with (
         FaultyServer(upgrade, assign=never_answers) as server,
-        UpgradeConnection(server.url, timeout=SHORT * 4, retries=0) as connection,
-        taking(SHORT, SHORT * 4 + MARGIN),
+        UpgradeConnection(server.url, timeout=0.4, retries=0) as connection,
+        taking(0.2, 0.4 + MARGIN),
     ):
         MARK.call(call, connection.client("user", "my-app"))
 
@@ -312,8 +312,8 @@ def test_a_cold_mark_of_a_server_that_hangs_ends_with_its_total(call: Face) -> N
     upgrade = upgrade_with_user()
     with (
         FaultyServer(upgrade, assign=never_answers, mark=never_answers) as server,
-        UpgradeConnection(server.url, timeout=SHORT * 4, retries=2) as connection,
-        taking(SHORT, SHORT * 7),
+        UpgradeConnection(server.url, timeout=0.4, retries=2) as connection,
+        taking(0.4, 0.75),
         pytest.raises(RequestTimeoutError),
     ):
         MARK.call(call, connection.client("user", "my-app"))

@@ -38,11 +38,17 @@ Unreadable = (TypeError, ValueError, KeyError)
 
 _logger = logging.getLogger("upgrade_client_lib")
 
-# Assignments are indexed as they arrive and read when they are asked for. What the index needs
-# are the wire's names of these five fields, in the order in which the generated model writes them.
+# Assignments are indexed as they arrive and read when they are asked for, straight from the JSON:
+# making generated models of them takes longer than all else. The wire's names of their fields
+# come from those models, in the order in which these write them.
 _SITE, _CONDITIONS, _TARGET, _EXPERIMENT_TYPE, _FACTORS = models.DecisionPointAssignment(
     site="", assigned_condition=[], target="", experiment_type="", assigned_factor=[]
 ).to_dict()
+_CONDITION_ID, _CONDITION_CODE, _CONDITION_PAYLOAD, _EXPERIMENT_ID = models.AssignedCondition(
+    id="", condition_code="", payload=None, experiment_id=""
+).to_dict()
+_LEVEL, _LEVEL_PAYLOAD = models.AssignedLevel(level="", payload=None).to_dict()
+_PAYLOAD_VALUE, _PAYLOAD_TYPE = models.Payload(value="", type_="").to_dict()
 
 
 @attrs.frozen
@@ -155,8 +161,9 @@ def has_null_target(item: Any) -> bool:
 def experiment_of(item: Any) -> str | None:
     """Give the experiment that assigns at an item's decision point."""
     for condition in _conditions(item):
-        if isinstance(condition.experiment_id, str):
-            return condition.experiment_id
+        experiment_id = condition.get(_EXPERIMENT_ID)
+        if isinstance(experiment_id, str):
+            return experiment_id
     return None
 
 
@@ -164,13 +171,13 @@ def read_head(item: Any, turns: int) -> AssignedHead:
     """Read the head of an item's queue after it turned ``turns`` times."""
     conditions = _list(item[_CONDITIONS])
     position = turns % len(conditions)
-    condition = models.AssignedCondition.from_dict(_object(conditions[position]))
+    condition = _object(conditions[position])
     return AssignedHead(
-        condition=_text_or_none(condition.condition_code),
-        condition_id=_text_or_none(condition.id),
-        experiment_id=_text_or_none(condition.experiment_id),
+        condition=_text_or_none(condition.get(_CONDITION_CODE)),
+        condition_id=_text_or_none(condition.get(_CONDITION_ID)),
+        experiment_id=_text_or_none(condition.get(_EXPERIMENT_ID)),
         experiment_type=_member_or_text(ExperimentType, item.get(_EXPERIMENT_TYPE)),
-        payload=_payload(condition.payload),
+        payload=_payload(condition.get(_CONDITION_PAYLOAD)),
         factors=_factors(item.get(_FACTORS), position),
     )
 
@@ -178,17 +185,18 @@ def read_head(item: Any, turns: int) -> AssignedHead:
 def id_of_condition(item: Any, code: str) -> str | None:
     """Give the id that the queue has for a condition code, if it has that code."""
     for condition in _conditions(item):
-        if condition.condition_code == code and isinstance(condition.id, str):
-            return condition.id
+        condition_id = condition.get(_CONDITION_ID)
+        if condition.get(_CONDITION_CODE) == code and isinstance(condition_id, str):
+            return condition_id
     return None
 
 
-def _conditions(item: Any) -> Iterator[models.AssignedCondition]:
-    """Give the conditions of an item's queue, as far as they can be read."""
+def _conditions(item: Any) -> Iterator[dict[str, Any]]:
+    """Give the conditions of an item's queue, as far as they are conditions."""
     for raw in list_or_none(item[_CONDITIONS]) or ():
         known = object_or_none(raw)
         if known is not None:
-            yield models.AssignedCondition.from_dict(known)
+            yield known
 
 
 def _group(group: Any) -> dict[str, list[str]] | None:
@@ -215,20 +223,19 @@ def _factors(factors: Any, position: int) -> dict[str, tuple[str, Payload | None
     # A list shorter than the queue says nothing of the conditions behind its end.
     here = _list(factors)[position : position + 1]
     return {
-        name: (_text(assigned.level), _payload(assigned.payload))
+        name: (_text(assigned[_LEVEL]), _payload(assigned.get(_LEVEL_PAYLOAD)))
         for levels in here
         for name, level in _object(levels).items()
-        for assigned in [models.AssignedLevel.from_dict(_object(level))]
+        for assigned in [_object(level)]
     }
 
 
 def _payload(payload: Any) -> Payload | None:
-    if payload is None or isinstance(payload, Unset):
+    if payload is None:
         return None
-    if not isinstance(payload, models.Payload):
-        raise TypeError("a payload that is no object")
-    kind = payload.type_
-    return Payload(_member_or_text(PayloadType, kind) or PayloadType.STRING, _text(payload.value))
+    known = _object(payload)
+    kind = _member_or_text(PayloadType, known.get(_PAYLOAD_TYPE))
+    return Payload(kind or PayloadType.STRING, _text(known[_PAYLOAD_VALUE]))
 
 
 def _read_record(item: Any) -> LogRecord:

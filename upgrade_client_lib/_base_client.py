@@ -12,7 +12,7 @@ import attrs
 
 from . import _validation
 from ._answers import Point
-from ._cache import Rotation
+from ._cache import AssignmentCache, Rotation
 from ._endpoints import Identity
 from ._options import CallOptions, TimeoutOption, retries_option, timeout_option
 from ._user import User, UserMarker
@@ -46,7 +46,15 @@ _ROTATIONS = ("auto", "decision_point", "experiment")
 class BaseClient:
     """A user in a context: what ``UpgradeClient`` is, apart from what it can do."""
 
-    __slots__ = ("__weakref__", "_flags", "_is_view", "_options", "_user", "_warm")
+    __slots__ = (
+        "__weakref__",
+        "_assignments",
+        "_flags",
+        "_is_view",
+        "_options",
+        "_user",
+        "_warm",
+    )
 
     MARKED_DECISION_POINT_STATUS: ClassVar[type[MarkedDecisionPointStatus]] = (
         MarkedDecisionPointStatus
@@ -72,18 +80,20 @@ class BaseClient:
         _validation.nonempty("host_url", host_url)
         if rotation not in _ROTATIONS:
             raise ValueError(f"rotation must be one of {_ROTATIONS}, not {rotation!r}")
-        session_id = str(uuid.uuid4()) if client_session_id is None else client_session_id
+        session_id = "" if client_session_id is None else client_session_id
         owns_connection = connection is None and transport is not None
         server = _connection(host_url, connection, transport)._server  # pyright: ignore[reportPrivateUsage]
         identity = Identity(
             _validation.header("user_id", user_id),
-            _validation.header("client_session_id", session_id),
+            _validation.header("client_session_id", session_id) or str(uuid.uuid4()),
             context,
             _validation.header("token", token, secret=True) or server.token,
         )
+        self._assignments = AssignmentCache()
         self._user = User(
             server,
             identity,
+            self._assignments,
             rotation,
             _validation.session_groups(groups_for_session, include_stored_user_groups),
             owns_connection,
@@ -91,7 +101,7 @@ class BaseClient:
         self._is_view = False
         self._options: CallOptions = server.options
         self._flags = self._user.flags
-        self._warm: _Heads = self._user.assignments
+        self._warm: _Heads = self._assignments
 
     @property
     def user_id(self) -> str:

@@ -136,7 +136,7 @@ class Mark:
 class AssignmentCache(SharedLoad[Assignments]):
     """A user's assignments. ``heads`` is where a warm read looks, and all that it needs."""
 
-    __slots__ = ("_marks", "heads")
+    __slots__ = ("__weakref__", "_marks", "heads")
 
     def __init__(self) -> None:
         super().__init__()
@@ -144,7 +144,11 @@ class AssignmentCache(SharedLoad[Assignments]):
         self._marks: tuple[Mark, ...] = ()
 
     async def at(
-        self, face: Face, load: Callable[[], Awaitable[Assignments]], point: Point, patience: float
+        self,
+        face: Face,
+        load: Callable[[float], Awaitable[Assignments]],
+        point: Point,
+        patience: float,
     ) -> Assignments:
         """Give assignments in which this point is not doubtful."""
         return await self.loaded(
@@ -158,7 +162,7 @@ class AssignmentCache(SharedLoad[Assignments]):
     async def whole(
         self,
         face: Face,
-        load: Callable[[], Awaitable[Assignments]],
+        load: Callable[[float], Awaitable[Assignments]],
         patience: float,
         *,
         fresh: bool,

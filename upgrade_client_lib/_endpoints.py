@@ -84,7 +84,7 @@ class Identity:
     user_id: str
     session_id: str
     context: str
-    token: str
+    token: str = attrs.field(repr=False)
 
 
 def init(
@@ -226,7 +226,9 @@ def _request(
         content = _compact_json(parts["json"]).encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"text that is not valid Unicode cannot be sent: {error}") from None
-    return WireRequest(parts["method"].upper(), parts["url"], headers, content, repeatable)
+    return WireRequest(
+        parts["method"].upper(), parts["url"], headers, content, repeatable, identity.token
+    )
 
 
 _compact_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode

@@ -62,8 +62,6 @@ async def exchange(
     health: Health,
     operation: Operation[T],
     options: CallOptions,
-    *,
-    secret: str,
 ) -> T:
     """Send an operation, again where that is safe and helps, and read its answer."""
     request = operation.request
@@ -82,9 +80,9 @@ async def exchange(
         else:
             health.answered()
             if answer.status == 200:
-                return _read(operation, answer)
+                return _read(operation, answer, attempts)
             retry_after = seconds_of(answer.headers.get("retry-after"))
-            error = _error_of(answer, request, retry_after, secret)
+            error = _error_of(answer, request, retry_after)
         error.attempts = attempts
         delay = None
         if attempts <= options.retries:
@@ -124,23 +122,25 @@ async def _attempt(
     return answer
 
 
-def _read(operation: Operation[T], answer: Answer) -> T:
+def _read(operation: Operation[T], answer: Answer, attempts: int) -> T:
     try:
         return operation.read(json.loads(answer.content))
     except (*Unreadable, RecursionError) as error:
-        raise UnreadableAnswerError(
-            f"the answer is not what the API gives: {type(error).__name__}: {error}",
+        token = operation.request.token
+        what = f"the answer is not what the API gives: {type(error).__name__}: {error}"
+        unreadable = UnreadableAnswerError(
+            _without(token, what),
             status_code=answer.status,
             request_id=answer.headers.get("x-request-id"),
             endpoint=operation.request.endpoint,
-            response_body=_text_of(answer),
+            response_body=_without(token, _text_of(answer)),
             may_have_been_applied=True,
-        ) from error
+        )
+        unreadable.attempts = attempts
+        raise unreadable from error
 
 
-def _error_of(
-    answer: Answer, request: WireRequest, retry_after: float | None, secret: str
-) -> UpgradeApiError:
+def _error_of(answer: Answer, request: WireRequest, retry_after: float | None) -> UpgradeApiError:
     body = _text_of(answer)
     try:
         message, error_type = read_error(json.loads(answer.content))
@@ -153,12 +153,12 @@ def _error_of(
     elif kind is UserNotInitializedError:
         message = f"{message}. Call init() or init_sync() for this user first."
     return kind(
-        _without(secret, message),
+        _without(request.token, message),
         status_code=status,
         error_type=error_type,
         request_id=answer.headers.get("x-request-id"),
         endpoint=request.endpoint,
-        response_body=_without(secret, body),
+        response_body=_without(request.token, body),
         may_have_been_applied=not was_not_carried_out(status, retry_after),
     )
 
@@ -183,7 +183,7 @@ def _message_for(status: int, answer: Answer, body: str) -> str:
     """What an answer that does not say what is wrong amounts to."""
     if 300 <= status < 400:
         target = answer.headers.get("location", "an address it does not name")
-        return f"the server redirects to {target}: use that as host_url"
+        return f"the server redirects to {target}: host_url must name where it is now"
     if status == 404:
         return "no UpGrade API at this address: check host_url"
     if status == 431:
@@ -196,5 +196,5 @@ def _text_of(answer: Answer) -> str:
     return answer.content.decode("utf-8", errors="replace")
 
 
-def _without(secret: str, text: str) -> str:
-    return text.replace(secret, "***") if secret else text
+def _without(token: str, text: str) -> str:
+    return text.replace(token, "***") if token else text

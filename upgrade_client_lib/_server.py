@@ -26,13 +26,9 @@ class Server:
         self._transport = Transport(settings)
         self._health = Health(settings.host_url)
 
-    async def call(
-        self, face: Face, operation: Operation[T], options: CallOptions, *, secret: str
-    ) -> T:
+    async def call(self, face: Face, operation: Operation[T], options: CallOptions) -> T:
         """Carry out an operation, and give its answer as it was read."""
-        return await exchange(
-            face, self._transport, self._health, operation, options, secret=secret
-        )
+        return await exchange(face, self._transport, self._health, operation, options)
 
     def close(self) -> None:
         self._transport.close()

@@ -47,26 +47,30 @@ class _Abandoned(Exception):
 class Load(Generic[T]):
     """One load under way, and what has crossed it: the server may have seen either one first."""
 
-    __slots__ = ("crossed_by", "future", "overdue_at", "process", "thread")
+    __slots__ = ("_deadline", "_process", "_thread", "crossed_by", "future")
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, seconds: float) -> None:
         self.crossed_by: set[Hashable] = set()
-        self.overdue_at = time.monotonic() + patience
+        self._deadline = time.monotonic() + seconds
         self.future: Future[T] = Future()
         self.future.set_running_or_notify_cancel()  # so that no waiter can cancel it
-        self.thread = threading.get_ident()
-        self.process = _process
+        self._thread = threading.get_ident()
+        self._process = _process
+
+    @property
+    def seconds_left(self) -> float:
+        return max(self._deadline - time.monotonic(), 0.0)
 
     def can_be_awaited(self, face: Face) -> bool:
         """Whether waiting for it can end.
 
-        Not in a child process that inherited it, not when it is overdue, since its event loop
-        stopped on the way, and not when a blocking call would stop the very event loop that the
+        Not in a child process that inherited it, not when it is overdue (its event loop may have
+        stopped on the way), and not when a blocking call would stop the very event loop that the
         leading task needs.
         """
-        if self.process is not _process or time.monotonic() > self.overdue_at:
+        if self._process is not _process or not self.seconds_left:
             return False
-        return not (face.blocks and self.thread == threading.get_ident())
+        return not (face.blocks and self._thread == threading.get_ident())
 
 
 class SharedLoad(Generic[T]):
@@ -86,7 +90,7 @@ class SharedLoad(Generic[T]):
     async def loaded(
         self,
         face: Face,
-        load: Callable[[], Awaitable[T]],
+        load: Callable[[float], Awaitable[T]],
         *,
         patience: float,
         wants: Callable[[T], bool] = lambda value: True,
@@ -96,9 +100,11 @@ class SharedLoad(Generic[T]):
         """Give the value that ``wants`` approves of, else what a load gives.
 
         A load that is under way serves this caller too if it ``accepts`` it. ``fresh`` asks the
-        server in any case. Waits for another caller's load for ``patience`` seconds at most.
+        server in any case. ``patience`` is for all of it, in seconds; ``load`` gets what is left.
         """
+        deadline = time.monotonic() + patience
         while True:
+            left = deadline - time.monotonic()
             with lock:
                 if not fresh and self.value is not None and wants(self.value):
                     return self.value
@@ -109,25 +115,29 @@ class SharedLoad(Generic[T]):
                     or not running.can_be_awaited(face)
                     or not accepts(running)
                 ):
-                    leading: Load[T] = Load(patience)
+                    leading: Load[T] = Load(left)
                     self._loads += (leading,)
                     break
             try:
-                return await face.wait(running.future, patience)
+                return await face.wait(running.future, min(left, running.seconds_left))
             except _Abandoned:
                 continue
             except TimeoutError:
+                if time.monotonic() < deadline:
+                    continue  # that load is overdue
                 raise RequestTimeoutError(
                     f"no answer within {patience:g} s: another caller's request for the same"
                     " is still under way"
                 ) from None
             except UpgradeApiError as error:
                 raise copy.copy(error) from error
-        return await self._lead(leading, load)
+        return await self._lead(leading, load, left)
 
-    async def _lead(self, leading: Load[T], load: Callable[[], Awaitable[T]]) -> T:
+    async def _lead(
+        self, leading: Load[T], load: Callable[[float], Awaitable[T]], seconds: float
+    ) -> T:
         try:
-            value = await load()
+            value = await load(seconds)
         except Exception as error:
             self._end(leading)
             leading.future.set_exception(error)

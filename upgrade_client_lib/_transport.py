@@ -51,7 +51,8 @@ class Transport:
             raise ValueError(f"host_url is not a URL ({error}): {settings.host_url!r}") from error
         _check(settings)
         self._settings = settings
-        self._headers = _by_name(_OUR_HEADERS, settings.headers)
+        host = {"Host": self._base_url.netloc.decode("ascii")}
+        self._headers = _by_name(host, _OUR_HEADERS, settings.headers)
         self._urls: dict[str, httpx.URL] = {}
         self._lock = threading.Lock()
         self._closed = False
@@ -151,13 +152,17 @@ class Transport:
         return url
 
     def _request(self, request: WireRequest, attempt: Attempt) -> httpx.Request:
-        return httpx.Request(
+        """Make what the transports take, faster than httpx does when it is given ``content=``."""
+        length = {"Content-Length": str(len(request.content))}
+        made = httpx.Request(
             request.method,
             self._url(request.path),
-            headers=list({**self._headers, **_by_name(request.headers)}.values()),
-            content=request.content,
+            headers=list({**self._headers, **_by_name(request.headers, length)}.values()),
+            stream=httpx.ByteStream(request.content),
             extensions={"timeout": _timeouts(attempt)},
         )
+        made.read()  # so that a user's own transport finds its content
+        return made
 
     def _client_parts(
         self, request: WireRequest, attempt: Attempt, own: httpx.Timeout
@@ -309,9 +314,11 @@ def _check(settings: TransportSettings) -> None:
             raise ValueError(f"a transport stands in for the sockets: give it without {name}")
     if settings.proxy is not None:
         try:
-            httpx.Proxy(settings.proxy)
+            host = httpx.Proxy(settings.proxy).url.host
         except (ValueError, httpx.InvalidURL) as error:
             raise ValueError(f"proxy is not the address of one: {error}") from None
+        if not host:
+            raise ValueError("proxy must name a host, as in 'http://proxy.example.org:3128'")
 
 
 def _ssl_context(settings: TransportSettings, proxy: str | None) -> ssl.SSLContext:

@@ -7,6 +7,7 @@ Every operation is a coroutine that awaits nothing but its face, so that the asy
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Callable, TypeVar
 
@@ -58,7 +59,7 @@ class User:
     """One user in one context, on one connection, and what this process knows of them."""
 
     __slots__ = (
-        "assignments",
+        "_assignments",
         "closed",
         "flags",
         "group",
@@ -74,6 +75,7 @@ class User:
         self,
         server: Server,
         identity: Identity,
+        assignments: AssignmentCache,
         rotation: Rotation,
         session_groups: tuple[dict[str, list[str]], bool] | None,
         owns_connection: bool,
@@ -83,11 +85,18 @@ class User:
         self.rotation: Rotation = rotation
         self.session_groups = session_groups
         self.owns_connection = owns_connection
-        self.assignments = AssignmentCache()
+        # Assignments hold their user. So that they all go when the last client goes, and need no
+        # garbage collector for it, the user does not hold them.
+        self._assignments = weakref.ref(assignments)
         self.flags: SharedLoad[Flags] = SharedLoad()
         self.group: Mapping[str, Sequence[str]] | None = None
         self.working_group: Mapping[str, str] | None = None
         self.closed = False
+
+    @property
+    def assignments(self) -> AssignmentCache:
+        """What the user's clients hold; nothing is known when only an assignment is left."""
+        return self._assignments() or AssignmentCache()
 
     def close(self) -> None:
         self.closed = True
@@ -251,7 +260,8 @@ class User:
         excludes = report.status is MarkedDecisionPointStatus.CONDITION_FAILED_TO_APPLY
         mark = Mark(point, experiment_id, excludes)
         fate: Fate = "unknown"  # and so it stays when the call is cancelled
-        self.assignments.mark_begins(mark)
+        assignments = self.assignments
+        assignments.mark_begins(mark)
         try:
             marked = await self._call(face, options, operation)
             fate = "counted"
@@ -260,7 +270,7 @@ class User:
                 fate = "refused"
             raise
         finally:
-            self.assignments.mark_ends(mark, fate, self.rotation)
+            assignments.mark_ends(mark, fate, self.rotation)
         return marked
 
     def _bind(self, point: Point, head: AssignedHead) -> Assignment:
@@ -282,25 +292,27 @@ class User:
             face, self._assign(face, options), point, options.timeout.total
         )
 
-    def _assign(self, face: Face, options: CallOptions) -> Callable[[], Awaitable[Assignments]]:
-        async def load() -> Assignments:
+    def _assign(
+        self, face: Face, options: CallOptions
+    ) -> Callable[[float], Awaitable[Assignments]]:
+        async def load(seconds: float) -> Assignments:
             operation = _endpoints.assign(self.identity)
-            return Assignments(await self._call(face, options, operation))
+            return Assignments(await self._call(face, options.within(seconds), operation))
 
         return load
 
-    def _load_flags(self, face: Face, options: CallOptions) -> Callable[[], Awaitable[Flags]]:
-        async def load() -> Flags:
+    def _load_flags(self, face: Face, options: CallOptions) -> Callable[[float], Awaitable[Flags]]:
+        async def load(seconds: float) -> Flags:
             groups, stored = self.session_groups or (None, None)
             operation = _endpoints.feature_flags(self.identity, groups, stored)
-            return await self._call(face, options, operation)
+            return await self._call(face, options.within(seconds), operation)
 
         return load
 
     async def _call(self, face: Face, options: CallOptions, operation: Operation[T]) -> T:
         if self.closed:
             raise RuntimeError(f"this client of user {self.identity.user_id!r} is closed")
-        return await self.server.call(face, operation, options, secret=self.identity.token)
+        return await self.server.call(face, operation, options)
 
 
 @attrs.frozen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from enum import Enum
@@ -13,6 +14,8 @@ from .types import BinaryRewardValue, DecisionPoint, MarkedDecisionPointStatus
 
 E = TypeVar("E", bound=Enum)
 
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
 _STATUSES = frozenset(status.value for status in MarkedDecisionPointStatus)
 
 
@@ -20,6 +23,11 @@ def text(argument: str, value: object) -> str:
     """A string, possibly empty."""
     if not isinstance(value, str):
         raise TypeError(f"{argument} must be a string, not {_kind(value)}")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{argument} is not valid Unicode and cannot be sent") from None
     return str(value) if isinstance(value, Enum) else value
 
 
@@ -41,7 +49,8 @@ def why_harmed(value: str) -> str | None:
         value.encode("latin-1")
     except UnicodeEncodeError:
         return "holds characters outside latin-1, which HTTP headers cannot carry"
-    if any(unicodedata.category(character) == "Cc" for character in value):
+    # What is printable holds none, and telling that takes no loop.
+    if not value.isprintable() and any(unicodedata.category(one) == "Cc" for one in value):
         return "holds control characters, which HTTP headers cannot carry"
     if value != value.strip():
         return "begins or ends with a blank, which HTTP headers lose"
@@ -51,10 +60,9 @@ def why_harmed(value: str) -> str | None:
 def header(argument: str, value: object, *, secret: bool = False) -> str:
     """A string that a header carries unharmed, possibly empty."""
     checked = text(argument, value)
-    if not (checked.isascii() and checked.isalnum()):
-        reason = why_harmed(checked)
-        if reason is not None:
-            raise ValueError(f"{argument} {reason}" + ("" if secret else f": {checked!r}"))
+    reason = why_harmed(checked)
+    if reason is not None:
+        raise ValueError(f"{argument} {reason}" + ("" if secret else f": {checked!r}"))
     return checked
 
 
@@ -63,6 +71,11 @@ def headers(value: object) -> dict[str, str]:
     if value is None:
         return {}
     given = _mapping("headers", value, '{"X-Proxy-Key": "..."}')
+    for name in given:
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"headers holds {name!r}, which cannot be a header's name")
+        if name.lower() in _FRAMING:
+            raise ValueError(f"headers holds {name!r}, which each request says of itself")
     return {key: header(f"headers[{key!r}]", one, secret=True) for key, one in given.items()}
 
 

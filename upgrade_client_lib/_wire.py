@@ -9,13 +9,17 @@ import attrs
 
 @attrs.frozen
 class WireRequest:
-    """What goes out. ``repeatable`` says whether sending it twice does no harm."""
+    """What goes out. ``repeatable`` says whether sending it twice does no harm.
+
+    ``token`` is the one among the headers, or empty; no error may show it.
+    """
 
     method: str
     path: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = attrs.field(repr=False)
     content: bytes
     repeatable: bool
+    token: str = attrs.field(repr=False)
 
     @property
     def endpoint(self) -> str:

@@ -120,9 +120,9 @@ class UpgradeConnection:
 
         The arguments are those of :class:`UpgradeClient`.
         """
-        from .client import UpgradeClient
+        from . import client
 
-        return UpgradeClient(
+        return client.UpgradeClient(
             user_id,
             self.host_url,
             context,

@@ -15,8 +15,15 @@ from tests.testing.support_local import (
     post,
 )
 from upgrade_client_lib.testing import LocalUpgrade
+from upgrade_client_lib.testing._draw import weighted
 
 # Who gets what
+
+
+def test_the_last_condition_takes_what_rounded_weights_leave() -> None:
+    thirds = [33.3333, 33.3333, 33.3333]
+    assert weighted("e", "u", thirds) in (0, 1, 2)
+    assert weighted("e", "u", [0, 0, 0]) == 2
 
 
 def test_a_user_keeps_the_condition_whatever_was_marked() -> None:
@@ -203,6 +210,18 @@ def test_a_null_target_is_an_empty_one_on_newer_servers_only() -> None:
         assert answer["experimentId"] == (experiment.id if enrolled else None)
 
 
+def test_a_mark_without_a_condition_enrols_too() -> None:
+    local = LocalUpgrade()
+    experiment = local.experiment(
+        "turn", "x", conditions=CONDITIONS, unit="within-subjects", order="random"
+    )
+    client(local)
+    before = codes(local)["turn/x"]
+    mark(local, "turn", "x", None)
+    local.set_state(experiment, "enrollmentComplete")
+    assert codes(local) == {"turn/x": [*before[1:], before[0]]}
+
+
 def test_an_unknown_or_empty_condition_is_a_500_where_an_experiment_runs() -> None:
     local = LocalUpgrade()
     local.experiment("home", "banner", conditions=CONDITIONS, payloads={"control": "Hi"})
@@ -240,6 +259,17 @@ def test_an_adaptive_experiment_sticks_once_it_is_marked_and_learns_from_rewards
         user.send_reward_sync(value, decision_point={"site": "hint", "target": "x"})
     assert [codes(local, "undecided")["hint/x"][0] for _ in range(50)].count("good") > 45
     local.assert_rewarded("FAILURE", user="u1", condition="bad")
+
+
+def test_a_point_without_an_adaptive_experiment_takes_no_reward() -> None:
+    local = LocalUpgrade()
+    local.experiment("home", "banner", conditions=CONDITIONS)
+    client(local)
+    mark(local, "home", "banner", "control")
+    point = {"site": "home", "target": "banner"}
+    body = {"rewardValue": "SUCCESS", "context": "my-app", "decisionPoint": point}
+    assert post(local, "reward", body).status_code == 409
+    assert local.rewards == ()
 
 
 def test_newer_servers_leave_the_reward_out_of_its_answer() -> None:

@@ -75,6 +75,15 @@ def test_lists_of_segments_of_segments_count() -> None:
         assert bool(codes(local, user_id)) == enters, user_id
 
 
+def test_a_level_without_a_payload_has_none() -> None:
+    experiment = exported("factorial-2x2")
+    for factor in experiment["factors"]:
+        for level in factor["levels"]:
+            del level["payload"]
+    (imported,) = LocalUpgrade.from_export(experiment).experiments
+    assert [level.payload for one in imported.conditions for level in one.levels] == [None] * 8
+
+
 def test_a_list_that_is_switched_off_does_not_count() -> None:
     (flag,) = [one for one in json.loads(FLAGS.read_text()) if one["key"] == "RESTRICTED"]
     for entry in flag["featureFlagSegmentInclusion"]:
@@ -132,6 +141,14 @@ def _in_first(field: str, **values: Any) -> Change:
     return lambda experiment: experiment[field][0].update(values)
 
 
+def _empty(*fields: str) -> Change:
+    return lambda experiment: experiment.update({field: [] for field in fields})
+
+
+def _twice(field: str) -> Change:
+    return lambda experiment: experiment[field].append(experiment[field][0])
+
+
 def _without(field: str) -> Change:
     return lambda experiment: experiment.pop(field)
 
@@ -147,7 +164,11 @@ def _without(field: str) -> Change:
             _in_first("conditionPayloads", payload={"type": "html", "value": "Hi"}),
             "payload type of '(control|treatment)': 'html'",
         ),
+        (_in_first("conditions", conditionCode="control"), "conditions: 'control' occurs more"),
+        (_in_first("conditions", assignmentWeight=-1), "weights: -1.0 of 'treatment' is not"),
+        (_empty("conditions", "conditionPayloads"), "conditions: there are none"),
         (_set("partitions", []), "points: there are none"),
+        (_twice("partitions"), r"points: \('home', 'banner'\) occurs more than once"),
         (_set("partitions", "home"), "partitions: missing or malformed"),
         (_without("partitions"), "partitions: missing or malformed"),
         (_without("id"), "id: missing or malformed"),

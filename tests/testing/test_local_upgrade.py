@@ -17,7 +17,7 @@ from tests.testing.support_local import (
     mark,
     post,
 )
-from upgrade_client_lib import UpgradeClient
+from upgrade_client_lib import UpgradeClient, testing
 from upgrade_client_lib.testing import LocalUpgrade, Payload
 
 # Definitions
@@ -183,6 +183,13 @@ def test_a_string_where_a_list_belongs_is_a_type_error(arguments: dict[str, Any]
         LocalUpgrade().experiment("home", "banner", **arguments)
 
 
+def test_names_of_contexts_and_group_types_come_in_lists() -> None:
+    with pytest.raises(TypeError, match="contexts must be a list"):
+        LocalUpgrade(contexts="my-app")
+    with pytest.raises(TypeError, match="group_types must be a list"):
+        LocalUpgrade().context("my-app", group_types="class")
+
+
 def test_names_ids_and_flag_keys_are_taken_once() -> None:
     local = LocalUpgrade()
     first = local.experiment("home", "banner", conditions=CONDITIONS)
@@ -346,6 +353,13 @@ def test_a_metric_that_nobody_queries_was_not_logged_and_the_failure_says_so() -
 def test_a_grouped_metric_has_both_a_class_and_a_key() -> None:
     with pytest.raises(ValueError, match="metric 'hints': group_class and group_key"):
         LocalUpgrade().metric("hints", group_class="lesson")
+
+
+def test_the_package_lists_what_it_has() -> None:
+    assert set(testing.__all__) <= set(dir(testing))
+    assert all(getattr(testing, name) is not None for name in testing.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = testing.nothing
 
 
 def test_it_tells_what_it_is() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from upgrade_client_lib import UpgradeClient
 from upgrade_client_lib.testing import LocalUpgrade
+from upgrade_client_lib.testing._api import Api
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def test_a_client_that_waits_for_leave_to_send_its_body_gets_it(url: str) -> Non
 
 
 def test_a_body_over_the_limit_is_a_413_also_compressed(url: str) -> None:
-    large = b'{"pad": "' + b"x" * (5 * 1024 * 1024) + b'"}'
+    large = b'{"pad": "' + b"x" * (6 * 1024 * 1024) + b'"}'
     with httpx.Client(headers={"User-Id": "u1", "Content-Type": "application/json"}) as http:
         for content, headers in (
             (large, {}),
@@ -148,6 +149,7 @@ def test_a_body_over_the_limit_is_a_413_also_compressed(url: str) -> None:
         (request(b"{}", "Content-Length: 2", "Expect: a miracle"), 417),
         (request(b"{}", "X-Long: " + "x" * 20000), 431),
         (b"x" * 40000, 431),
+        (b"x" * 2_000_000, 431),
     ],
 )
 def test_what_is_not_http_is_refused_and_the_server_goes_on(
@@ -208,8 +210,8 @@ def test_a_port_in_use_is_a_clear_error(local: LocalUpgrade, url: str) -> None:
     with pytest.raises(OSError, match=f"cannot serve on 127.0.0.1 port {port}: "), serving:
         pass
     with (
-        pytest.raises(OSError, match=r"cannot serve on nowhere\.invalid port 0: "),
-        local.serve("nowhere.invalid"),
+        pytest.raises(OSError, match=r"cannot serve on 192\.0\.2\.1 port 0: "),
+        local.serve("192.0.2.1"),
     ):
         pass
 
@@ -257,15 +259,70 @@ def test_down_refuses_connections_and_up_takes_them_on_the_same_port(
 
 
 def test_an_error_of_its_own_is_a_500_and_is_logged(
+    local: LocalUpgrade, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(Api, "handle", broken)
+    with local.serve() as url:
+        assert httpx.get(f"{url}/api/version").status_code == 500
+    assert "GET /api/version failed" in caplog.text
+
+
+def test_a_server_that_is_down_leaves_open_connections_without_an_answer(
+    local: LocalUpgrade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(Api, "handle", refuse)
+    with local.serve() as url, pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(f"{url}/api/version")
+
+
+def test_a_connection_that_fails_before_it_is_accepted_is_passed_over(
+    local: LocalUpgrade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept, failures = socket.socket.accept, [OSError("gone")]
+
+    def flaky(self: socket.socket) -> object:
+        if failures:
+            raise failures.pop()
+        return accept(self)
+
+    monkeypatch.setattr(socket.socket, "accept", flaky)
+    with local.serve() as url:
+        assert httpx.get(f"{url}/api/version").status_code == 200
+
+
+def test_a_server_may_end_while_it_is_down(local: LocalUpgrade) -> None:
+    with local.serve() as url:
+        local.down()
+    local.up()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/api/version")
+
+
+def test_a_report_that_fails_ends_the_connection_alone(
     local: LocalUpgrade, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object) -> None:
-        raise RuntimeError("broken report")
+        raise RuntimeError("broken")
 
     with local.serve(report=broken) as url:
-        with pytest.raises(httpx.RemoteProtocolError):
-            httpx.get(f"{url}/api/version")
-        assert "an error of LocalUpgrade's own" in caplog.text
+        for _ in range(2):
+            with pytest.raises(httpx.RemoteProtocolError):
+                httpx.get(f"{url}/api/version")
+    assert "an error of LocalUpgrade's own" in caplog.text
+
+
+def test_an_idle_connection_is_closed(local: LocalUpgrade, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("upgrade_client_lib.testing._serve.KEEP_ALIVE_SECONDS", 0.01)
+    with local.serve() as url:
+        port = int(url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            assert connection.recv(1) == b""
 
 
 def test_each_request_is_reported(local: LocalUpgrade) -> None:
@@ -285,6 +342,6 @@ def test_each_request_is_reported(local: LocalUpgrade) -> None:
 
 
 def test_user_ids_are_latin_1_on_the_wire(local: LocalUpgrade, url: str) -> None:
-    headers = {"User-Id": "josé".encode("latin-1")}
+    headers = {b"User-Id": "josé".encode("latin-1")}
     answer = httpx.post(f"{url}/api/v6/init", headers=headers, json={})
     assert json.loads(answer.content) == {"id": "josé"}

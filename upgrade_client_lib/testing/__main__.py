@@ -5,40 +5,46 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from threading import Event
 from types import FrameType
 
 from .local import LocalUpgrade
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until Ctrl-C or SIGTERM; give the exit status."""
+def main(arguments: Sequence[str] | None = None, stopped: Event | None = None) -> int:
+    """Serve until Ctrl-C, SIGTERM or ``stopped``; give the exit status."""
     options = _parser().parse_args(arguments)
-    stopped = Event()
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        stopped.set()
-
     try:
         local = LocalUpgrade.from_export(options.exports, options.flags, server=options.server)
         for context in options.contexts:
             local.context(context)
-        serving = local.serve(options.host, options.port, report=_report)
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            with serving as url:
-                print(f"UpGrade {options.server} at {url}, until Ctrl-C", flush=True)
-                print(*_served(local), sep="\n", flush=True)
-                while not stopped.wait(0.5):  # with a timeout, for Windows to see Ctrl-C
-                    pass
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        with (
+            _stopped_by_signals(Event() if stopped is None else stopped) as stop,
+            local.serve(options.host, options.port, report=_report) as url,
+        ):
+            print(f"UpGrade {options.server} at {url}, until Ctrl-C", flush=True)
+            print(*_served(local), sep="\n", flush=True)
+            while not stop.wait(0.5):  # not for ever, or Windows would not see Ctrl-C
+                pass
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+@contextmanager
+def _stopped_by_signals(stop: Event) -> Generator[Event, None, None]:
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _served(local: LocalUpgrade) -> Iterator[str]:

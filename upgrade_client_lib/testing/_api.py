@@ -96,11 +96,7 @@ class Api:
         with self.lock:
             fault = self.faults.next(name)
             if fault:
-                content = fault.answer(name)
-                kind = "text/html" if content.startswith(b"<") else _JSON
-                answer = Answer(
-                    fault.status, [("Content-Type", kind), *fault.headers.items()], content
-                )
+                answer = Answer(fault.status, *fault.answer(name))
             else:
                 answer = self._answer(endpoint, exact, path, headers, body)
             self.requests.append(

@@ -7,13 +7,7 @@ from collections.abc import Sequence
 from ._assignment_text import AssignmentText
 from ._call import Call, World
 from ._catalogue import Place
-from ._definitions import (
-    ENROLLING,
-    ENROLLMENT_COMPLETE,
-    GROUP,
-    INDIVIDUAL,
-    Experiment,
-)
+from ._definitions import ENROLLING, ENROLLMENT_COMPLETE, GROUP, INDIVIDUAL, Experiment
 from ._draw import one_of_pool, queue, weighted
 from ._errors import invalid_context
 from ._store import User
@@ -39,10 +33,9 @@ def assign(world: World, call: Call) -> bytes:
 
 def entered(world: World, user: User, context: str) -> list[Experiment]:
     """The experiments of the context that have a condition for this user."""
-    excluded = world.catalogue.excluded
-    if user.id in excluded.users or not excluded.groups.isdisjoint(user.groups):
+    excluded, groups = world.catalogue.excluded, user.groups
+    if user.id in excluded.users or not excluded.groups.isdisjoint(groups):
         return []
-    groups = user.groups
     mine = [
         experiment
         for experiment in world.catalogue.in_context(context)

@@ -31,8 +31,18 @@ class Fault:
     headers: Mapping[str, str]
     body: Body
 
-    def answer(self, endpoint: str) -> bytes:
-        """The body; without one of its own, what a proxy (502 to 504) or the server would say."""
+    def answer(self, endpoint: str) -> tuple[list[tuple[str, str]], bytes]:
+        """Give headers and body."""
+        content = self._content(endpoint)
+        headers = list(self.headers.items())
+        if not any(name.lower() == "content-type" for name, _ in headers):
+            html = content.startswith(b"<")
+            kind = "text/html" if html else "application/json; charset=utf-8"
+            headers.append(("Content-Type", kind))
+        return headers, content
+
+    def _content(self, endpoint: str) -> bytes:
+        """Give the body; without one, what a proxy (502 to 504) or the server would say."""
         if self.body is None and self.status in (502, 503, 504):
             return f"<html><body><h1>{self.status}</h1></body></html>".encode()
         if self.body is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from decimal import Decimal
 from typing import Any, NoReturn
 
 _BLANK = " \t\n\r"
@@ -70,7 +71,7 @@ def _number(text: str) -> float | None:
     value = float(text)
     if math.isinf(value):
         return None
-    return int(value) if value.is_integer() and abs(value) < 1e21 else value
+    return int(Decimal(repr(value))) if value.is_integer() and abs(value) < 1e21 else value
 
 
 def _integer(text: str) -> float | None:
@@ -92,10 +93,22 @@ def _complaint(text: str, error: json.JSONDecodeError) -> str:
         wanted = "double-quoted property name" if before.endswith(",") else "property name or '}'"
         return f"Expected {wanted} in JSON at position {at}"
     if error.msg == "Expecting ',' delimiter":
-        return f"Expected ',' or a closing bracket in JSON at position {at}"
+        in_list = _innermost_bracket(text[:at]) == "["
+        missing = "']' after array element" if in_list else "'}' after property value"
+        return f"Expected ',' or {missing} in JSON at position {at}"
     if error.msg == "Unterminated string starting at":
         at = len(text)
+    elif error.msg == "Invalid \\escape":
+        at += 1
     return f"{_COMPLAINTS.get(error.msg, error.msg)} at position {at}"
+
+
+def _innermost_bracket(text: str) -> str:
+    """The last bracket that was opened and not closed."""
+    opened = ""
+    for bracket in re.findall(r"[][{}]", _STRING.sub("", text)):
+        opened = opened + bracket if bracket in "[{" else opened[:-1]
+    return opened[-1:]
 
 
 def _unexpected(text: str, at: int) -> str:

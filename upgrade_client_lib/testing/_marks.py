@@ -86,16 +86,16 @@ def _condition_code(experiment: Experiment | None, made: Mark) -> str | None:
 
 
 def _enrol(world: World, user: User, experiment: Experiment, code: str | None) -> None:
-    """Enrols a user once: with what was sent where the user's queue or the engine decides,
-    with what the server assigns everywhere else.
+    """Enrol a user who is not enrolled yet.
+
+    What was sent counts where the user's queue or the engine decides, and what the server
+    assigns everywhere else.
     """
     store, key = world.store, (experiment.id, user.id)
     if key in store.enrolments:
         return
     as_sent = experiment.within_subjects or (experiment.adaptive and world.adaptive)
     if code is None or not as_sent:
-        if experiment.within_subjects:
-            return
         code = experiment.conditions[condition_index(world, user, experiment)].code
     group = working_group(user, experiment) if experiment.unit == GROUP else None
     store.enrolments[key] = Enrolment(code, group)

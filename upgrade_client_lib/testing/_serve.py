@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import select
+import selectors
 import socket
 import sys
 import time
@@ -13,12 +13,7 @@ from threading import Lock, Thread, current_thread
 from typing import Callable, Optional
 
 from ._api import Answer
-from ._http import (
-    KEEP_ALIVE_SECONDS,
-    BadRequest,
-    Closed,
-    Wire,
-)
+from ._http import KEEP_ALIVE_SECONDS, BadRequest, Closed, Wire
 
 Report = Callable[[str, str, Optional[str], int, float], None]
 """Called after each request with its method, path, user, status and seconds."""
@@ -123,8 +118,9 @@ class _Listener:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         try:
-            if sys.platform != "win32":  # where it lets two servers share a port
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # A port is free again at once; but Windows would let two servers share it.
+            reuse = int(sys.platform != "win32")
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
             self._socket.bind((host, port))
             self._socket.listen(128)
         except OSError as error:
@@ -143,10 +139,11 @@ class _Listener:
         self._thread.join()
 
     def _accept(self) -> None:
-        with self._socket, self._woken:
+        with self._socket, self._woken, selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
+            selector.register(self._woken, selectors.EVENT_READ)
             while True:
-                ready, _, _ = select.select([self._socket, self._woken], [], [])
-                if self._woken in ready:
+                if self._woken in [key.fileobj for key, _ in selector.select()]:
                     return
                 try:
                     connection, _ = self._socket.accept()

@@ -76,7 +76,9 @@ class LocalUpgrade(Observed):
         if isinstance(contexts, str):
             raise TypeError(f"contexts must be a list of names, not the string {contexts!r}")
         newer = server == "6.7"
-        tokens = TokenCheck(token_secret, api_key) if token_secret and api_key else None
+        tokens = None
+        if token_secret is not None and api_key is not None:
+            tokens = TokenCheck(token_secret, api_key)
         self._catalogue = Catalogue(null_is_empty=newer)
         self._world = World(self._catalogue, Store(), newer, adaptive, Random(0))
         self._api = Api(self._world, _VERSIONS[server], tokens)

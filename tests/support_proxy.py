@@ -1,0 +1,75 @@
+"""A forward proxy on loopback, behind which every host is one and the same server."""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+from contextlib import suppress
+from types import TracebackType
+
+LONGEST = 5.0
+
+
+class Proxy:
+    """Relays while its ``with`` block runs, and notes the first request of each connection."""
+
+    def __init__(self, port: int) -> None:
+        self.requests: list[str] = []
+        self._upstream = ("127.0.0.1", port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"http://{self.address}"
+        self._wake, self._woken = socket.socketpair()
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+
+    @property
+    def targets(self) -> list[str]:
+        """What was asked for: an address, or ``host:port`` for a tunnel."""
+        return [request.split(" ")[1] for request in self.requests]
+
+    def __enter__(self) -> Proxy:
+        self._threads[0].start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._wake.close()
+        for thread in self._threads:
+            thread.join(LONGEST)
+
+    def _accept(self) -> None:
+        with self._listener, self._woken:
+            while True:
+                ready, _, _ = select.select([self._listener, self._woken], [], [])
+                if self._woken in ready:
+                    return
+                connection, _ = self._listener.accept()
+                thread = threading.Thread(target=self._relay, args=(connection,), daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _relay(self, connection: socket.socket) -> None:
+        with connection, socket.create_connection(self._upstream) as upstream, suppress(OSError):
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += connection.recv(65536)
+            self.requests.append(head.decode("latin-1"))
+            if head.startswith(b"CONNECT "):
+                connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+            else:
+                upstream.sendall(head)
+            other = {connection: upstream, upstream: connection}
+            while True:
+                ready, _, _ = select.select(list(other), [], [], LONGEST)
+                if not ready:
+                    return
+                for one in ready:
+                    data = one.recv(65536)
+                    if not data:
+                        return
+                    other[one].sendall(data)

@@ -1,0 +1,251 @@
+"""How connections end: closed from anywhere, with their event loop, or with the program."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support_faces import FACES, Face, blocking, in_event_loop
+from tests.support_faulty_server import FaultyServer, answers, never_answers
+from upgrade_client_lib import (
+    NoConnectionError,
+    Timeout,
+    UpgradeApiError,
+    UpgradeConnection,
+)
+from upgrade_client_lib.testing import LocalUpgrade
+
+each_face = pytest.mark.parametrize("call", FACES)
+URL = "http://upgrade"
+
+
+@each_face
+def test_a_closed_connection_refuses_calls(call: Face) -> None:
+    with FaultyServer() as server:
+        connection = UpgradeConnection(server.url)
+        client = connection.client("user", "my-app")
+        call(client.init)
+        connection.close()
+        connection.close()
+        with pytest.raises(RuntimeError, match=f"the connection to {server.url} is closed"):
+            call(client.init)
+        with pytest.raises(RuntimeError, match="is closed"):
+            call(connection.client("other", "my-app").init)
+        server.wait_until_all_hung_up()
+
+    assert server.count("init") == 1
+
+
+@each_face
+@pytest.mark.parametrize("own", ["http_client", "transport"])
+def test_a_closed_connection_refuses_calls_through_what_is_the_users_own(
+    call: Face, own: str
+) -> None:
+    upgrade = LocalUpgrade()
+    given: dict[str, Any] = {"transport": upgrade.transport}
+    if own == "http_client":
+        given = {
+            "http_client": httpx.Client(transport=upgrade.transport),
+            "async_http_client": httpx.AsyncClient(transport=upgrade.transport),
+        }
+    connection = UpgradeConnection(URL, **given)
+    client = connection.client("user", "my-app")
+    call(client.init)
+    connection.close()
+
+    with pytest.raises(RuntimeError, match="the connection to http://upgrade is closed"):
+        call(client.init)
+
+
+def test_leaving_a_with_block_closes_the_sockets() -> None:
+    with FaultyServer() as server:
+        with UpgradeConnection(server.url) as connection:
+            connection.client("user", "my-app").init_sync()
+        server.wait_until_all_hung_up()
+
+
+def test_leaving_an_async_with_block_closes_the_sockets_before_it_returns() -> None:
+    async def scenario() -> None:
+        async with UpgradeConnection(server.url) as connection:
+            await connection.client("user", "my-app").init()
+            connection.client("user", "my-app").init_sync()
+        await asyncio.to_thread(server.wait_until_all_hung_up)
+
+    with FaultyServer() as server:
+        asyncio.run(scenario())
+
+    assert server.connections == 2
+
+
+def test_close_inside_an_event_loop_has_the_loop_close_its_sockets() -> None:
+    async def scenario() -> None:
+        connection = UpgradeConnection(server.url)
+        await connection.client("user", "my-app").init()
+        connection.close()
+        await asyncio.to_thread(server.wait_until_all_hung_up)
+
+    with FaultyServer() as server:
+        asyncio.run(scenario())
+
+
+def test_close_as_the_last_thing_in_an_event_loop_closes_its_sockets() -> None:
+    async def scenario() -> None:
+        connection = UpgradeConnection(server.url)
+        await connection.client("user", "my-app").init()
+        connection.close()
+
+    with FaultyServer() as server:
+        asyncio.run(scenario())
+        server.wait_until_all_hung_up()
+
+
+@pytest.mark.parametrize("close", [blocking, in_event_loop])
+def test_closing_reaches_the_event_loops_of_other_threads(close: Face) -> None:
+    async def until_closed() -> None:
+        await connection.client("user", "my-app").init()
+        called.set()
+        await asyncio.to_thread(server.wait_until_all_hung_up)
+
+    called = threading.Event()
+    with FaultyServer() as server, ThreadPoolExecutor(1) as pool:
+        connection = UpgradeConnection(server.url)
+        loop = pool.submit(asyncio.run, until_closed())
+        assert called.wait(5)
+        asyncio.run(connection.aclose()) if close is in_event_loop else connection.close()
+        loop.result(5)
+
+
+def test_closing_is_not_held_up_by_a_call_under_way() -> None:
+    timeout = Timeout(total=0.3)
+    with (
+        FaultyServer(init=never_answers) as server,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        connection = UpgradeConnection(server.url, timeout=timeout, retries=0)
+        under_way = pool.submit(connection.client("user", "my-app").init_sync)
+        server.wait_for(1, "init")
+        connection.close()
+        assert not under_way.done()
+        with pytest.raises(UpgradeApiError):
+            under_way.result(5)
+        server.wait_until_all_hung_up()
+
+
+def test_closing_ends_the_calls_under_way_in_event_loops() -> None:
+    async def scenario() -> None:
+        connection = UpgradeConnection(server.url, timeout=30.0, retries=0)
+        under_way = asyncio.ensure_future(connection.client("user", "my-app").init())
+        await asyncio.to_thread(server.wait_for, 1, "init")
+        await connection.aclose()
+        with pytest.raises(NoConnectionError):
+            await asyncio.wait_for(under_way, 5)
+
+    with FaultyServer(init=never_answers) as server:
+        asyncio.run(scenario())
+
+
+@each_face
+def test_a_call_that_was_to_be_tried_again_meets_the_closed_connection(
+    call: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import random
+
+    def closing(low: float, high: float) -> float:
+        connection.close()
+        return low
+
+    monkeypatch.setattr(random, "uniform", closing)
+    with FaultyServer(init=answers(502)) as server:
+        connection = UpgradeConnection(server.url)
+        with pytest.raises(RuntimeError, match="is closed"):
+            call(connection.client("user", "my-app").init)
+        server.wait_until_all_hung_up()
+
+    assert server.connections == 1
+
+
+# ---- Event loops that end ----
+
+
+def test_an_event_loop_that_ends_closes_its_sockets_and_is_forgotten() -> None:
+    loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+
+    async def scenario() -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        await client.init()
+
+    with FaultyServer() as server, UpgradeConnection(server.url) as connection:
+        client = connection.client("user", "my-app")
+        asyncio.run(scenario())
+        server.wait_until_all_hung_up()
+        gc.collect()
+        assert loops[0]() is None
+        client.init_sync()
+
+
+def test_an_event_loop_that_was_closed_by_hand_is_forgotten_with_the_next() -> None:
+    with FaultyServer() as server, UpgradeConnection(server.url) as connection:
+        client = connection.client("user", "my-app")
+        loop = asyncio.new_event_loop()
+        try:
+            loop.run_until_complete(client.init())
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(asyncio.sleep(0))
+        finally:
+            loop.close()
+        ended = weakref.ref(loop)
+        del loop
+        asyncio.run(client.init())
+        gc.collect()
+        assert ended() is None
+
+
+QUIET = """
+import asyncio, logging, sys
+from upgrade_client_lib import UpgradeClient, UpgradeConnection
+
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # above what it says of slow machines
+url = sys.argv[1]
+
+async def several():
+    client = UpgradeClient("user", url, "my-app")
+    await asyncio.gather(*[client.init() for _ in range(10)])
+    client.init_sync()
+
+asyncio.run(several())
+asyncio.run(several())
+UpgradeClient("user", url, "my-app").init_sync()
+with UpgradeConnection(url) as connection:
+    connection.client("user", "my-app").init_sync()
+    asyncio.run(connection.client("user", "my-app").init())
+
+async def closed_inside():
+    connection = UpgradeConnection(url)
+    await connection.client("user", "my-app").init()
+    connection.close()
+
+asyncio.run(closed_inside())
+"""
+
+
+def test_a_program_that_closes_nothing_ends_without_a_warning() -> None:
+    with FaultyServer() as server:
+        done = subprocess.run(
+            [sys.executable, "-X", "dev", "-W", "error", "-c", QUIET, server.url],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        server.wait_until_all_hung_up()
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -1,0 +1,253 @@
+"""One server for many users: how a connection is set up, used from anywhere, and closed."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support_calls import HARMLESS, upgrade_with_user
+from tests.support_faces import FACES, Face
+from tests.support_faulty_server import FaultyServer, answers
+from upgrade_client_lib import (
+    UpgradeConnection,
+    _transport,
+)
+from upgrade_client_lib.testing import LocalUpgrade
+
+each_face = pytest.mark.parametrize("call", FACES)
+URL = "http://upgrade"
+
+
+# ---- One connection, many users ----
+
+
+@each_face
+def test_a_connection_gives_clients_for_its_server(call: Face) -> None:
+    upgrade = LocalUpgrade()
+    connection = UpgradeConnection(URL, transport=upgrade.transport, token="secret")
+    one = connection.client("one", "my-app", client_session_id="session")
+    other = connection.client("other", "my-app", token="other-secret")
+
+    call(one.init)
+    call(other.init)
+
+    first, second = (request.headers for request in upgrade.requests)
+    assert (first["user-id"], first["session-id"]) == ("one", "session")
+    assert first["authorization"] == "Bearer secret"
+    assert (second["user-id"], second["authorization"]) == ("other", "Bearer other-secret")
+
+
+def test_a_connection_shows_its_server_and_no_secret() -> None:
+    with UpgradeConnection(
+        f"{URL}/api/", token="secret", headers={"X-Key": "secret"}
+    ) as connection:
+        assert connection.host_url == URL
+        assert repr(connection) == "UpgradeConnection('http://upgrade')"
+
+
+def test_threads_use_a_connection_at_the_same_time() -> None:
+    with (
+        FaultyServer() as server,
+        UpgradeConnection(server.url, max_connections=4) as connection,
+        ThreadPoolExecutor(16) as pool,
+    ):
+        clients = [connection.client(f"user-{i}", "my-app") for i in range(100)]
+        calls = [pool.submit(client.init_sync) for client in clients]
+        users = [call.result().id for call in calls]
+
+    assert users == [f"user-{i}" for i in range(100)]
+
+
+def test_event_loops_one_after_the_other_use_a_connection() -> None:
+    with FaultyServer() as server, UpgradeConnection(server.url) as connection:
+        client = connection.client("user", "my-app")
+        for _ in range(3):
+            assert asyncio.run(client.init()).id == "user"
+
+    assert server.connections == 3
+
+
+def test_event_loops_at_the_same_time_use_a_connection() -> None:
+    async def several(i: int) -> None:
+        client = connection.client(f"user-{i}", "my-app")
+        await asyncio.gather(*[client.init() for _ in range(5)])
+
+    with (
+        FaultyServer() as server,
+        UpgradeConnection(server.url, max_connections=2) as connection,
+        ThreadPoolExecutor(5) as pool,
+    ):
+        for loop in [pool.submit(asyncio.run, several(i)) for i in range(5)]:
+            loop.result()
+
+    assert server.count("init") == 25
+    assert server.connections <= 10
+
+
+def test_blocking_calls_work_inside_a_running_event_loop() -> None:
+    async def scenario() -> None:
+        client = connection.client("user", "my-app")
+        client.init_sync()
+        await client.init()
+        client.init_sync()
+
+    with FaultyServer() as server, UpgradeConnection(server.url) as connection:
+        asyncio.run(scenario())
+
+    assert (server.count("init"), server.connections) == (3, 2)
+
+
+def test_a_path_before_the_api_is_kept() -> None:
+    with (
+        FaultyServer(init=answers(200, '{"id": "user"}')) as server,
+        UpgradeConnection(f"{server.url}/upgrade/api") as connection,
+    ):
+        connection.client("user", "my-app").init_sync()
+
+    assert server.received[0].path == "/upgrade/api/v6/init"
+
+
+def test_an_idle_socket_expires_before_the_server_drops_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server drops it after 5 s."""
+    assert 0 < _transport.KEEPALIVE_EXPIRY < 5
+    monkeypatch.setattr(_transport, "KEEPALIVE_EXPIRY", 1e-9)
+    with FaultyServer() as server, UpgradeConnection(server.url) as connection:
+        client = connection.client("user", "my-app")
+        for _ in range(3):
+            client.init_sync()
+
+    assert server.connections == 3
+
+
+@each_face
+def test_compressed_answers_are_read(call: Face) -> None:
+    import gzip
+
+    body = gzip.compress(b'{"id": "user"}')
+    with (
+        FaultyServer(init=answers(200, body, {"Content-Encoding": "gzip"})) as server,
+        UpgradeConnection(server.url) as connection,
+    ):
+        assert call(connection.client("user", "my-app").init).id == "user"
+
+    assert "gzip" in server.received[0].headers["accept-encoding"]
+
+
+# ---- Headers ----
+
+
+@each_face
+@pytest.mark.parametrize("own", [False, True])
+def test_extra_headers_go_with_every_request(call: Face, own: bool) -> None:
+    upgrade = upgrade_with_user()
+    given: dict[str, Any] = {"transport": upgrade.transport}
+    if own:
+        given = {
+            "http_client": httpx.Client(transport=upgrade.transport),
+            "async_http_client": httpx.AsyncClient(transport=upgrade.transport),
+        }
+    connection = UpgradeConnection(URL, headers={"X-Proxy-Key": "key"}, **given)
+    client = connection.client("user", "my-app")
+    before = len(upgrade.requests)
+
+    for operation in HARMLESS:
+        operation.call(call, client)
+
+    sent = upgrade.requests[before:]
+    assert len(sent) == len(HARMLESS)
+    assert all(request.headers["x-proxy-key"] == "key" for request in sent)
+
+
+@each_face
+def test_what_a_request_needs_wins_over_extra_headers(call: Face) -> None:
+    extra = {
+        "user-id": "somebody",
+        "CONTENT-TYPE": "text/plain",
+        "authorization": "Basic other",
+        "accept": "application/problem+json",
+    }
+    with (
+        FaultyServer() as server,
+        UpgradeConnection(server.url, token="secret", headers=extra) as connection,
+    ):
+        call(connection.client("user", "my-app").init)
+
+    headers = server.received[0].headers
+    assert headers["user-id"] == "user"
+    assert headers["content-type"] == "application/json"
+    assert headers["authorization"] == "Bearer secret"
+    assert headers["accept"] == "application/problem+json"
+
+
+def test_an_authorization_of_the_users_own_is_sent_where_there_is_no_token() -> None:
+    with (
+        FaultyServer() as server,
+        UpgradeConnection(server.url, headers={"Authorization": "Basic abc"}) as connection,
+    ):
+        connection.client("user", "my-app").init_sync()
+
+    assert server.received[0].headers["authorization"] == "Basic abc"
+
+
+@pytest.mark.parametrize(
+    ("headers", "kind"),
+    [
+        ({"X Key": "value"}, ValueError),
+        ({"X-Key:": "value"}, ValueError),
+        ({"X-Schlüssel": "value"}, ValueError),
+        ({"": "value"}, ValueError),
+        ({"X-Key": "line\nbreak"}, ValueError),
+        ({"X-Key": "€"}, ValueError),
+        ({"X-Key": " blank"}, ValueError),
+        ({"Content-Length": "5"}, ValueError),
+        ({"transfer-encoding": "chunked"}, ValueError),
+        ({"X-Key": 5}, TypeError),
+        ({5: "value"}, TypeError),
+        ([("X-Key", "value")], TypeError),
+        ("X-Key: value", TypeError),
+    ],
+)
+def test_headers_that_cannot_be_sent_are_refused(headers: Any, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match="headers"):
+        UpgradeConnection(URL, headers=headers)
+
+
+# ---- Arguments ----
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        ({"http_client": httpx.AsyncClient()}, TypeError, "http_client must be an httpx.Client"),
+        ({"async_http_client": httpx.Client()}, TypeError, "async_http_client must be an httpx"),
+        ({"transport": "http"}, TypeError, "transport must be an httpx.BaseTransport or httpx"),
+        ({"ssl_context": True}, TypeError, "ssl_context must be an ssl.SSLContext, not bool"),
+        ({"proxy": 8080}, TypeError, "proxy must be"),
+        ({"proxy": "ftp://proxy"}, ValueError, "proxy is not the address of one"),
+        ({"proxy": "proxy:8080"}, ValueError, "proxy is not the address of one"),
+        ({"proxy": "http://"}, ValueError, "proxy must name a host"),
+        ({"max_connections": 0}, ValueError, "max_connections must be 1 or more"),
+        ({"max_connections": 2.0}, TypeError, "max_connections must be a whole number"),
+        ({"token": "line\nbreak"}, ValueError, "token holds control characters"),
+        ({"token": None}, TypeError, "token must be a string"),
+        (
+            {"transport": LocalUpgrade().transport, "proxy": "http://proxy"},
+            ValueError,
+            "without proxy",
+        ),
+        (
+            {"transport": LocalUpgrade().transport, "http_client": httpx.Client()},
+            ValueError,
+            "without http_client",
+        ),
+    ],
+)
+def test_arguments_are_checked_when_the_connection_is_made(
+    arguments: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        UpgradeConnection(URL, **arguments)

@@ -1,0 +1,329 @@
+"""Child processes: they never use their parent's sockets, locks or loads, nor disturb them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Callable
+
+import pytest
+import trustme
+
+from tests.support_calls import upgrade_with_user
+from tests.support_faulty_server import FaultyServer, never_answers
+from upgrade_client_lib import (
+    RequestTimeoutError,
+    UpgradeClient,
+    UpgradeConnection,
+    _shared_load,
+    connection,
+)
+
+if not hasattr(os, "fork"):
+    pytest.skip("no forks here", allow_module_level=True)
+
+# Python 3.12 warns of forks beside threads, which is what these tests are about.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+LONGEST = 10
+
+
+def in_child(work: Callable[[], object]) -> str:
+    """Fork, and give what the work gives in the child, as text; a child that hangs is ended."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(LONGEST)
+        try:
+            said = str(work())
+        except BaseException as error:
+            said = f"failed: {error!r}"
+        os.write(writing, said.encode())
+        os._exit(0)
+    os.close(writing)
+    with open(reading, encoding="utf-8") as pipe:
+        said = pipe.read()
+    _, status = os.waitpid(child, 0)
+    assert status == 0, "the child hung"
+    return said
+
+
+def users_by_connection(server: FaultyServer) -> dict[int, set[str]]:
+    """Who sent requests over each connection."""
+    users: dict[int, set[str]] = {}
+    for request in server.received:
+        users.setdefault(request.connection, set()).add(request.headers["user-id"])
+    return users
+
+
+def test_a_child_opens_a_connection_of_its_own_and_the_parent_keeps_its() -> None:
+    def work() -> str:
+        return own.client("child", "my-app").init_sync().id
+
+    with FaultyServer() as server, UpgradeConnection(server.url) as own:
+        parent = own.client("parent", "my-app")
+        parent.init_sync()
+        assert in_child(work) == "child"
+        parent.init_sync()
+
+    assert users_by_connection(server) == {0: {"parent"}, 1: {"child"}}
+
+
+def test_a_child_of_tls_connections_leaves_them_alone() -> None:
+    def work() -> str:
+        own.client("child", "my-app").init_sync()
+        own.close()
+        return "done"
+
+    authority, serving = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.configure_cert(serving)  # pyright: ignore[reportUnknownMemberType]
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)  # pyright: ignore[reportUnknownMemberType]
+    with (
+        FaultyServer(tls=serving) as server,
+        UpgradeConnection(server.url, ssl_context=trusting) as own,
+    ):
+        parent = own.client("parent", "my-app")
+        parent.init_sync()
+        assert in_child(work) == "done"
+        parent.init_sync()
+
+    assert users_by_connection(server) == {0: {"parent"}, 1: {"child"}}
+
+
+def test_a_child_of_an_event_loop_opens_connections_of_its_own() -> None:
+    def work() -> str:
+        child = own.client("child", "my-app")
+        return child.init_sync().id + asyncio.run(child.init()).id
+
+    async def scenario() -> None:
+        parent = own.client("parent", "my-app")
+        await parent.init()
+        assert in_child(work) == "childchild"
+        await parent.init()
+
+    with FaultyServer() as server, UpgradeConnection(server.url) as own:
+        asyncio.run(scenario())
+
+    assert users_by_connection(server) == {0: {"parent"}, 1: {"child"}, 2: {"child"}}
+
+
+def test_a_child_that_closes_the_connection_closes_its_own_sockets_alone() -> None:
+    def work() -> str:
+        own.close()
+        asyncio.run(own.aclose())
+        return "closed"
+
+    async def scenario() -> None:
+        parent = own.client("parent", "my-app")
+        parent.init_sync()
+        await parent.init()
+        assert in_child(work) == "closed"
+        parent.init_sync()
+        await parent.init()
+
+    with FaultyServer() as server, UpgradeConnection(server.url) as own:
+        asyncio.run(scenario())
+
+    assert (server.count("init"), server.connections) == (4, 2)
+
+
+def test_clients_that_share_a_connection_have_another_in_the_child(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def work() -> str:
+        return UpgradeClient("child", server.url, "my-app").init_sync().id
+
+    shared: dict[str, UpgradeConnection] = {}
+    monkeypatch.setattr(connection, "_shared", shared)
+    with FaultyServer() as server:
+        UpgradeClient("parent", server.url, "my-app").init_sync()
+        assert in_child(work) == "child"
+        UpgradeClient("parent", server.url, "my-app").init_sync()
+        for one in shared.values():
+            one.close()
+
+    assert users_by_connection(server) == {0: {"parent"}, 1: {"child"}}
+
+
+def test_grandchildren_have_connections_of_their_own_too() -> None:
+    def grandchild() -> str:
+        return own.client("grandchild", "my-app").init_sync().id
+
+    def work() -> str:
+        own.client("child", "my-app").init_sync()
+        return in_child(grandchild)
+
+    with FaultyServer() as server, UpgradeConnection(server.url) as own:
+        own.client("parent", "my-app").init_sync()
+        assert in_child(work) == "grandchild"
+
+    assert users_by_connection(server) == {0: {"parent"}, 1: {"child"}, 2: {"grandchild"}}
+
+
+def test_what_was_cached_before_the_fork_is_warm_in_the_child() -> None:
+    def work() -> bool:
+        return client.has_feature_flag_sync("new-dashboard")
+
+    upgrade = upgrade_with_user()
+    with FaultyServer(upgrade) as server, UpgradeConnection(server.url) as own:
+        client = own.client("user", "my-app")
+        client.has_feature_flag_sync("new-dashboard")
+        assert in_child(work) == "True"
+
+    assert server.count("featureflag") == 1
+
+
+def test_a_child_reads_while_its_parent_holds_the_lock_of_the_caches() -> None:
+    def work() -> bool:
+        return client.has_feature_flag_sync("new-dashboard")
+
+    with FaultyServer(upgrade_with_user()) as server, UpgradeConnection(server.url) as own:
+        client = own.client("user", "my-app")
+        with _shared_load.lock:
+            assert in_child(work) == "True"
+        assert client.has_feature_flag_sync("new-dashboard")
+
+
+def test_a_child_connects_while_its_parent_is_connecting() -> None:
+    """A thread of the parent is in the midst of making a pool: it holds the pools' lock."""
+
+    def work() -> str:
+        return own.client("child", "my-app").init_sync().id
+
+    with FaultyServer() as server, UpgradeConnection(server.url) as own:
+        transport = own._server._transport  # pyright: ignore[reportPrivateUsage]
+        with transport._lock, connection._shared_lock:  # pyright: ignore[reportPrivateUsage]
+            assert in_child(work) == "child"
+
+
+@pytest.mark.parametrize("leader", ["thread", "event loop"])
+def test_a_child_loads_for_itself_what_its_parent_is_loading(leader: str) -> None:
+    def work() -> bool:
+        return client.has_feature_flag_sync("new-dashboard")
+
+    def lead() -> bool:
+        if leader == "thread":
+            return client.has_feature_flag_sync("new-dashboard")
+        return asyncio.run(client.has_feature_flag("new-dashboard"))
+
+    upgrade = upgrade_with_user()
+    with (
+        FaultyServer(upgrade, featureflag=[never_answers]) as server,
+        UpgradeConnection(server.url, timeout=0.5, retries=0) as own,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        client = own.client("user", "my-app")
+        leading = pool.submit(lead)
+        server.wait_for(1, "featureflag")
+        assert in_child(work) == "True"
+        with pytest.raises(RequestTimeoutError):
+            leading.result()
+
+    assert server.count("featureflag") == 2
+
+
+def test_threads_of_the_parent_go_on_over_a_fork() -> None:
+    def calls() -> int:
+        client = own.client("parent", "my-app")
+        for count in range(1, 1000):
+            client.init_sync()
+            if forked.is_set():
+                return count
+        return 0
+
+    forked = threading.Event()
+    with (
+        FaultyServer() as server,
+        UpgradeConnection(server.url) as own,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        counting = pool.submit(calls)
+        server.wait_for(1, "init")
+        for _ in range(3):
+            assert in_child(lambda: own.client("child", "my-app").init_sync().id) == "child"
+        forked.set()
+        assert counting.result(LONGEST) > 0
+
+    users = users_by_connection(server)
+    assert all(len(names) == 1 for names in users.values())
+    assert sum(names == {"parent"} for names in users.values()) == 1
+
+
+ENDING = """
+import os, sys
+from upgrade_client_lib import UpgradeClient
+
+url = sys.argv[1]
+parent = UpgradeClient("parent", url, "my-app")
+parent.init_sync()
+if os.fork() == 0:
+    UpgradeClient("child", url, "my-app").init_sync()
+    sys.exit()
+os.wait()
+parent.init_sync()
+"""
+
+
+def test_a_child_that_ends_as_programs_do_leaves_its_parents_sockets_open() -> None:
+    with FaultyServer() as server:
+        done = subprocess.run(
+            [sys.executable, "-X", "dev", "-c", ENDING, server.url],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        server.wait_until_all_hung_up()
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert users_by_connection(server) == {0: {"parent"}, 1: {"child"}}
+    assert server.count("init") == 3
+
+
+def test_gunicorns_workers_have_connections_of_their_own(tmp_path: Path) -> None:
+    pytest.importorskip("gunicorn")
+    command = [sys.executable, "-m", "gunicorn", "--config", "python:tests.support_prefork"]
+    path = str(tmp_path / "socket")
+    with FaultyServer() as server:
+        gunicorn = subprocess.Popen(
+            [*command, "--bind", f"unix:{path}", "tests.support_prefork:application"],
+            cwd=Path(__file__).parent.parent,
+            env={**os.environ, "UPGRADE_HOST_URL": server.url},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            server.wait_for(3, "init")
+            answer = asked_over(path)
+        finally:
+            gunicorn.terminate()
+            _, log = gunicorn.communicate(timeout=LONGEST)
+        server.wait_until_all_hung_up()
+
+    assert gunicorn.returncode == 0, log
+    users = [names.pop() for names in users_by_connection(server).values() if len(names) == 1]
+    assert users[0] == "master"
+    assert len(users) == len(set(users)) == server.connections == 3
+    assert answer.rpartition("\r\n")[2] in users[1:]
+    assert server.count("init") == 4
+
+
+def asked_over(path: str) -> str:
+    """The answer of the web server behind a socket's file."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(LONGEST)
+        asking.connect(path)
+        asking.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        with asking.makefile(encoding="utf-8", newline="") as answer:
+            return answer.read()

@@ -1,0 +1,590 @@
+"""Marks: what goes out, with which ids, and what is refused before it does."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Callable
+
+import httpx
+import pytest
+
+from tests.support_exchanges import exchange, playing
+from tests.support_faces import FACES, Face
+from tests.support_server import Background, SteeredServer, client_of, initialised, local_upgrade
+from upgrade_client_lib import (
+    Assignment,
+    BadRequestError,
+    RequestTimeoutError,
+    ServerError,
+    UpgradeApiError,
+    UpgradeClient,
+)
+from upgrade_client_lib.testing import LocalUpgrade
+from upgrade_client_lib.types import MarkedDecisionPoint
+
+both_faces = pytest.mark.parametrize("call", FACES)
+
+STATUS = UpgradeClient.MARKED_DECISION_POINT_STATUS
+APPLIED = STATUS.CONDITION_APPLIED
+NOT_APPLIED = STATUS.CONDITION_FAILED_TO_APPLY
+NONE_ASSIGNED = STATUS.NO_CONDITION_ASSIGNED
+
+
+def through_client(call: Face, client: UpgradeClient, site: str, target: str, *how: Any) -> Any:
+    """Mark what a point assigns, through the client."""
+    assignment = call(client.get_decision_point_assignment, site, target)
+    return call(client.mark_decision_point, site, target, assignment.get_condition(), *how)
+
+
+def through_assignment(call: Face, client: UpgradeClient, site: str, target: str, *how: Any) -> Any:
+    """Mark what a point assigns, through the assignment."""
+    assignment = call(client.get_decision_point_assignment, site, target)
+    return call(assignment.mark_decision_point, *how)
+
+
+Marking = Callable[..., Any]
+both_ways = pytest.mark.parametrize("mark", [through_client, through_assignment])
+
+
+def snapshot(call: Face, client: UpgradeClient, site: str, target: str) -> Assignment:
+    assignment = call(client.get_decision_point_assignment, site, target)
+    assert isinstance(assignment, Assignment)
+    return assignment
+
+
+# ---- What goes out ----
+
+
+@both_faces
+@both_ways
+def test_a_mark_carries_condition_ids_status_and_context(call: Face, mark: Marking) -> None:
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+    assignment = snapshot(call, client, "home", "banner")
+
+    marked = mark(call, client, "home", "banner", APPLIED)
+
+    assert server.bodies("mark") == [
+        {
+            "data": {
+                "site": "home",
+                "target": "banner",
+                "assignedCondition": {
+                    "conditionCode": assignment.get_condition(),
+                    "experimentId": assignment.experiment_id,
+                    "id": assignment.condition_id,
+                },
+            },
+            "status": "condition applied",
+            "context": "my-app",
+        }
+    ]
+    assert marked == MarkedDecisionPoint(
+        id=marked.id,
+        userId="user",
+        site="home",
+        target="banner",
+        experimentId=assignment.experiment_id,
+        condition=assignment.get_condition(),
+    )
+
+
+@both_faces
+@both_ways
+@pytest.mark.parametrize("status", [*STATUS, *(status.value for status in STATUS)])
+def test_a_status_goes_out_as_its_text_whether_given_as_member_or_text(
+    call: Face, mark: Marking, status: Any
+) -> None:
+    server = SteeredServer(local_upgrade().transport)
+
+    mark(call, initialised(server), "home", "banner", status)
+
+    assert [body["status"] for body in server.bodies("mark")] == [str(status)]
+
+
+@both_faces
+@both_ways
+def test_uniquifier_and_client_error_go_out_when_they_say_something(
+    call: Face, mark: Marking
+) -> None:
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+
+    mark(call, client, "home", "banner", NOT_APPLIED, "try-1", "no image")
+    mark(call, client, "pair", "one", NOT_APPLIED, "", "")
+
+    first, second = server.bodies("mark")
+    assert (first["uniquifier"], first["clientError"]) == ("try-1", "no image")
+    assert "uniquifier" not in second
+    assert "clientError" not in second
+
+
+@both_faces
+@pytest.mark.parametrize("condition", [None, ""])
+def test_no_condition_goes_out_as_null(call: Face, condition: str | None) -> None:
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+
+    call(client.mark_decision_point, "home", "banner", condition, NONE_ASSIGNED)
+    call(client.mark_decision_point, "nowhere", "nothing", condition, NONE_ASSIGNED)
+
+    known, unknown = (body["data"]["assignedCondition"] for body in server.bodies("mark"))
+    assignment = snapshot(call, client, "home", "banner")
+    assert known == {
+        "conditionCode": None,
+        "experimentId": assignment.experiment_id,
+        "id": assignment.condition_id,
+    }
+    assert unknown == {"conditionCode": None}
+
+
+@both_faces
+def test_an_assignment_without_a_condition_marks_null(call: Face) -> None:
+    server = SteeredServer()
+    server.answer(
+        "assign", [{"site": "s", "target": None, "assignedCondition": [{"conditionCode": None}]}]
+    )
+    server.answer("mark", exchange("mark_condition_null").answer.body)
+    client = client_of(server)
+
+    call(snapshot(call, client, "s", "").mark_decision_point, NONE_ASSIGNED)
+
+    (body,) = server.bodies("mark")
+    assert body["data"] == {
+        "site": "s",
+        "target": "",
+        "assignedCondition": {"conditionCode": None},
+    }
+
+
+@both_faces
+def test_no_target_is_marked_as_the_empty_one(call: Face) -> None:
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+
+    call(client.mark_decision_point, "nowhere", None, None, NONE_ASSIGNED)
+
+    assert server.bodies("mark")[0]["data"]["target"] == ""
+
+
+@both_faces
+def test_another_condition_of_the_queue_goes_out_with_its_own_id(call: Face) -> None:
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+    queue = server_queue(server, "single", "queue")
+
+    call(client.mark_decision_point, "single", "queue", "third", APPLIED)
+
+    (body,) = server.bodies("mark")
+    assert body["data"]["assignedCondition"] == {
+        "conditionCode": "third",
+        "experimentId": queue[2]["experimentId"],
+        "id": queue[2]["id"],
+    }
+
+
+@both_faces
+def test_a_payload_in_place_of_the_code_goes_out_with_the_id_that_is_assigned(call: Face) -> None:
+    upgrade = LocalUpgrade()
+    upgrade.experiment("home", "banner", conditions=["only"], payloads={"only": "Welcome"})
+    server = SteeredServer(upgrade.transport)
+    client = initialised(server)
+
+    marked = call(client.mark_decision_point, "home", "banner", "Welcome", APPLIED)
+
+    sent = server.bodies("mark")[0]["data"]["assignedCondition"]
+    assert sent["conditionCode"] == "Welcome"
+    assert sent["id"] == snapshot(call, client, "home", "banner").condition_id
+    assert marked.condition == "only"
+
+
+@both_faces
+def test_a_recorded_mark_at_a_point_without_experiments(call: Face) -> None:
+    recorded = exchange("mark_unknown_decision_point_null_condition")
+    server = SteeredServer()
+    server.answer("assign", [])
+    server.answer("mark", recorded.answer.body)
+
+    sent = recorded.body["data"]
+    marked = call(
+        client_of(server).mark_decision_point, sent["site"], sent["target"], None, NONE_ASSIGNED
+    )
+
+    assert (marked.site, marked.target) == (sent["site"], sent["target"])
+    assert (marked.condition, marked.experimentId) == (None, None)
+
+
+# ---- Points that were never fetched ----
+
+
+@both_faces
+def test_a_mark_on_a_cold_client_fetches_once_for_the_ids(call: Face) -> None:
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+
+    call(client.mark_decision_point, "single", "queue", "first", APPLIED)
+    call(client.mark_decision_point, "single", "queue", "second", APPLIED)
+    call(client.mark_decision_point, "nowhere", "nothing", None, NONE_ASSIGNED)
+
+    assert [sent.endpoint for sent in server.sent] == ["init", "assign", "mark", "mark", "mark"]
+    assert server.bodies("mark")[0]["data"]["assignedCondition"]["experimentId"]
+
+
+@both_faces
+@pytest.mark.parametrize("failure", [httpx.ConnectError, httpx.ReadTimeout, "500", "not a list"])
+def test_where_the_fetch_fails_the_mark_still_goes_out_without_ids(
+    call: Face, failure: Any
+) -> None:
+    upgrade = local_upgrade()
+    server = SteeredServer(upgrade.transport)
+    client = initialised(server).with_options(retries=0)
+    if failure == "500":
+        server.answer("assign", {"message": "not now"}, status=500)
+    elif failure == "not a list":
+        server.answer("assign", {})
+    else:
+        server.lose_next("assign", "before", failure)
+
+    call(client.mark_decision_point, "single", "queue", "first", APPLIED)
+
+    assert server.bodies("mark")[0]["data"]["assignedCondition"] == {"conditionCode": "first"}
+    upgrade.assert_marked("single", "queue", user="user", condition="first")
+    server.forget_answers()
+    assert snapshot(call, client, "single", "queue").get_condition() == "second"
+
+
+@both_faces
+def test_a_user_who_is_not_initialised_is_told_so_by_the_mark(call: Face) -> None:
+    client = client_of(local_upgrade().transport)
+
+    with pytest.raises(UpgradeApiError, match="init") as caught:
+        call(client.mark_decision_point, "home", "banner", "control", APPLIED)
+    assert caught.value.endpoint == "POST /api/v6/mark"
+
+
+# ---- What is refused before anything is sent ----
+
+
+def refused(call: Face, expected: type[Exception], match: str, *arguments: Any) -> str:
+    """Check that a mark is refused before anything is sent, and give what is said."""
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+
+    with pytest.raises(expected, match=match) as caught:
+        call(client.mark_decision_point, *arguments)
+
+    assert [sent.endpoint for sent in server.sent] == ["init"]
+    return str(caught.value)
+
+
+@both_faces
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("home", APPLIED, "banner", "treatment"),
+        ("home", APPLIED, "treatment", "banner"),
+        ("home", APPLIED.value, "treatment", "banner"),
+        ("home", NOT_APPLIED.value, None, APPLIED),
+        ("home", "treatment", APPLIED, "banner"),
+        ("home", NONE_ASSIGNED, None, None),
+    ],
+)
+def test_the_order_of_other_releases_is_a_type_error_that_shows_the_right_one(
+    call: Face, arguments: tuple[Any, ...]
+) -> None:
+    order = r"mark_decision_point\(site, target, condition, status"
+
+    refused(call, TypeError, order, *arguments)
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("arguments", "expected", "match"),
+    [
+        (("", "banner", "control", APPLIED), ValueError, "site"),
+        ((None, "banner", "control", APPLIED), TypeError, "site"),
+        (("home", 5, "control", APPLIED), TypeError, "target"),
+        (("home", "banner", 5, APPLIED), TypeError, "condition"),
+        (("home", "banner", "control", 5), TypeError, "status"),
+        (("home", "banner", "control", None), TypeError, "status"),
+        (("home", "banner", "control", APPLIED, None), TypeError, "uniquifier"),
+        (("home", "banner", "control", APPLIED, "", 5), TypeError, "client_error"),
+    ],
+)
+def test_wrong_arguments_are_named(
+    call: Face, arguments: tuple[Any, ...], expected: type[Exception], match: str
+) -> None:
+    refused(call, expected, match, *arguments)
+
+
+@both_faces
+def test_an_unknown_status_is_a_value_error_that_lists_the_valid_ones(call: Face) -> None:
+    said = refused(call, ValueError, "status", "home", "banner", "control", "applied")
+
+    for status in STATUS:
+        assert repr(status.value) in said
+
+
+@both_faces
+def test_text_that_is_not_unicode_is_no_mark(call: Face) -> None:
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+
+    with pytest.raises(ValueError, match="Unicode"):
+        call(client.mark_decision_point, "home", "banner", "\ud800", APPLIED)
+    assert server.count("mark") == 0
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [(("applied",), ValueError), ((None,), TypeError), ((APPLIED, 5), TypeError)],
+)
+def test_an_assignment_checks_its_arguments_too(
+    call: Face, arguments: tuple[Any, ...], expected: type[Exception]
+) -> None:
+    server = SteeredServer(local_upgrade().transport)
+    assignment = snapshot(call, initialised(server), "home", "banner")
+
+    with pytest.raises(expected):
+        call(assignment.mark_decision_point, *arguments)
+    assert server.count("mark") == 0
+
+
+# ---- What the server refuses ----
+
+
+@both_faces
+@both_ways
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("mark_unknown_condition", ServerError),
+        ("mark_other_experiments_id", BadRequestError),
+        ("mark_not_initialised", UpgradeApiError),
+    ],
+)
+def test_a_recorded_refusal_of_a_mark_is_an_error_and_is_not_repeated(
+    call: Face, mark: Marking, name: str, expected: type[UpgradeApiError]
+) -> None:
+    recorded = exchange(name)
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+    server.answer("mark", recorded.answer.body, recorded.answer.status)
+
+    with pytest.raises(expected) as caught:
+        mark(call, client, "home", "banner", APPLIED)
+
+    answered: Any = recorded.answer.body
+    assert caught.value.status_code == recorded.answer.status
+    assert answered["message"] in caught.value.message
+    assert server.count("mark") == 1
+
+
+@both_faces
+def test_a_recorded_answer_with_an_older_experiment_reads_as_it_is(call: Face) -> None:
+    """The answer speaks of the first mark of the point, which nothing is decided from."""
+    client, server, recorded = playing("mark_simple_full")
+    sent = recorded.body["data"]
+
+    marked = call(
+        client.mark_decision_point,
+        sent["site"],
+        sent["target"],
+        sent["assignedCondition"]["conditionCode"],
+        recorded.body["status"],
+    )
+
+    answered: Any = recorded.answer.body
+    assert marked.experimentId == answered["experimentId"]
+    assert marked.condition == answered["condition"]
+    assert [sent.path for sent in server.sent] == ["/api/v6/assign", "/api/v6/mark"]
+
+
+# ---- Marks that exclude the user ----
+
+
+@both_faces
+@both_ways
+def test_a_mark_that_was_not_applied_excludes_the_user_from_the_whole_experiment(
+    call: Face, mark: Marking
+) -> None:
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+
+    mark(call, client, "pair", "one", NOT_APPLIED)
+
+    assert call(client.get_decision_point_assignment, "pair", "one") is None
+    assert call(client.get_decision_point_assignment, "pair", "two") is None
+    assert call(client.get_decision_point_assignment, "home", "banner") is not None
+    assert server.count("assign") == 2
+
+
+@both_faces
+@both_ways
+def test_an_exclusion_makes_room_for_another_experiment_of_the_pool(
+    call: Face, mark: Marking
+) -> None:
+    upgrade = LocalUpgrade()
+    for name in ["one", "other"]:
+        own_point = [("only", name)]
+        upgrade.experiment("shared", "dp", conditions=[f"{name} code"], name=name, points=own_point)
+    client = initialised(upgrade.transport)
+    names = {"one", "other"}
+    mine = snapshot(call, client, "shared", "dp").get_condition().partition(" ")[0]
+    (others,) = names - {mine}
+    assert call(client.get_decision_point_assignment, "only", others) is None
+
+    mark(call, client, "shared", "dp", NOT_APPLIED)
+
+    assert snapshot(call, client, "only", others).get_condition() == f"{others} code"
+    assert snapshot(call, client, "shared", "dp").get_condition() == f"{others} code"
+    assert call(client.get_decision_point_assignment, "only", mine) is None
+
+
+@both_faces
+def test_an_exclusion_that_the_server_refused_changes_nothing(call: Face) -> None:
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+    before = call(client.get_all_experiment_conditions)
+    server.answer("mark", {"message": "no"}, status=400)
+
+    with pytest.raises(BadRequestError):
+        call(client.mark_decision_point, "pair", "one", "left", NOT_APPLIED)
+
+    assert call(client.get_all_experiment_conditions) == before
+    assert server.count("assign") == 1
+
+
+@both_faces
+def test_an_exclusion_whose_answer_was_lost_is_asked_about(call: Face) -> None:
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+    call(client.get_all_experiment_conditions)
+    server.lose_next("mark", "after")
+
+    with pytest.raises(RequestTimeoutError):
+        call(client.mark_decision_point, "pair", "one", "left", NOT_APPLIED)
+
+    assert call(client.get_decision_point_assignment, "pair", "two") is None
+    assert server.count("assign") == 2
+
+
+@both_faces
+@pytest.mark.parametrize("order", ["load first", "mark first"])
+def test_a_load_that_an_exclusion_crossed_is_not_kept(call: Face, order: str) -> None:
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+    call(client.get_all_experiment_conditions)
+    load = server.hold_next("assign", "after")
+    mark = server.hold_next("mark", "after")
+    with Background(call) as background:
+        loading = background.begin(client.get_all_experiment_conditions, ignore_cache=True)
+        load.wait()
+        marking = background.begin(client.mark_decision_point, "pair", "one", "left", NOT_APPLIED)
+        mark.wait()
+        for hold, ending in [(load, loading), (mark, marking)][
+            :: 1 if order == "load first" else -1
+        ]:
+            hold.release()
+            ending.result()
+
+    assert call(client.get_decision_point_assignment, "pair", "one") is None
+    assert call(client.get_decision_point_assignment, "pair", "two") is None
+
+
+# ---- Snapshots ----
+
+
+@both_faces
+def test_a_snapshot_marks_what_it_shows_even_if_the_client_has_learned_another(call: Face) -> None:
+    upgrade = LocalUpgrade()
+    upgrade.experiment(
+        "room", "seat", conditions=["window", "aisle"], unit="group", group_type="class"
+    )
+    seats = {group: _seat(upgrade, call, group) for group in (f"class-{i}" for i in range(1, 9))}
+    one, other = (
+        next(group for group, code in seats.items() if code == seat) for seat in ("window", "aisle")
+    )
+    server = SteeredServer(upgrade.transport)
+    client = initialised(server)
+    call(client.set_working_group, {"class": one})
+    old = snapshot(call, client, "room", "seat")
+    call(client.set_working_group, {"class": other})
+    assert snapshot(call, client, "room", "seat").get_condition() == "aisle"
+
+    call(old.mark_decision_point, APPLIED)
+
+    (body,) = server.bodies("mark")
+    assert body["data"]["assignedCondition"] == {
+        "conditionCode": "window",
+        "experimentId": old.experiment_id,
+        "id": old.condition_id,
+    }
+    assert server.count("assign") == 2
+    assert snapshot(call, client, "room", "seat").get_condition() == "aisle"
+
+
+def _seat(upgrade: LocalUpgrade, call: Face, group: str) -> str:
+    client = client_of(upgrade.transport)
+    call(client.init, group={"class": [group]}, working_group={"class": group})
+    return snapshot(call, client, "room", "seat").get_condition()
+
+
+@both_faces
+def test_a_snapshot_of_an_experiment_that_the_user_left_is_the_servers_to_judge(
+    call: Face,
+) -> None:
+    upgrade = LocalUpgrade()
+    upgrade.experiment("a", "b", conditions=["old"], include={"class": ["class-1"]}, name="old")
+    upgrade.experiment("a", "b", conditions=["new"], include={"class": ["class-2"]}, name="new")
+    server = SteeredServer(upgrade.transport)
+    client = client_of(server)
+    call(client.init, group={"class": ["class-1"]})
+    old = snapshot(call, client, "a", "b")
+    call(client.set_group_membership, {"class": ["class-2"]})
+    assert snapshot(call, client, "a", "b").get_condition() == "new"
+
+    call(old.mark_decision_point, APPLIED)
+
+    assert server.bodies("mark")[0]["data"]["assignedCondition"]["conditionCode"] == "old"
+    assert snapshot(call, client, "a", "b").get_condition() == "new"
+    assert server.count("assign") == 3  # what it marked is not what was known: all is asked for
+
+
+def test_marks_of_one_loop_go_out_side_by_side() -> None:
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+    holds = [server.hold_next("mark") for _ in range(3)]
+
+    async def scenario() -> None:
+        await client.get_all_experiment_conditions()
+        marks = [
+            asyncio.ensure_future(client.mark_decision_point("home", "banner", "control", APPLIED))
+            for _ in holds
+        ]
+        for hold in holds:
+            await hold.wait_async()
+        for hold in holds:
+            hold.release()
+        await asyncio.gather(*marks)
+
+    asyncio.run(scenario())
+
+
+def server_queue(server: SteeredServer, site: str, target: str) -> list[dict[str, Any]]:
+    """The queue as the server has it, asked beside the client under test."""
+    request = httpx.Request(
+        "POST",
+        "http://upgrade/api/v6/assign",
+        headers={"User-Id": "user"},
+        json={"context": "my-app"},
+    )
+    assert server.behind is not None
+    items = server.behind.handle_request(request).json()
+    (queue,) = (
+        item["assignedCondition"]
+        for item in items
+        if (item["site"], item["target"] or "") == (site, target)
+    )
+    return list(queue)

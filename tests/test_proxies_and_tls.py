@@ -1,0 +1,219 @@
+"""Proxies and certificates: what is given, and what the environment says."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+import trustme
+
+from tests.support_calls import HARMLESS, Operation, by_endpoint, upgrade_with_user
+from tests.support_faces import FACES, Face
+from tests.support_faulty_server import FaultyServer, never_answers
+from tests.support_proxy import Proxy
+from upgrade_client_lib import (
+    NoConnectionError,
+    RequestTimeoutError,
+    UpgradeConnection,
+)
+
+each_face = pytest.mark.parametrize("call", FACES)
+HOST = "upgrade.example.org"
+AUTHORITY = trustme.CA()
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def serving_tls(*hosts: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate = AUTHORITY.issue_cert(*hosts)
+    certificate.configure_cert(context)  # pyright: ignore[reportUnknownMemberType]
+    return context
+
+
+def trusting() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    AUTHORITY.configure_trust(context)  # pyright: ignore[reportUnknownMemberType]
+    return context
+
+
+# ---- TLS ----
+
+
+@each_face
+@pytest.mark.parametrize("operation", by_endpoint(HARMLESS))
+def test_a_certificate_of_the_users_own_authority_is_trusted(
+    call: Face, operation: Operation
+) -> None:
+    with (
+        FaultyServer(upgrade_with_user(), tls=serving_tls("127.0.0.1")) as server,
+        UpgradeConnection(server.url, ssl_context=trusting()) as connection,
+    ):
+        operation.call(call, connection.client("user", "my-app"))
+
+    assert server.count(operation.endpoint) == 1
+
+
+@each_face
+def test_a_certificate_of_another_host_is_not_trusted(call: Face) -> None:
+    with (
+        FaultyServer(tls=serving_tls(HOST)) as server,
+        UpgradeConnection(server.url, ssl_context=trusting()) as connection,
+        pytest.raises(NoConnectionError, match="CERTIFICATE_VERIFY_FAILED") as caught,
+    ):
+        call(connection.client("user", "my-app").init)
+
+    assert caught.value.attempts == 1
+
+
+@each_face
+@pytest.mark.parametrize("trust_env", [True, False])
+def test_the_environment_may_name_certificates(
+    call: Face, trust_env: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "authority.pem"
+    AUTHORITY.cert_pem.write_to_path(str(file))
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with (
+        FaultyServer(tls=serving_tls("127.0.0.1")) as server,
+        UpgradeConnection(server.url, trust_env=trust_env) as connection,
+    ):
+        client = connection.client("user", "my-app")
+        if trust_env:
+            assert call(client.init).id == "user"
+        else:
+            with pytest.raises(NoConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
+                call(client.init)
+
+
+def test_one_tls_context_serves_every_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Making one takes longer than a call."""
+    made: list[ssl.SSLContext] = []
+
+    def make(**_: object) -> ssl.SSLContext:
+        made.append(trusting())
+        return made[-1]
+
+    monkeypatch.setattr(httpx, "create_ssl_context", make)
+    with (
+        FaultyServer(tls=serving_tls("127.0.0.1")) as server,
+        UpgradeConnection(server.url) as connection,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        assert made == []
+        client = connection.client("user", "my-app")
+        for call in [pool.submit(client.init_sync) for _ in range(4)]:
+            call.result()
+        asyncio.run(client.init())
+        asyncio.run(client.init())
+
+    assert len(made) == 1
+
+
+# ---- Proxies ----
+
+
+@each_face
+def test_a_given_proxy_is_used(call: Face) -> None:
+    with (
+        FaultyServer() as server,
+        Proxy(server.port) as proxy,
+        UpgradeConnection(f"http://{HOST}", proxy=proxy.url) as connection,
+    ):
+        assert call(connection.client("user", "my-app").init).id == "user"
+
+    assert proxy.targets == [f"http://{HOST}/api/v6/init"]
+
+
+@each_face
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_the_environments_proxy_is_used(
+    call: Face, name: str, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FaultyServer() as server, Proxy(server.port) as proxy:
+        monkeypatch.setenv(name, scheme + proxy.address)
+        with UpgradeConnection(f"http://{HOST}") as connection:
+            assert call(connection.client("user", "my-app").init).id == "user"
+
+    assert proxy.targets == [f"http://{HOST}/api/v6/init"]
+
+
+@each_face
+@pytest.mark.parametrize("exception", ["127.0.0.1", "*", "example.org,127.0.0.1:{port}"])
+def test_the_environments_exceptions_hold(
+    call: Face, exception: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FaultyServer() as server, Proxy(server.port) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", exception.format(port=server.port))
+        with UpgradeConnection(server.url) as connection:
+            call(connection.client("user", "my-app").init)
+
+    assert proxy.targets == []
+
+
+@each_face
+def test_the_environment_counts_for_nothing_where_it_is_not_trusted(
+    call: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FaultyServer() as server, Proxy(server.port) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        with UpgradeConnection(server.url, trust_env=False) as connection:
+            call(connection.client("user", "my-app").init)
+
+    assert proxy.targets == []
+
+
+@each_face
+def test_a_given_proxy_wins_over_the_environments(
+    call: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FaultyServer() as server, Proxy(server.port) as proxy, Proxy(server.port) as other:
+        monkeypatch.setenv("HTTP_PROXY", other.url)
+        monkeypatch.setenv("NO_PROXY", "*")
+        with UpgradeConnection(f"http://{HOST}", proxy=proxy.url) as connection:
+            call(connection.client("user", "my-app").init)
+
+    assert len(proxy.targets) == 1
+    assert other.targets == []
+
+
+@each_face
+def test_tls_goes_through_a_proxy_unread(call: Face) -> None:
+    with (
+        FaultyServer(tls=serving_tls(HOST)) as server,
+        Proxy(server.port) as proxy,
+        UpgradeConnection(
+            f"https://{HOST}",
+            proxy=proxy.url.replace("://", "://name:password@"),
+            ssl_context=trusting(),
+        ) as connection,
+    ):
+        client = connection.client("user", "my-app", token="secret")
+        assert call(client.init).id == "user"
+
+    assert proxy.targets == [f"{HOST}:443"]
+    assert "Proxy-Authorization: Basic " in proxy.requests[0]
+    assert "secret" not in proxy.requests[0]
+    assert "proxy-authorization" not in server.received[0].headers
+
+
+@each_face
+def test_the_total_bounds_a_call_through_a_proxy(call: Face) -> None:
+    with (
+        FaultyServer(init=never_answers) as server,
+        Proxy(server.port) as proxy,
+        UpgradeConnection(f"http://{HOST}", proxy=proxy.url, timeout=0.1) as connection,
+        pytest.raises(RequestTimeoutError),
+    ):
+        call(connection.client("user", "my-app").init)

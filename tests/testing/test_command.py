@@ -1,0 +1,144 @@
+"""``python -m upgrade_client_lib.testing``."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+
+import httpx
+import pytest
+
+from tests.testing.support_recorded import EXPORTS
+from upgrade_client_lib.testing.__main__ import main
+
+EXPERIMENTS, FLAGS = EXPORTS / "experiments.json", EXPORTS / "flags.json"
+COMMAND = [sys.executable, "-m", "upgrade_client_lib.testing", str(EXPERIMENTS), "--port", "0"]
+
+
+@pytest.fixture
+def serving() -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [*COMMAND, "--flags", str(FLAGS), "--context", "empty-app", "--server", "6.7"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        encoding="utf-8",
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_it_tells_what_it_serves_logs_requests_and_stops(
+    serving: subprocess.Popen[str], stop: signal.Signals
+) -> None:
+    if sys.platform == "win32":
+        pytest.skip("no such signals there")
+    assert serving.stdout is not None
+    assert serving.stderr is not None
+    first = serving.stdout.readline()
+    told = re.fullmatch(r"UpGrade 6\.7 at (http://127\.0\.0\.1:\d+), until Ctrl-C\n", first)
+    assert told is not None, first
+    lines = [serving.stdout.readline().rstrip() for _ in range(24)]
+    assert "  my-app: simple-banner, enrolling, at home/banner" in lines
+    assert "  null-app: null-target, enrolling, at nullsite, nullsite/has-target" in lines
+    assert lines[-1] == "  my-app: flag DISABLED_FLAG, disabled"
+
+    url = told[1]
+    assert httpx.get(f"{url}/api/version").json() == "6.7.0"
+    headers = {"User-Id": "u1"}
+    assert httpx.post(f"{url}/api/v6/init", headers=headers, json={}).status_code == 200
+    body = {"context": "empty-app"}
+    assert httpx.post(f"{url}/api/v6/assign", headers=headers, json=body).json() == []
+
+    serving.send_signal(stop)
+    rest, errors = serving.communicate(timeout=10)
+    assert serving.returncode == 0
+    assert errors == ""
+    assert [re.sub(r"\d+\.\d ms$", "n ms", line) for line in rest.splitlines()] == [
+        "200 GET /api/version - n ms",
+        "200 POST /api/v6/init u1 n ms",
+        "200 POST /api/v6/assign u1 n ms",
+    ]
+
+
+class UntilVisited(Event):
+    """Waits once in vain; then sends two requests and presses Ctrl-C."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        super().__init__()
+        self._capsys = capsys
+        self._waits = 0
+        self.printed = ""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._waits += 1
+        if self._waits == 1:
+            return False
+        self.printed = self._capsys.readouterr().out
+        url = self.printed.split()[3].rstrip(",")
+        headers = {"User-Id": "u1"}
+        httpx.get(f"{url}/api/version")
+        httpx.post(f"{url}/api/v6/assign", headers=headers, json={"context": "empty-app"})
+        signal.raise_signal(signal.SIGINT)
+        return self.is_set()
+
+
+def test_it_runs_inside_a_program_too(capsys: pytest.CaptureFixture[str]) -> None:
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    visited = UntilVisited(capsys)
+    arguments = [*COMMAND[3:], "--context", "empty-app", "--flags", str(FLAGS)]
+    assert main(arguments, visited) == 0
+    assert len(visited.printed.splitlines()) == 25
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.rpartition(" ")[0][:-4] for line in lines] == [
+        "200 GET /api/version -",
+        "404 POST /api/v6/assign u1",
+    ]
+    assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["nothing.json"], "No such file or directory: 'nothing.json'"),
+        ([str(FLAGS)], "error: experiment 'Flag NEW_DASHBOARD': assignmentUnit: missing"),
+        ([str(EXPERIMENTS), str(EXPERIMENTS)], "is taken"),
+        ([str(EXPERIMENTS), "--host", "192.0.2.1"], "cannot serve on 192.0.2.1 port 3030: "),
+    ],
+)
+def test_what_it_cannot_serve_is_one_line_and_a_status(
+    arguments: list[str],
+    complaint: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert complaint in printed.err
+    assert printed.err.count("\n") == 1
+
+
+def test_the_exit_status_is_the_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["testing", "nothing.json"])
+    monkeypatch.delitem(sys.modules, main.__module__)
+    with pytest.raises(SystemExit) as exited:
+        runpy.run_module("upgrade_client_lib.testing", run_name="__main__", alter_sys=True)
+    assert exited.value.code == 1
+    assert "nothing.json" in capsys.readouterr().err

@@ -1,0 +1,99 @@
+"""What a test makes a LocalUpgrade do wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.testing.support_local import CONDITIONS, client, codes, mark, post
+from upgrade_client_lib.testing import LocalUpgrade
+
+
+def test_the_next_calls_of_an_endpoint_fail_and_do_nothing_else() -> None:
+    local = LocalUpgrade()
+    client(local)
+    local.fail_next("mark", status=503, times=2)
+    answers = [mark(local, "home", "banner", None) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [503, 503, 200]
+    assert len(local.marks) == 1
+    assert [one.status for one in local.requests if one.endpoint == "mark"] == [503, 503, 200]
+
+
+def test_other_endpoints_go_on() -> None:
+    local = LocalUpgrade()
+    client(local)
+    local.fail_next("mark")
+    assert codes(local) == {}
+    assert mark(local, "home", "banner", None).status_code == 503
+
+
+def test_faults_come_in_the_order_in_which_they_were_asked_for() -> None:
+    local = LocalUpgrade()
+    local.fail_next("init", status=500)
+    local.fail_next("init", status=401)
+    assert [post(local, "init", {}).status_code for _ in range(3)] == [500, 401, 200]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "media_type", "text"),
+    [
+        ({"status": 502}, "text/html", "<html><body><h1>502</h1></body></html>"),
+        ({"status": 500, "body": ""}, "application/json; charset=utf-8", ""),
+        ({"body": {"a": 1}}, "application/json; charset=utf-8", '{"a": 1}'),
+        ({"body": "busy"}, "application/json; charset=utf-8", "busy"),
+        ({"body": b"<p>busy"}, "text/html", "<p>busy"),
+        ({"body": "x", "headers": {"Content-Type": "text/plain"}}, "text/plain", "x"),
+    ],
+)
+def test_a_fault_answers_what_the_test_wants(
+    arguments: dict[str, Any], media_type: str, text: str
+) -> None:
+    local = LocalUpgrade()
+    local.fail_next("init", **arguments)
+    answer = post(local, "init", {})
+    assert answer.status_code == arguments.get("status", 503)
+    assert (answer.headers["Content-Type"], answer.text) == (media_type, text)
+
+
+def test_a_fault_without_a_body_looks_like_the_servers_own() -> None:
+    local = LocalUpgrade()
+    local.fail_next("assign", status=500, headers={"Retry-After": "1"})
+    answer = post(local, "assign", {"context": "my-app"})
+    assert answer.headers["Retry-After"] == "1"
+    assert answer.json()["endPoint"] == "/api/v6/assign"
+    assert answer.json()["errorCode"] == 500
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"endpoint": "marks"},
+        {"endpoint": "mark", "times": 0},
+        {"endpoint": "mark", "status": 99},
+    ],
+)
+def test_a_fault_that_cannot_be_is_a_value_error(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"endpoint|times|status"):
+        LocalUpgrade().fail_next(**arguments)
+
+
+def test_down_is_a_connection_error_until_up() -> None:
+    local = LocalUpgrade()
+    local.down()
+    with pytest.raises(httpx.ConnectError, match="LocalUpgrade is down"):
+        post(local, "init", {})
+    assert local.requests == ()
+    local.up()
+    assert post(local, "init", {}).status_code == 200
+
+
+def test_reset_ends_every_fault() -> None:
+    local = LocalUpgrade()
+    experiment = local.experiment("home", "banner", conditions=CONDITIONS)
+    local.fail_next("init")
+    local.down()
+    local.reset()
+    assert post(local, "init", {}).status_code == 200
+    assert local.experiments == (experiment,)
