@@ -162,13 +162,10 @@ class FaultyServer:
 
 
 def _read(connection: socket.socket, number: int) -> Received | None:
-    """Read the next request; ``None`` when there is none, or not a whole one."""
+    """Read the next request; ``None`` when it is none."""
     data = b""
     while b"\r\n\r\n" not in data:
-        more = connection.recv(65536)
-        if not more:
-            return None
-        data += more
+        data += _more_of(connection)
         if data.startswith(b"\x16\x03"):  # TLS, which a server without it takes for bad HTTP
             connection.sendall(http_answer(400, b"", {}))
             return None
@@ -178,12 +175,16 @@ def _read(connection: socket.socket, number: int) -> Received | None:
     headers = {name.lower(): value.strip() for name, _, value in pairs}
     assert len(headers) == len(pairs), "a header came twice"
     while len(body) < int(headers.get("content-length", "0")):
-        more = connection.recv(65536)
-        if not more:
-            return None
-        body += more
+        body += _more_of(connection)
     path = urlsplit(first.split(" ")[1]).path  # a proxy passes on the whole address
     return Received(path.rpartition("/")[2], path, headers, body, number)
+
+
+def _more_of(connection: socket.socket) -> bytes:
+    data = connection.recv(65536)
+    if not data:
+        raise ConnectionError("the other side hung up")
+    return data
 
 
 def _carried_out(upgrade: LocalUpgrade, request: Received) -> bytes:
@@ -291,8 +292,8 @@ def _drip(connection: socket.socket, data: bytes) -> bool:
         connection.sendall(data[i : i + 1])
         hung_up, _, _ = select.select([connection], [], [], DRIP)
         if hung_up:
-            return False
-    return True
+            break
+    return False
 
 
 WELL = Fault(_answer_well)

@@ -65,9 +65,7 @@ class Proxy:
                 upstream.sendall(head)
             other = {connection: upstream, upstream: connection}
             while True:
-                ready, _, _ = select.select(list(other), [], [], LONGEST)
-                if not ready:
-                    return
+                ready, _, _ = select.select(list(other), [], [])
                 for one in ready:
                     data = one.recv(65536)
                     if not data:

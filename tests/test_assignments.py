@@ -249,7 +249,7 @@ def test_missing_ids_are_none(call: Face) -> None:
     assert (assignment.get_payload(), assignment.factors) == (None, [])
 
 
-MALFORMED = {
+MALFORMED: dict[str, object] = {
     "null": None,
     "text": "home",
     "number": 5,

@@ -20,6 +20,7 @@ from upgrade_client_lib.testing import LocalUpgrade
 
 each_face = pytest.mark.parametrize("call", FACES)
 URL = "http://upgrade"
+MOCK = httpx.MockTransport(lambda _: httpx.Response(200))
 
 
 # ---- One connection, many users ----
@@ -222,8 +223,16 @@ def test_headers_that_cannot_be_sent_are_refused(headers: Any, kind: type[Except
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
     [
-        ({"http_client": httpx.AsyncClient()}, TypeError, "http_client must be an httpx.Client"),
-        ({"async_http_client": httpx.Client()}, TypeError, "async_http_client must be an httpx"),
+        (
+            {"http_client": httpx.AsyncClient(transport=MOCK)},
+            TypeError,
+            "http_client must be an httpx.Client",
+        ),
+        (
+            {"async_http_client": httpx.Client(transport=MOCK)},
+            TypeError,
+            "async_http_client must be an httpx",
+        ),
         ({"transport": "http"}, TypeError, "transport must be an httpx.BaseTransport or httpx"),
         ({"ssl_context": True}, TypeError, "ssl_context must be an ssl.SSLContext, not bool"),
         ({"proxy": 8080}, TypeError, "proxy must be"),
@@ -240,7 +249,7 @@ def test_headers_that_cannot_be_sent_are_refused(headers: Any, kind: type[Except
             "without proxy",
         ),
         (
-            {"transport": LocalUpgrade().transport, "http_client": httpx.Client()},
+            {"transport": LocalUpgrade().transport, "http_client": httpx.Client(transport=MOCK)},
             ValueError,
             "without http_client",
         ),
@@ -251,3 +260,11 @@ def test_arguments_are_checked_when_the_connection_is_made(
 ) -> None:
     with pytest.raises(kind, match=message):
         UpgradeConnection(URL, **arguments)
+
+
+@pytest.mark.parametrize(
+    "host", ["http://\u2603.example.org", "http://[::1", "ftp://upgrade", "upgrade"]
+)
+def test_an_address_that_cannot_be_reached_over_http_is_refused(host: str) -> None:
+    with pytest.raises(ValueError, match="host_url"):
+        UpgradeConnection(host)

@@ -11,6 +11,8 @@ import ssl
 import threading
 import time
 from collections.abc import Generator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,19 +123,11 @@ each_face = pytest.mark.parametrize("call", FACES)
 
 def open_sockets() -> set[str]:
     """The sockets of this process, where the system tells."""
-    try:
-        descriptors = os.listdir("/proc/self/fd")
-    except OSError:
-        return set()
     found: set[str] = set()
-    for descriptor in descriptors:
-        try:
-            target = os.readlink(f"/proc/self/fd/{descriptor}")
-        except OSError:
-            continue
-        if target.startswith("socket:"):
-            found.add(target)
-    return found
+    for descriptor in list(Path("/proc/self/fd").glob("*")):
+        with suppress(OSError):  # what listed them is gone by now
+            found.add(os.readlink(descriptor))
+    return {target for target in found if target.startswith("socket:")}
 
 
 @pytest.fixture(autouse=True)

@@ -170,7 +170,6 @@ def test_a_counted_request_is_not_sent_again_when_it_may_have_counted(
 
 
 BROKEN = {
-    "silence": never_answers,
     "hung up": hangs_up,
     "reset": resets_before_answer,
     "reset in the body": resets_in_body,
@@ -188,7 +187,7 @@ def test_a_harmless_request_is_sent_again_after_a_broken_connection(
     faults: Any = {operation.endpoint: [BROKEN[name]]}
     with (
         FaultyServer(upgrade_with_user(), **faults) as server,
-        UpgradeConnection(server.url, timeout=Timeout(read=0.1), retries=1) as connection,
+        UpgradeConnection(server.url, retries=1) as connection,
     ):
         operation.call(call, connection.client("user", "my-app"))
 
@@ -196,15 +195,29 @@ def test_a_harmless_request_is_sent_again_after_a_broken_connection(
 
 
 @each_face
+def test_a_harmless_request_is_sent_again_after_silence(
+    call: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random, "uniform", min)
+    with (
+        FaultyServer(init=[never_answers]) as server,
+        UpgradeConnection(server.url, timeout=Timeout(read=0.2), retries=1) as connection,
+    ):
+        call(connection.client("user", "my-app").init)
+
+    assert server.count("init") == 2
+
+
+@each_face
 @pytest.mark.parametrize("operation", by_endpoint(COUNTED))
-@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("name", [*BROKEN, "silence"])
 def test_a_counted_request_is_not_sent_again_after_a_broken_connection(
     call: Face, operation: Operation, name: str
 ) -> None:
-    faults: Any = {operation.endpoint: BROKEN[name]}
+    faults: Any = {operation.endpoint: BROKEN.get(name, never_answers)}
     with (
         FaultyServer(upgrade_with_user(), **faults) as server,
-        UpgradeConnection(server.url, timeout=Timeout(read=0.1), retries=2) as connection,
+        UpgradeConnection(server.url, timeout=Timeout(read=0.2), retries=2) as connection,
         pytest.raises(UpgradeApiError) as caught,
     ):
         operation.call(call, connection.client("user", "my-app"))

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import attrs
@@ -135,18 +135,15 @@ def test_threads_and_tasks_share_one_request(
         hold = server.hold_next(read.endpoint)
         with ThreadPoolExecutor(25) as threads:
 
-            def in_threads(count: int) -> list[Future[Any]]:
-                return [
-                    asyncio.ensure_future(loop.run_in_executor(threads, read.sync, client))
-                    for _ in range(count)
-                ]
+            def in_threads(count: int) -> list[asyncio.Future[Any]]:
+                return [loop.run_in_executor(threads, read.sync, client) for _ in range(count)]
 
-            first = in_threads(1) if leader == "thread" else begun(1, read, client)
+            asked = [*(in_threads(1) if leader == "thread" else begun(1, read, client))]
             await hold.wait_async()
-            others = [*in_threads(24), *begun(25, read, client)]
+            asked += [*in_threads(24), *begun(25, read, client)]
             await until_waiting()
             hold.release()
-            return await asyncio.gather(*first, *others)
+            return await asyncio.gather(*asked)
 
     results = asyncio.run(scenario())
 
@@ -581,7 +578,9 @@ def test_event_loops_side_by_side_use_one_client() -> None:
     with upgrade.serve() as url, UpgradeClient("user", url, "my-app") as client:
         client.init_sync()
         with ThreadPoolExecutor(4) as threads:
-            list(threads.map(lambda _: asyncio.run(every_call(client)), range(4)))
+            runs = [threads.submit(asyncio.run, every_call(client)) for _ in range(4)]
+            for run in runs:
+                run.result()
 
     assert len(upgrade.marks) == 4
 

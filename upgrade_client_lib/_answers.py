@@ -7,16 +7,15 @@ be read. Items of a list that cannot be read are left out, with a warning.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
-
-import attrs
 
 from upgrade_openapi import models
 from upgrade_openapi.types import Unset
 
 from ._narrow import list_or_none, object_or_none
+from .assignment import Assignment, Marker
 from .types import (
     ExperimentType,
     ExperimentUser,
@@ -49,18 +48,6 @@ _CONDITION_ID, _CONDITION_CODE, _CONDITION_PAYLOAD, _EXPERIMENT_ID = models.Assi
 ).to_dict()
 _LEVEL, _LEVEL_PAYLOAD = models.AssignedLevel(level="", payload=None).to_dict()
 _PAYLOAD_VALUE, _PAYLOAD_TYPE = models.Payload(value="", type_="").to_dict()
-
-
-@attrs.frozen
-class AssignedHead:
-    """What a decision point gives the user next: the head of its queue."""
-
-    condition: str | None
-    condition_id: str | None
-    experiment_id: str | None
-    experiment_type: ExperimentType | str | None
-    payload: Payload | None
-    factors: Mapping[str, tuple[str, Payload | None]]
 
 
 def read_user(answer: Any) -> ExperimentUser:
@@ -134,18 +121,17 @@ def read_assignments(answer: Any) -> dict[Point, Any]:
     """Index the items of an assign answer, still raw, by their decision point."""
     index: dict[Point, Any] = {}
     readable = 0
-    for item in _list(answer):
-        known = object_or_none(item)
-        if known is not None:
-            site = known.get(_SITE)
-            target = known.get(_TARGET) or ""
-            queue = list_or_none(known.get(_CONDITIONS))
-            if isinstance(site, str) and isinstance(target, str) and queue:
-                readable += 1
-                known_here = index.get((site, target))
-                # Where a server has a null target and an empty one, the empty one can be marked.
-                if known_here is None or has_null_target(known_here):
-                    index[site, target] = known
+    items: list[dict[str, Any]] = [item for item in _list(answer) if isinstance(item, dict)]
+    for item in items:
+        site = item.get(_SITE)
+        target = item.get(_TARGET) or ""
+        queue = item.get(_CONDITIONS)
+        if isinstance(site, str) and isinstance(target, str) and isinstance(queue, list) and queue:
+            readable += 1
+            point = site, target
+            # Where a server has a null target and an empty one, the empty one can be marked.
+            if point not in index or has_null_target(index[point]):
+                index[point] = item
     _warn_of_skipped("assignments", len(answer) - readable)
     return index
 
@@ -167,18 +153,22 @@ def experiment_of(item: Any) -> str | None:
     return None
 
 
-def read_head(item: Any, turns: int) -> AssignedHead:
+def read_head(point: Point, item: Any, turns: int, marker: Marker) -> Assignment:
     """Read the head of an item's queue after it turned ``turns`` times."""
+    site, target = point
     conditions = _list(item[_CONDITIONS])
     position = turns % len(conditions)
     condition = _object(conditions[position])
-    return AssignedHead(
+    return Assignment(
+        site=site,
+        target=target,
         condition=_text_or_none(condition.get(_CONDITION_CODE)),
         condition_id=_text_or_none(condition.get(_CONDITION_ID)),
         experiment_id=_text_or_none(condition.get(_EXPERIMENT_ID)),
         experiment_type=_member_or_text(ExperimentType, item.get(_EXPERIMENT_TYPE)),
         payload=_payload(condition.get(_CONDITION_PAYLOAD)),
         factors=_factors(item.get(_FACTORS), position),
+        marker=marker,
     )
 
 
@@ -274,7 +264,7 @@ def _moment(text: Any) -> datetime | None:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} where text belongs")
+        raise TypeError(f"{type(value).__name__} where text belongs")
     return value
 
 

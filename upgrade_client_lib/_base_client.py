@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 import attrs
 
 from . import _validation
-from ._answers import Point
-from ._cache import AssignmentCache, Rotation
+from ._cache import AssignmentCache, Heads, Rotation
 from ._endpoints import Identity
 from ._options import CallOptions, TimeoutOption, retries_option, timeout_option
 from ._user import User, UserMarker
@@ -30,13 +29,14 @@ class _Heads(Protocol):
     """Where a warm read looks."""
 
     @property
-    def heads(self) -> Mapping[Point, Assignment]: ...
+    def heads(self) -> Heads: ...
 
 
 class _NeverWarm:
     """Where a view looks: nowhere, so that its assignments get bound to its own options."""
 
-    heads: Mapping[Point, Assignment] = {}
+    def __init__(self) -> None:
+        self.heads: Heads = {}
 
 
 _NEVER_WARM = _NeverWarm()

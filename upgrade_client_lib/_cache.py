@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Iterable, Mapping
-from typing import Any, Callable, Literal
+from typing import Any, Callable, Literal, Optional
 
 import attrs
 
 from . import _shared_load
 from ._answers import (
-    AssignedHead,
     Point,
     Unreadable,
     experiment_of,
@@ -26,13 +25,12 @@ from ._answers import (
 )
 from ._faces import Face
 from ._shared_load import Load, SharedLoad
-from .assignment import Assignment
+from .assignment import Assignment, Marker
 from .types import FeatureFlag
 
 _logger = logging.getLogger("upgrade_client_lib")
 
 Flags = Mapping[str, FeatureFlag]
-Bind = Callable[[Point, AssignedHead], Assignment]
 
 Rotation = Literal["auto", "decision_point", "experiment"]
 """What a mark turns: one point, all points of the experiment, or (auto) whichever is right."""
@@ -40,45 +38,48 @@ Rotation = Literal["auto", "decision_point", "experiment"]
 Fate = Literal["counted", "refused", "unknown"]
 """Whether the server counted a mark."""
 
+Heads = Mapping[str, Mapping[str, Optional[Assignment]]]
+"""What points assign, by site and then by target, which takes half the time of one pair."""
+
 
 class Assignments:
     """One assign answer, indexed: read where it is asked for, turned where it was marked."""
 
-    __slots__ = ("_items", "_turns", "_unreadable", "doubtful", "heads")
+    __slots__ = ("_items", "_turns", "doubtful", "heads")
 
     def __init__(self, items: dict[Point, Any]) -> None:
         self._items = items
         self._turns: dict[Point, int] = {}
-        self._unreadable: set[Point] = set()
         self.doubtful: set[Point] = set()
-        self.heads: dict[Point, Assignment] = {}
+        self.heads: dict[str, dict[str, Assignment | None]] = {}
 
-    def head(self, point: Point, bind: Bind) -> Assignment | None:
+    def head(self, point: Point, marker: Marker) -> Assignment | None:
         """Give what a point assigns; ``None`` where it assigns nothing that can be read."""
-        known = self.heads.get(point)
-        if known is not None:
-            return known
-        item = self._items.get(point)
-        if item is None:
-            return None
-        turns = self._turns.get(point, 0)
+        site, target = point
         try:
-            assignment = bind(point, read_head(item, turns))
-        except Unreadable as error:
-            if point not in self._unreadable:  # the queue stays: behind its head, it may be well
-                self._unreadable.add(point)
-                _logger.warning(
-                    "left out the assignment at %r: it cannot be read (%s)", point, error
-                )
-            return None
+            return self.heads[site][target]
+        except KeyError:
+            pass
+        turns = self._turns.get(point, 0)
+        assignment = self._read(point, turns, marker)
         with _shared_load.lock:
             # Not if a mark turned the queue, or made it doubtful, while it was being read.
             if self._turns.get(point, 0) == turns and point not in self.doubtful:
-                self.heads[point] = assignment
+                self.heads.setdefault(site, {})[target] = assignment
         return assignment
 
-    def all_heads(self, bind: Bind) -> list[Assignment]:
-        heads = [self.head(point, bind) for point in list(self._items)]
+    def _read(self, point: Point, turns: int, marker: Marker) -> Assignment | None:
+        item = self._items.get(point)
+        if item is None:
+            return None
+        try:
+            return read_head(point, item, turns, marker)
+        except Unreadable as error:  # the queue stays: behind its head, it may be well
+            _logger.warning("left out the assignment at %r: it cannot be read (%s)", point, error)
+            return None
+
+    def all_heads(self, marker: Marker) -> list[Assignment]:
+        heads = [self.head(point, marker) for point in list(self._items)]
         return [head for head in heads if head is not None]
 
     def id_of_condition(self, point: Point, code: str) -> str | None:
@@ -110,14 +111,18 @@ class Assignments:
         """Turn queues by one; called under the lock."""
         for point in points:
             self._turns[point] = self._turns.get(point, 0) + 1
-            self.heads.pop(point, None)
+            self._forget_head(point)
 
     def doubt(self, points: Iterable[Point]) -> None:
         """Have queues read afresh before they are next used; called under the lock."""
         for point in points:
             if self.turns_at(point):
                 self.doubtful.add(point)
-                self.heads.pop(point, None)
+                self._forget_head(point)
+
+    def _forget_head(self, point: Point) -> None:
+        site, target = point
+        self.heads.get(site, {}).pop(target, None)
 
 
 @attrs.frozen
@@ -140,8 +145,13 @@ class AssignmentCache(SharedLoad[Assignments]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.heads: Mapping[Point, Assignment] = {}
+        self.heads: Heads = {}
         self._marks: tuple[Mark, ...] = ()
+
+    def known_at(self, point: Point) -> Assignments | None:
+        """Give what is cached, if it is and this point is not doubtful in it."""
+        known = self.value
+        return None if known is None or point in known.doubtful else known
 
     async def at(
         self,

@@ -31,15 +31,9 @@ def ending_at(moment: float) -> Generator[None, None, None]:
         _current_deadline.reset(token)
 
 
-def _until_deadline(seconds: float | None) -> float | None:
-    """The shorter of an operation's own limit and what is left of the call's time."""
-    moment = _current_deadline.get(None)
-    if moment is None:
-        return seconds
-    return _shorter(seconds, max(moment - time.monotonic(), 1e-6))
-
-
-def _shorter(seconds: float | None, left: float) -> float:
+def _until_deadline(seconds: float | None, *, shares: int = 1) -> float:
+    """The shorter of an operation's own limit and its share of what is left of the call's time."""
+    left = max(_current_deadline.get() - time.monotonic(), 1e-6) / shares
     return left if seconds is None else min(seconds, left)
 
 
@@ -80,8 +74,7 @@ class _BlockingBackend:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
         while True:
-            left = _until_deadline(None)
-            share = timeout if left is None else _shorter(timeout, left / len(addresses))
+            share = _until_deadline(timeout, shares=len(addresses))
             try:
                 stream = self._backend.connect_tcp(
                     host=addresses.pop(0), port=port, timeout=share, **options

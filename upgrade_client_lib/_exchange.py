@@ -105,7 +105,7 @@ async def _attempt(
 ) -> Answer:
     begun = time.monotonic()
     try:
-        answer = await face.send(sender, request, options.timeout.attempt_until(deadline))
+        answer = await face.send(sender, request, options.attempt_until(deadline))
     except UpgradeApiError as error:
         if _logger.isEnabledFor(logging.DEBUG):
             took = (time.monotonic() - begun) * 1000
@@ -148,7 +148,7 @@ def _error_of(answer: Answer, request: WireRequest, retry_after: float | None) -
         message, error_type = None, None
     status = answer.status
     kind = _kind_of(status, error_type)
-    if message is None:
+    if message is None or 300 <= status < 400:
         message = _message_for(status, answer, body)
     elif kind is UserNotInitializedError:
         message = f"{message}. Call init() or init_sync() for this user first."

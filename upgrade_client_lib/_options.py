@@ -43,17 +43,6 @@ class Timeout:
     write: float = attrs.field(default=5.0, validator=_seconds)
     pool: float = attrs.field(default=2.0, validator=_seconds)
 
-    def attempt_until(self, deadline: float) -> Attempt:
-        """Fit the steps of one attempt into what is left of the call's time."""
-        left = max(deadline - time.monotonic(), 1e-3)
-        return Attempt(
-            connect=min(self.connect, left),
-            read=min(self.read, left),
-            write=min(self.write, left),
-            pool=min(self.pool, left),
-            deadline=deadline,
-        )
-
 
 TimeoutOption = Union[Timeout, float]
 
@@ -68,6 +57,17 @@ class CallOptions:
     def within(self, seconds: float) -> CallOptions:
         """The same, for a part of the call that has these seconds."""
         return CallOptions(attrs.evolve(self.timeout, total=max(seconds, 1e-3)), self.retries)
+
+    def attempt_until(self, deadline: float) -> Attempt:
+        """Fit the steps of one attempt into what is left of the call's time."""
+        left = max(deadline - time.monotonic(), 1e-3)
+        return Attempt(
+            connect=min(self.timeout.connect, left),
+            read=min(self.timeout.read, left),
+            write=min(self.timeout.write, left),
+            pool=min(self.timeout.pool, left),
+            deadline=deadline,
+        )
 
 
 DEFAULT_TIMEOUT = Timeout()

@@ -14,7 +14,7 @@ from typing import Callable, TypeVar
 import attrs
 
 from . import _endpoints, _validation
-from ._answers import AssignedHead, Point
+from ._answers import Point
 from ._cache import AssignmentCache, Assignments, Fate, Flags, Mark, Rotation
 from ._endpoints import Identity, Operation
 from ._faces import BLOCKING, IN_EVENT_LOOP, Face, run
@@ -159,10 +159,13 @@ class User:
         known = await self.assignments.whole(
             face, self._assign(face, options), options.timeout.total, fresh=fresh
         )
-        return known.all_heads(self._bind)
+        return known.all_heads(self._marker)
 
     async def assignment(self, face: Face, options: CallOptions, point: Point) -> Assignment | None:
-        return (await self._assignments_at(face, options, point)).head(point, self._bind)
+        known = self.assignments.known_at(point)
+        if known is None:
+            known = await self._assignments_at(face, options, point)
+        return known.head(point, self._marker)
 
     async def mark(
         self,
@@ -174,8 +177,8 @@ class User:
     ) -> MarkedDecisionPoint:
         """Mark a point with the ids of what it assigns, as far as that can be learned."""
         experiment_id = condition_id = None
-        known = self.assignments.value
-        if known is None or point in known.doubtful:
+        known = self.assignments.known_at(point)
+        if known is None:
             total = options.timeout.total
             deadline = time.monotonic() + total
             try:
@@ -185,7 +188,7 @@ class User:
             options = options.within(deadline - time.monotonic())
         if known is not None:
             experiment_id = known.experiment_at(point)
-            assigned = known.head(point, self._bind)
+            assigned = known.head(point, self._marker)
             if assigned is not None:
                 condition_id = assigned.condition_id
                 if condition and condition != assigned.get_condition():
@@ -273,19 +276,9 @@ class User:
             assignments.mark_ends(mark, fate, self.rotation)
         return marked
 
-    def _bind(self, point: Point, head: AssignedHead) -> Assignment:
-        site, target = point
-        return Assignment(
-            site=site,
-            target=target,
-            experiment_id=head.experiment_id,
-            condition_id=head.condition_id,
-            condition=head.condition,
-            experiment_type=head.experiment_type,
-            payload=head.payload,
-            factors=head.factors,
-            marker=UserMarker(self, self.server.options),
-        )
+    @property
+    def _marker(self) -> UserMarker:
+        return UserMarker(self, self.server.options)
 
     async def _assignments_at(self, face: Face, options: CallOptions, point: Point) -> Assignments:
         return await self.assignments.at(

@@ -173,7 +173,7 @@ class UpgradeClient(BaseClient):
         >>> assignment = await client.get_decision_point_assignment("home", "banner")
         """
         try:
-            return self._warm.heads[site, target]  # type: ignore[index]
+            return self._warm.heads[site][target]  # type: ignore[index]
         except (KeyError, TypeError):
             return await self._get_decision_point_assignment(IN_EVENT_LOOP, site, target)
 
@@ -185,7 +185,7 @@ class UpgradeClient(BaseClient):
         Arguments, answer and errors are those of :meth:`get_decision_point_assignment`.
         """
         try:
-            return self._warm.heads[site, target]  # type: ignore[index]
+            return self._warm.heads[site][target]  # type: ignore[index]
         except (KeyError, TypeError):
             return run(self._get_decision_point_assignment(BLOCKING, site, target))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -113,7 +113,7 @@ class UpgradeConnection:
         token: str = "",
         client_session_id: str | None = None,
         rotation: Rotation = "auto",
-        groups_for_session: Mapping[str, list[str]] | None = None,
+        groups_for_session: Mapping[str, Sequence[str]] | None = None,
         include_stored_user_groups: bool | None = None,
     ) -> UpgradeClient:
         """Give the client of one user in one context, which opens nothing and sends nothing.

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Optional, Union
 
+import httpx
 from typing_extensions import assert_type
 
-from upgrade_client_lib import Assignment, UpgradeApiError, UpgradeClient, UpgradeConnection
+from upgrade_client_lib import (
+    Assignment,
+    Timeout,
+    UpgradeApiError,
+    UpgradeClient,
+    UpgradeConnection,
+    __version__,
+)
 from upgrade_client_lib.exceptions import NotAuthorizedError, UserNotInitializedError
+from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import (
+    BinaryRewardValue,
+    DecisionPoint,
     ExperimentType,
     ExperimentUser,
     FeatureFlag,
@@ -19,6 +31,7 @@ from upgrade_client_lib.types import (
     LogMetrics,
     LogRecord,
     MarkedDecisionPoint,
+    MarkedDecisionPointStatus,
     Payload,
     PayloadType,
     Reward,
@@ -35,9 +48,48 @@ def make_clients() -> None:
     UpgradeClient("user", "https://upgrade.example.org", "my-app", "token", "session")
     UpgradeClient(user_id="user", host_url="https://upgrade.example.org", context="my-app")
 
+    UpgradeClient(
+        "user",
+        "https://upgrade.example.org",
+        "my-app",
+        rotation="decision_point",
+        groups_for_session={"class": ("class-1",)},
+        include_stored_user_groups=False,
+    )
+
     connection = UpgradeConnection("https://upgrade.example.org", token="token", timeout=5.0)
-    assert_type(connection.client("user", "my-app"), UpgradeClient)
+    UpgradeConnection(
+        "https://upgrade.example.org",
+        timeout=Timeout(total=2.0, connect=0.5),
+        retries=0,
+        max_connections=50,
+        headers={"X-Proxy-Key": "key"},
+        proxy="http://proxy.example.org:3128",
+        trust_env=False,
+        ssl_context=ssl.create_default_context(),
+        http_client=httpx.Client(),
+        async_http_client=httpx.AsyncClient(),
+    )
     assert_type(connection.host_url, str)
+    client = connection.client("user", "my-app", token="token", rotation="experiment")
+    assert_type(client, UpgradeClient)
+    assert_type(client.user_id, str)
+    assert_type(client.context, str)
+    assert_type(client.client_session_id, str)
+    assert_type(client.with_options(timeout=0.5, retries=0), UpgradeClient)
+    client.with_options(timeout=Timeout(total=1))
+    client.set_feature_flag_user_groups_for_session({"class": ["class-1"]}, True)
+    client.set_feature_flag_user_groups_for_session(None, None)
+    version: str = __version__
+    assert version
+
+
+def name_values() -> None:
+    assert_type(STATUS, type[MarkedDecisionPointStatus])
+    assert_type(REWARD, type[BinaryRewardValue])
+    text: str = STATUS.NO_CONDITION_ASSIGNED
+    assert text
+    assert_type(f"{ExperimentType.SIMPLE} {ExperimentType.FACTORIAL}", str)
 
 
 def use_blocking(connection: UpgradeConnection) -> None:
@@ -66,8 +118,10 @@ def use_blocking(connection: UpgradeConnection) -> None:
         assert_type(client.has_feature_flag_sync("dashboard"), bool)
 
         assert_type(client.log_sync([metrics_of_now()]), list[LogRecord])
+        client.log_sync([{"timestamp": datetime.now(), "metrics": {"attributes": {"a": 1}}}])
         assert_type(client.send_reward_sync(REWARD.SUCCESS, "experiment-id"), RewardResponse)
-        client.send_reward_sync("FAILURE", context="my-app")
+        client.send_reward_sync("FAILURE", None, "my-app", DecisionPoint("home", "hint"))
+        client.send_reward_sync("FAILURE", decision_point={"site": "home"})
         client.close()
 
 
@@ -98,7 +152,8 @@ async def use_async(connection: UpgradeConnection) -> None:
 
         assert_type(await client.log([metrics_of_now()]), list[LogRecord])
         assert_type(await client.send_reward(REWARD.SUCCESS, "experiment-id"), RewardResponse)
-        await client.send_reward("FAILURE", context="my-app")
+        await client.send_reward("FAILURE", None, "my-app", DecisionPoint("home", "hint"))
+        await client.send_reward("FAILURE", decision_point={"site": "home"})
         await client.aclose()
 
 
@@ -163,3 +218,25 @@ def handle_errors(client: UpgradeClient) -> None:
         assert_type(error.request_id, Optional[str])
         assert_type(error.endpoint, Optional[str])
         assert_type(error.response_body, Optional[str])
+        assert_type(error.attempts, int)
+        assert_type(error.may_have_been_applied, bool)
+
+
+def test_an_application() -> None:
+    local = LocalUpgrade(server="6.7", contexts=["my-app"])
+    local.experiment(
+        "home",
+        "banner",
+        conditions={"control": 50, "treatment": 50},
+        payloads={"treatment": {"text": "Welcome back!"}},
+    )
+    local.flag("dashboard", include={"class": ["class-1"]})
+    local.force("home", "banner", user="user", condition="treatment")
+    client = UpgradeClient("user", "http://upgrade", "my-app", transport=local.transport)
+    with local.serve() as url:
+        assert_type(url, str)
+        UpgradeClient("user", url, "my-app")
+    local.fail_next("mark", status=503, times=2)
+    client.init_sync()
+    local.assert_marked("home", "banner", user="user", condition="treatment")
+    assert_type([mark.condition for mark in local.marks], list[Optional[str]])

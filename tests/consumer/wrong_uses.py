@@ -5,7 +5,7 @@ Never run.
 
 from __future__ import annotations
 
-from upgrade_client_lib import Assignment, UpgradeClient, UpgradeConnection
+from upgrade_client_lib import Assignment, Timeout, UpgradeClient, UpgradeConnection
 from upgrade_client_lib.types import LogGroupMetrics, LogInput, LogMetrics
 
 STATUS = UpgradeClient.MARKED_DECISION_POINT_STATUS
@@ -16,6 +16,9 @@ def make_clients() -> None:
     UpgradeClient(17, "https://upgrade.example.org", "my-app")  # type: ignore[arg-type]
     UpgradeConnection("https://upgrade.example.org", "token")  # type: ignore[call-arg]
     UpgradeConnection("https://upgrade.example.org", timeout="soon")  # type: ignore[arg-type]
+    UpgradeConnection("https://upgrade.example.org").client(17, "a")  # type: ignore[arg-type]
+    UpgradeConnection("https://upgrade.example.org").client("user")  # type: ignore[call-arg]
+    Timeout(2.0)  # type: ignore[call-arg]
 
 
 def use_blocking(client: UpgradeClient) -> None:
@@ -28,6 +31,10 @@ def use_blocking(client: UpgradeClient) -> None:
     client.mark_decision_point_sync("home", "banner", "control", True)  # type: ignore[arg-type]
     client.log_sync("totalTimeSeconds")  # type: ignore[arg-type]
     client.send_reward_sync(1)  # type: ignore[arg-type]
+    client.send_reward_sync("SUCCESS", decision_point="home")  # type: ignore[arg-type]
+    client.with_options(2.0)  # type: ignore[call-arg]
+    client.with_options(retries="often")  # type: ignore[arg-type]
+    client.set_feature_flag_user_groups_for_session({"class": ["a"]})  # type: ignore[call-arg]
     client.has_feature_flags_sync("dashboard")  # type: ignore[attr-defined]
 
 
@@ -36,7 +43,16 @@ async def use_async(client: UpgradeClient, assignment: Assignment) -> None:
     assert enabled
     await client.mark_decision_point("home", STATUS.CONDITION_APPLIED)  # type: ignore[call-arg]
     await client.init_sync()  # type: ignore[misc]
+    client.get_decision_point_assignment("home").get_condition()  # type: ignore[attr-defined]
     await assignment.mark_decision_point()  # type: ignore[call-arg]
+
+
+def read_answers(client: UpgradeClient, assignment: Assignment) -> None:
+    client.get_all_feature_flags_sync()[0].name  # type: ignore[attr-defined]
+    client.init_sync().working_group  # type: ignore[attr-defined]
+    assignment.get_payload().value  # type: ignore[union-attr]
+    assignment.factors()  # type: ignore[operator]
+    assignment.get_factor_level()  # type: ignore[call-arg]
 
 
 def change_snapshot(assignment: Assignment) -> None:

@@ -47,7 +47,7 @@ schema: Any = schemathesis.openapi.from_dict(SPEC)
 schema.app = application
 
 
-@schema.parametrize()
+@schema.parametrize()  # type: ignore[untyped-decorator]  # its type is Any for 3.9's sake
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_answers_to_made_up_requests_keep_to_the_spec(case: Any) -> None:
     case.call_and_validate(

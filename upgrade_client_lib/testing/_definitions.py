@@ -144,6 +144,7 @@ class Experiment:
 
     @property
     def within_subjects(self) -> bool:
+        """Whether each user gets one condition after the other."""
         return self.unit == WITHIN_SUBJECTS
 
     def index_of(self, code: str) -> int | None:

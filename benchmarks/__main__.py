@@ -1,0 +1,180 @@
+"""Measure everything, and write RESULTS.md.
+
+``--published`` names the interpreter of an environment that holds the published client; without
+it, that contestant is left out. ``--rounds`` and ``--seconds`` say how often, and for how long,
+each contestant is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tracemalloc
+import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import attrs
+
+from .contestant import HERE, CannotRunError, Contestant, Measured, Running, compare
+from .fresh import Fresh, in_fresh_interpreters
+from .report import Counted, Findings, written
+
+SDKS = ["launchdarkly", "growthbook", "unleash", "openfeature", "flagsmith", "eppo"]
+CAPS = [10, 20, 50, 100]
+FRESH = {
+    "httpx": "import httpx",
+    "package": "import upgrade_client_lib",
+    "client": "import upgrade_client_lib\n"
+    "client = upgrade_client_lib.UpgradeClient('user-1', 'http://127.0.0.1:1', 'my-app')",
+}
+
+
+@attrs.frozen
+class Server:
+    """The server of all contestants, in a process of its own."""
+
+    address: str
+
+    def counts(self) -> tuple[int, int]:
+        """How many requests came so far, over how many connections."""
+        with urllib.request.urlopen(f"{self.address}/counts") as answer:
+            counts = json.load(answer)
+        return counts["requests"], counts["connections"]
+
+
+@contextmanager
+def serving() -> Generator[Server, None, None]:
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / "server.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield Server(process.stdout.readline().strip())
+    finally:
+        process.communicate()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("--published", help="an interpreter that has the published client")
+    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--seconds", type=float, default=0.05)
+    options = parser.parse_args()
+    with serving() as server:
+        findings = measure(server, options.published, options.rounds, options.seconds)
+    (HERE / "RESULTS.md").write_text(written(findings), encoding="utf-8")
+    print(written(findings))
+
+
+def measure(server: Server, published: str | None, rounds: int, seconds: float) -> Findings:
+    timings: dict[str, dict[str, Measured]] = {}
+    missing: dict[str, str] = {} if published else {"published client": "it was not asked for"}
+    for title, contestants in _comparisons(published).items():
+        print(f"{title} ...", file=sys.stderr)
+        timings[title], absent = compare(
+            contestants, server.address, rounds=rounds, seconds=seconds
+        )
+        missing.update({name: why for name, why in absent.items() if name != "ours"})
+        if "ours" in absent:
+            raise CannotRunError(f"{title}: {absent['ours']}")
+    print("counts, imports, memory ...", file=sys.stderr)
+    return Findings(
+        timings=timings,
+        missing=missing,
+        counts=_counts(server, published),
+        held_by_a_client=_held_by_a_client(server.address),
+        fresh=_fresh(rounds),
+    )
+
+
+def _comparisons(published: str | None) -> dict[str, dict[str, Contestant]]:
+    comparisons = {
+        f"warm {what}": {
+            "ours": Contestant("upgrade", f"warm_{ours}"),
+            "ours, async": Contestant("upgrade", f"warm_{ours}_async"),
+            "ours, nothing there": Contestant("upgrade", f"warm_{ours}_absent"),
+            **{sdk: Contestant("sdks", f"{sdk}_{theirs}") for sdk in SDKS},
+            "flagsmith, evaluated before": Contestant("sdks", f"flagsmith_evaluated_{theirs}"),
+        }
+        for what, ours, theirs in [
+            ("flag", "flag", "flag"),
+            ("assignment", "assignment", "variation"),
+        ]
+    }
+    for call in ["mark", "log", "cold_assign"]:
+        for face, suffix in [("sync", ""), ("async", "_async")]:
+            comparisons[f"{call}, {face}"] = {
+                "ours": Contestant("upgrade", call + suffix),
+                "plain httpx": Contestant("plain", call + suffix),
+            }
+    if published:
+        for contestants in comparisons.values():
+            benchmark = contestants["ours"].benchmark
+            contestants["published client"] = Contestant("upgrade", benchmark, published)
+    comparisons["making a client"] = {"ours": Contestant("connection", "make_client")}
+    for tasks in [50, 200]:
+        comparisons[f"{tasks} logs at once"] = {
+            "ours": Contestant("connection", f"logs_{tasks}"),
+            **{
+                f"ours, at most {cap} in flight": Contestant("connection", f"logs_{tasks}_{cap}")
+                for cap in CAPS
+            },
+            "plain httpx": Contestant("plain", f"logs_{tasks}"),
+        }
+    return comparisons
+
+
+def _counts(server: Server, published: str | None) -> dict[str, dict[str, Counted]]:
+    """What the server sees of things that are done once, by whom."""
+    ours = {
+        "1,000 calls in a row": (Contestant("upgrade", "log"), 1000),
+        "50 tasks that ask a cold client": (Contestant("upgrade", "fifty_tasks"), 1),
+        "50 threads that ask a cold client": (Contestant("connection", "fifty_threads"), 1),
+        "10,000 users with one call each": (Contestant("upgrade", "user_each"), 10_000),
+    }
+    counted = {title: {"ours": _counted(server, *done)} for title, done in ours.items()}
+    if published:
+        for title in list(ours)[:2]:
+            contestant, loops = ours[title]
+            theirs = attrs.evolve(contestant, interpreter=published)
+            counted[title]["published client"] = _counted(server, theirs, loops)
+    return counted
+
+
+def _counted(server: Server, contestant: Contestant, loops: int) -> Counted:
+    """The connections are those of the contestant's whole life, the requests those of the loops."""
+    _, connections_before = server.counts()
+    running = Running(contestant, server.address)
+    requests_before, _ = server.counts()
+    running.seconds(loops)
+    requests, connections = server.counts()
+    running.stop()
+    return Counted(requests - requests_before, connections - connections_before)
+
+
+def _held_by_a_client(address: str) -> float:
+    from upgrade_client_lib import UpgradeConnection
+
+    with UpgradeConnection(address) as connection:
+        users = [f"user-{number}" for number in range(10_000)]
+        connection.client(users[0], "my-app")  # whatever is made once
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+        clients = [connection.client(user, "my-app") for user in users]
+        after, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    return (after - before) / len(clients)
+
+
+def _fresh(rounds: int) -> dict[str, Fresh]:
+    return in_fresh_interpreters(FRESH, rounds)
+
+
+if __name__ == "__main__":
+    main()

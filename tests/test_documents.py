@@ -1,0 +1,170 @@
+"""The code in the README and on the documentation's pages runs, and prints what they say.
+
+Each page is run from top to bottom against a school (`examples/school.py`) that is served at the
+address the pages name:
+
+- `python` blocks run in one namespace; those of the notebooks' page as cells, in an event loop.
+- A `python` block with a title is a file of this name beside the others.
+- A `text` block is what the block before it printed.
+- Of `sh` blocks, the commands run that call this library or run tests.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import importlib.util
+import inspect
+import io
+import os
+import re
+import runpy
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from examples.school import school
+from tests.support_spec import OPERATIONS, SCHEMAS, SPEC
+
+ROOT = Path(__file__).parent.parent
+EXPORTS = ROOT / "tests" / "recordings" / "exports"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+ADDRESS = "http://127.0.0.1:3030"
+FRAMEWORKS = ("django", "fastapi", "flask")
+BLOCK = re.compile(r'(?ms)^( *)```(\w+)(?: title="([^"\n]+)")?\n(.*?)^\1```$')
+RUN = ("python -m upgrade_client_lib.testing ", "python -m pytest", "python -m unittest")
+
+
+@attrs.frozen
+class Block:
+    """A fenced block of a page."""
+
+    language: str
+    title: str | None
+    code: str
+    line: int
+
+
+def blocks(text: str) -> Iterator[Block]:
+    for found in BLOCK.finditer(text):
+        code = textwrap.dedent(found[4])
+        yield Block(found[2], found[3], code, text.count("\n", 0, found.start(4)))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that modules are imported from, and that holds what a web page exported."""
+    for export in EXPORTS.iterdir():
+        shutil.copy(export, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        origin = getattr(sys.modules[name], "__file__", None)
+        if origin and tmp_path in Path(origin).parents:
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_of_a_page_runs(
+    page: Path, folder: Path, request: pytest.FixtureRequest
+) -> None:
+    text = page.read_text("utf-8")
+    for framework in FRAMEWORKS:
+        if re.search(rf"(?m)^(?:from|import) {framework}\b", text):
+            if importlib.util.find_spec(framework) is None:
+                pytest.skip(f"{framework} is not installed; nox -s examples has it")
+    has_fixtures = request.config.pluginmanager.hasplugin("upgrade_client_lib")
+    with school().serve() as url, Reader(page, folder, has_fixtures) as reader:
+        for block in blocks(text.replace(ADDRESS, url)):
+            reader.read(block)
+
+
+class Reader:
+    """Somebody who tries everything that a page shows."""
+
+    def __init__(self, page: Path, folder: Path, has_fixtures: bool) -> None:
+        self._page = page
+        self._folder = folder
+        self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        if not has_fixtures:  # which come with the package where it is installed
+            self._environment["PYTEST_ADDOPTS"] = "-p upgrade_client_lib.testing.pytest_plugin"
+        self._namespace: dict[str, Any] = {"__name__": "__main__"}
+        self._loop = asyncio.new_event_loop() if page.name == "notebooks.md" else None
+        self._printed = ""
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._loop is not None:
+            self._loop.close()
+
+    def read(self, block: Block) -> None:
+        where = f"{self._page.name}, line {block.line}"
+        if block.language == "python" and block.title is not None:
+            (self._folder / block.title).write_text(block.code, "utf-8")
+        elif block.language == "python":
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                self._run(block)
+            self._printed = printed.getvalue()
+        elif block.language == "text":
+            assert self._printed == block.code, where
+        elif block.language == "sh":
+            for command in block.code.splitlines():
+                if command.startswith(RUN):
+                    self._command(command, where)
+
+    def _run(self, block: Block) -> None:
+        code = "\n" * block.line + block.code  # so that errors name the page's line
+        if self._loop is None:
+            exec(compile(code, self._page, "exec"), self._namespace)
+        else:
+            self._loop.run_until_complete(self._run_cell(code))
+
+    async def _run_cell(self, code: str) -> None:
+        cell = compile(code, self._page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        result = eval(cell, self._namespace)
+        if inspect.iscoroutine(result):
+            await result
+
+    def _command(self, command: str, where: str) -> None:
+        _, *arguments = shlex.split(command.replace("--port 3030", "--port 0"))
+        with subprocess.Popen(
+            [sys.executable, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=self._environment,
+            encoding="utf-8",
+        ) as process:
+            assert process.stdout is not None
+            printed = process.stdout.readline()
+            if printed.startswith("UpGrade "):  # it serves until it is told to stop
+                process.send_signal(signal.SIGINT)
+            printed += process.communicate(timeout=60)[0]
+        assert process.returncode == 0, f"{where}\n{printed}"
+
+
+def test_the_page_on_the_wire_shows_every_operation_header_and_schema() -> None:
+    fill = runpy.run_path(str(ROOT / "docs" / "hooks" / "wire.py"))["on_page_markdown"]
+    page = (ROOT / "docs" / "wire.md").read_text("utf-8")
+    filled: str = fill(page)
+    for method, path in OPERATIONS:
+        assert f"| [`{method} {path}`](#" in filled
+    for header in SPEC["components"]["parameters"].values():
+        assert f"| `{header['name']}` |" in filled
+    for name, schema in SCHEMAS.items():
+        assert f"\n### {name}\n" in filled
+        for field in schema.get("properties", ()):
+            assert f"| `{field}` |" in filled

@@ -1,0 +1,117 @@
+"""Importing costs next to nothing until something is used, and warns of nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NEVER_AT_FIRST = {"httpx", "httpcore", "anyio", "upgrade_openapi", "attr", "attrs", "dateutil"}
+NEVER_AT_FIRST.update(["asyncio", "ssl", "json", "logging", "concurrent", "typing_extensions"])
+PUBLIC = [
+    "upgrade_client_lib",
+    "upgrade_client_lib.types",
+    "upgrade_client_lib.types.enums",
+    "upgrade_client_lib.types.requests",
+    "upgrade_client_lib.types.responses",
+    "upgrade_client_lib.exceptions",
+    "upgrade_client_lib.assignment",
+    "upgrade_client_lib.client",
+    "upgrade_client_lib.connection",
+    "upgrade_client_lib.testing",
+    "upgrade_client_lib.testing.pytest_plugin",
+    "upgrade_openapi",
+]
+
+
+def loaded_by(code: str, *options: str) -> set[str]:
+    """The packages that a fresh interpreter has loaded more after running the code."""
+    program = f"""
+import sys
+before = set(sys.modules)
+{code}
+after = set(sys.modules)
+import json
+print(json.dumps(sorted({{name.partition(".")[0] for name in after - before}})))
+"""
+    done = subprocess.run(
+        [sys.executable, *options, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return set(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import upgrade_client_lib",
+        "import upgrade_client_lib; upgrade_client_lib.__version__; dir(upgrade_client_lib)",
+        "import upgrade_client_lib.exceptions",
+        "from upgrade_client_lib import UpgradeApiError, exceptions",
+        "import upgrade_client_lib.testing; dir(upgrade_client_lib.testing)",
+    ],
+)
+def test_importing_the_package_loads_nothing_heavy(code: str) -> None:
+    loaded = loaded_by(code)
+
+    assert "upgrade_client_lib" in loaded
+    assert not loaded & NEVER_AT_FIRST
+
+
+def test_the_types_load_no_transport() -> None:
+    loaded = loaded_by("from upgrade_client_lib.types import LogInput, Payload, ExperimentType")
+
+    assert not loaded & {"httpx", "httpcore", "anyio", "upgrade_openapi", "asyncio", "ssl"}
+
+
+def test_the_first_client_loads_what_it_needs() -> None:
+    loaded = loaded_by(
+        "from upgrade_client_lib import UpgradeClient\n"
+        'UpgradeClient("u1", "https://upgrade.example.org", "my-app")'
+    )
+
+    assert loaded >= {"httpx", "upgrade_openapi", "attr", "asyncio"}
+    assert "dateutil" not in loaded
+
+
+def test_a_name_that_was_used_is_kept() -> None:
+    loaded_by(
+        "import upgrade_client_lib\n"
+        "assert 'UpgradeClient' not in vars(upgrade_client_lib)\n"
+        "assert upgrade_client_lib.UpgradeClient is upgrade_client_lib.UpgradeClient\n"
+        "assert 'UpgradeClient' in vars(upgrade_client_lib)"
+    )
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_module_is_imported_alone_and_without_a_warning(name: str) -> None:
+    loaded_by(f"from {name} import *", "-W", "error", "-X", "dev")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks to start each import afresh")
+def test_every_module_can_be_the_first_to_be_imported() -> None:
+    # A cycle of imports shows only where its other half comes first.
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in (ROOT / "upgrade_client_lib").glob("*.py")
+        if not path.stem.startswith("__")
+    ]
+    assert len(names) > 20
+    loaded_by(f"""
+import importlib, os
+for name in {sorted(names)!r}:
+    child = os.fork()
+    if child == 0:
+        importlib.import_module(name)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0, name
+""")
