@@ -28,7 +28,9 @@ from upgrade_client_lib import (
     UnreadableAnswerError,
     UpgradeApiError,
     UpgradeClient,
+    _cache,
 )
+from upgrade_client_lib._answers import read_head
 from upgrade_client_lib.testing import LocalUpgrade
 
 both_faces = pytest.mark.parametrize("call", FACES)
@@ -625,7 +627,7 @@ CROSSINGS = list(product(["before", "after"], ["before", "after"], ["load", "mar
 @where_rotation_is_right
 @pytest.mark.parametrize(("load_when", "mark_when", "first"), CROSSINGS)
 @pytest.mark.parametrize("begun_first", ["load", "mark"])
-@pytest.mark.parametrize("by", ["snapshot", "client"])
+@pytest.mark.parametrize("asked_first", ["one", "two"])
 def test_a_mark_that_crosses_a_load(
     call: Face,
     version: str,
@@ -634,7 +636,7 @@ def test_a_mark_that_crosses_a_load(
     mark_when: Any,
     first: str,
     begun_first: str,
-    by: str,
+    asked_first: str,
 ) -> None:
     scene = Scene(version, rotation=rotation)
     client = scene.client
@@ -649,11 +651,7 @@ def test_a_mark_that_crosses_a_load(
             return begun
 
         def begin_mark() -> Any:
-            begun = (
-                background.begin(old.mark_decision_point, APPLIED)
-                if by == "snapshot"
-                else background.begin(client.mark_decision_point, "twin", "one", "first", APPLIED)
-            )
+            begun = background.begin(old.mark_decision_point, APPLIED)
             mark.wait()
             return begun
 
@@ -666,7 +664,7 @@ def test_a_mark_that_crosses_a_load(
             hold.release()
             ending.result()
 
-    assert scene.in_step(call)
+    assert scene.in_step(call, ("twin", asked_first))
     assert scene.in_step(call)
     loads = scene.loads
     call(client.get_all_experiment_conditions)
@@ -747,6 +745,87 @@ def test_a_refused_mark_does_not_spoil_the_load_it_crosses(call: Face) -> None:
         loading.result()
 
     assert scene.in_step(call)
+    assert scene.loads == 2
+
+
+@both_faces
+@on_either_server
+def test_a_mark_that_did_not_wait_for_the_load_and_its_ids(call: Face, version: str) -> None:
+    scene = Scene(version)
+    hold = scene.server.hold_next("assign", "after")
+    with Background(call) as background:
+        loading = background.begin(scene.client.get_all_experiment_conditions)
+        hold.wait()
+        hasty = scene.client.with_options(timeout=0.1)
+        call(hasty.mark_decision_point, "twin", "one", "first", APPLIED)
+        hold.release()
+        loading.result()
+
+    (body,) = scene.server.bodies("mark")
+    assert body["data"]["assignedCondition"] == {"conditionCode": "first"}
+    assert scene.in_step(call)
+
+
+@both_faces
+def test_a_load_that_a_mark_of_an_experiment_without_id_crossed_is_asked_about(call: Face) -> None:
+    server = scripted({"conditionCode": "a"}, {"conditionCode": "b"})
+    client = client_of(server)
+    old = call(client.get_decision_point_assignment, "s", "t")
+    hold = server.hold_next("assign", "after")
+    with Background(call) as background:
+        loading = background.begin(client.get_all_experiment_conditions, ignore_cache=True)
+        hold.wait()
+        call(old.mark_decision_point, APPLIED)
+        hold.release()
+        loading.result()
+
+    call(client.get_decision_point_assignment, "s", "t")
+    assert server.count("assign") == 3
+
+
+@both_faces
+def test_a_queue_that_turns_while_its_head_is_being_read(
+    call: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_slowly(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        read = read_head(*arguments)
+        old.mark_decision_point_sync(APPLIED)
+        return read
+
+    scene = Scene()
+    old = call(scene.client.get_decision_point_assignment, "single", "queue")
+    call(scene.client.init)
+    call(scene.client.get_decision_point_assignment, "home", "banner")
+    monkeypatch.setattr(_cache, "read_head", read_slowly)
+
+    call(scene.client.get_decision_point_assignment, "single", "queue")
+
+    assert len(scene.upgrade.marks) == 1
+    assert scene.in_step(call)
+    assert scene.loads == 2
+
+
+@both_faces
+def test_marks_of_between_subjects_experiments_cost_nothing_when_they_cross_a_load(
+    call: Face,
+) -> None:
+    scene = Scene()
+    call(scene.client.get_all_experiment_conditions)
+    load = scene.server.hold_next("assign")
+    mark = scene.server.hold_next("mark")
+    with Background(call) as background:
+        loading = background.begin(scene.client.get_all_experiment_conditions, ignore_cache=True)
+        load.wait()
+        marking = background.begin(scene.client.mark_decision_point, "pair", "one", "left", APPLIED)
+        mark.wait()
+        load.release()
+        loading.result()
+        mark.release()
+        marking.result()
+
+    call(scene.client.get_all_experiment_conditions)
+    assert scene.in_step(call, ("pair", "one"), ("pair", "two"))
     assert scene.loads == 2
 
 

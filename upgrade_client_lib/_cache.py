@@ -99,12 +99,13 @@ class Assignments:
         item = self._items.get(point)
         return None if item is None else experiment_of(item)
 
-    def points_of(self, experiment_id: str | None) -> list[Point]:
-        """The points at which an experiment assigns."""
+    def points_beside(self, point: Point) -> list[Point]:
+        """Give the points at which the experiment of this one assigns, itself among them."""
+        experiment_id = self.experiment_at(point)
         if experiment_id is None:
-            return []
+            return [point]
         return [
-            point for point, item in self._items.items() if experiment_of(item) == experiment_id
+            other for other, item in self._items.items() if experiment_of(item) == experiment_id
         ]
 
     def turn(self, points: Iterable[Point]) -> None:
@@ -214,8 +215,7 @@ class AssignmentCache(SharedLoad[Assignments]):
         for mark in (*ended.crossed_by, *self._marks):
             assert isinstance(mark, Mark)
             if mark.process is _shared_load.this_process():
-                value.doubt(_points_turned_by(mark, value))
-                value.doubt(value.points_of(value.experiment_at(mark.point)))
+                value.doubt(value.points_beside(mark.point))
 
     def _set(self, value: Assignments | None) -> None:
         self.value = value
@@ -226,14 +226,9 @@ def _is_uncrossed(running: Load[Assignments]) -> bool:
     return not running.crossed_by
 
 
-def _points_turned_by(mark: Mark, known: Assignments) -> list[Point]:
-    others = known.points_of(mark.experiment_id)
-    return others if mark.point in others else [mark.point, *others]
-
-
 def _follow(mark: Mark, known: Assignments, fate: Fate, rotation: Rotation) -> None:
     """Turn the queues that a mark turned; doubt those of which that is not sure."""
-    points = _points_turned_by(mark, known)
+    points = known.points_beside(mark.point)
     if fate == "unknown" or mark.experiment_id is None:
         known.doubt(points)
     elif rotation == "experiment":
