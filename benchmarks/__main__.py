@@ -19,8 +19,10 @@ from contextlib import contextmanager
 import attrs
 
 from .contestant import HERE, CannotRunError, Contestant, Measured, Running, compare
+from .findings import Counted, Findings
 from .fresh import Fresh, in_fresh_interpreters
-from .report import Counted, Findings, written
+from .machine import description
+from .report import written
 
 SDKS = ["launchdarkly", "growthbook", "unleash", "openfeature", "flagsmith", "eppo"]
 CAPS = [10, 20, 50, 100]
@@ -63,8 +65,8 @@ def serving() -> Generator[Server, None, None]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--published", help="an interpreter that has the published client")
-    parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--seconds", type=float, default=0.05)
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--seconds", type=float, default=0.03)
     options = parser.parse_args()
     with serving() as server:
         findings = measure(server, options.published, options.rounds, options.seconds)
@@ -73,6 +75,7 @@ def main() -> None:
 
 
 def measure(server: Server, published: str | None, rounds: int, seconds: float) -> Findings:
+    machine = description()
     timings: dict[str, dict[str, Measured]] = {}
     missing: dict[str, str] = {} if published else {"published client": "it was not asked for"}
     for title, contestants in _comparisons(published).items():
@@ -85,6 +88,7 @@ def measure(server: Server, published: str | None, rounds: int, seconds: float) 
             raise CannotRunError(f"{title}: {absent['ours']}")
     print("counts, imports, memory ...", file=sys.stderr)
     return Findings(
+        machine=machine,
         timings=timings,
         missing=missing,
         counts=_counts(server, published),
@@ -109,7 +113,7 @@ def _comparisons(published: str | None) -> dict[str, dict[str, Contestant]]:
     }
     for call in ["mark", "log", "cold_assign"]:
         for face, suffix in [("sync", ""), ("async", "_async")]:
-            comparisons[f"{call}, {face}"] = {
+            comparisons[f"{call.replace('_', ' ')}, {face}"] = {
                 "ours": Contestant("upgrade", call + suffix),
                 "plain httpx": Contestant("plain", call + suffix),
             }
@@ -117,7 +121,10 @@ def _comparisons(published: str | None) -> dict[str, dict[str, Contestant]]:
         for contestants in comparisons.values():
             benchmark = contestants["ours"].benchmark
             contestants["published client"] = Contestant("upgrade", benchmark, published)
-    comparisons["making a client"] = {"ours": Contestant("connection", "make_client")}
+    comparisons["making a client"] = {
+        "ours": Contestant("upgrade", "make_client"),
+        "ours, of a connection": Contestant("connection", "make_client"),
+    }
     for tasks in [50, 200]:
         comparisons[f"{tasks} logs at once"] = {
             "ours": Contestant("connection", f"logs_{tasks}"),

@@ -21,7 +21,7 @@ PACKAGES = [
 
 
 def description() -> list[str]:
-    """Give lines of Markdown."""
+    """Give lines of Markdown; called before anything else loads the machine."""
     lines = [
         f"- {_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
         f"- {platform.python_implementation()} {platform.python_version()}",

@@ -1,57 +1,20 @@
-"""What the client makes of the server's assignments, odd ones included."""
+"""What the client makes of the server's assignments."""
 
 from __future__ import annotations
 
 import copy
-import logging
 from typing import Any
 
 import pytest
 
+from tests.support_assignments import answering, assigned_at, condition, item, without
 from tests.support_exchanges import playing
 from tests.support_faces import FACES, Face
 from tests.support_server import SteeredServer, client_of, initialised, local_upgrade
-from upgrade_client_lib import Assignment, UnreadableAnswerError, UpgradeClient
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import ExperimentType, Payload, PayloadType
 
 both_faces = pytest.mark.parametrize("call", FACES)
-
-
-def condition(code: str | None = "control", **fields: Any) -> dict[str, Any]:
-    return {
-        "id": f"id-of-{code}",
-        "conditionCode": code,
-        "payload": None,
-        "experimentId": "experiment",
-        **fields,
-    }
-
-
-def item(site: str = "home", target: str | None = "banner", **fields: Any) -> dict[str, Any]:
-    return {
-        "site": site,
-        "target": target,
-        "experimentType": "Simple",
-        "assignedCondition": [condition()],
-        **fields,
-    }
-
-
-def without(key: str, whole: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in whole.items() if name != key}
-
-
-def answering(*items: object) -> UpgradeClient:
-    server = SteeredServer()
-    server.answer("assign", list(items))
-    return client_of(server)
-
-
-def assigned_at(call: Face, client: UpgradeClient, site: str, target: str | None) -> Assignment:
-    assignment = call(client.get_decision_point_assignment, site, target)
-    assert isinstance(assignment, Assignment)
-    return assignment
 
 
 # ---- Looking up a decision point ----
@@ -169,178 +132,6 @@ def test_the_list_of_assignments_belongs_to_the_caller(call: Face) -> None:
     call(client.get_all_experiment_conditions).clear()
 
     assert len(call(client.get_all_experiment_conditions)) == 6
-
-
-# ---- Odd answers ----
-
-
-@both_faces
-def test_a_recorded_null_target_leaves_the_context_readable(call: Face) -> None:
-    client, _, _ = playing("assign_null_target", context="null-app")
-
-    found = call(client.get_all_experiment_conditions)
-
-    assert {(one.site, one.target) for one in found} == {
-        ("nullsite", ""),
-        ("nullsite", "has-target"),
-    }
-
-
-@both_faces
-@pytest.mark.parametrize("code", [None, "", "absent"])
-def test_no_condition_code_reads_as_empty_text(call: Face, code: str | None) -> None:
-    one = without("conditionCode", condition()) if code == "absent" else condition(code)
-    assignment = assigned_at(call, answering(item(assignedCondition=[one])), "home", "banner")
-
-    assert assignment.get_condition() == ""
-
-
-@both_faces
-def test_unknown_enum_values_stay_readable_as_plain_text(
-    call: Face, caplog: pytest.LogCaptureFixture
-) -> None:
-    payload = {"type": "yaml", "value": "a: 1"}
-    client = answering(
-        item(experimentType="Bandit", assignedCondition=[condition(payload=payload)])
-    )
-
-    assignment = assigned_at(call, client, "home", "banner")
-
-    assert assignment.get_experiment_type() == "Bandit"
-    assert type(assignment.get_experiment_type()) is str
-    assert assignment.get_payload() == Payload("yaml", "a: 1")
-    assert not caplog.records
-
-
-@both_faces
-@pytest.mark.parametrize("kind", [None, 5, ["Simple"], "absent"])
-def test_a_missing_experiment_type_is_none(call: Face, kind: object) -> None:
-    odd = without("experimentType", item()) if kind == "absent" else item(experimentType=kind)
-
-    assert assigned_at(call, answering(odd), "home", "banner").get_experiment_type() is None
-
-
-@both_faces
-def test_keys_that_nobody_knows_are_ignored(call: Face, caplog: pytest.LogCaptureFixture) -> None:
-    payload = {"type": "string", "value": "text", "more": 1}
-    level = {"level": "red", "payload": payload, "more": {}}
-    client = answering(
-        item(
-            assignedCondition=[condition(payload=payload, more=[])],
-            assignedFactor=[{"color": level}],
-            more=None,
-        )
-    )
-
-    assignment = assigned_at(call, client, "home", "banner")
-
-    assert assignment.get_payload() == Payload(PayloadType.STRING, "text")
-    assert assignment.get_factor_level("color") == "red"
-    assert not caplog.records
-
-
-@both_faces
-def test_missing_ids_are_none(call: Face) -> None:
-    bare = {"site": "home", "target": "banner", "assignedCondition": [{"conditionCode": "a"}]}
-
-    assignment = assigned_at(call, answering(bare), "home", "banner")
-
-    assert (assignment.experiment_id, assignment.condition_id) == (None, None)
-    assert (assignment.get_payload(), assignment.factors) == (None, [])
-
-
-MALFORMED: dict[str, object] = {
-    "null": None,
-    "text": "home",
-    "number": 5,
-    "list": ["home", "banner"],
-    "list of pairs": [["site", "home"], ["target", "banner"], ["assignedCondition", [{}]]],
-    "empty object": {},
-    "no site": without("site", item()),
-    "null site": {**item(), "site": None},
-    "site a number": {**item(), "site": 1},
-    "target a number": {**item(), "target": 1},
-    "target an object": {**item(), "target": {"a": 1}},
-    "no conditions": without("assignedCondition", item()),
-    "null conditions": item(assignedCondition=None),
-    "empty queue": item(assignedCondition=[]),
-    "conditions an object": item(assignedCondition=condition()),
-    "conditions a text": item(assignedCondition="control"),
-    "conditions a number": item(assignedCondition=1),
-    "null condition": item(assignedCondition=[None]),
-    "condition a text": item(assignedCondition=["control"]),
-    "condition a list": item(assignedCondition=[["control"]]),
-    "condition a list of pairs": item(assignedCondition=[[["conditionCode", "control"]]]),
-    "code a number": item(assignedCondition=[condition(conditionCode=1)]),
-    "code an object": item(assignedCondition=[condition(conditionCode={})]),
-    "id a number": item(assignedCondition=[condition(id=1)]),
-    "experiment id a list": item(assignedCondition=[condition(experimentId=[])]),
-    "payload a text": item(assignedCondition=[condition(payload="text")]),
-    "payload a list": item(assignedCondition=[condition(payload=[])]),
-    "payload without value": item(assignedCondition=[condition(payload={"type": "string"})]),
-    "payload value null": item(assignedCondition=[condition(payload={"value": None})]),
-    "payload value a number": item(assignedCondition=[condition(payload={"value": 1})]),
-    "factors an object": item(assignedFactor={"color": {"level": "red"}}),
-    "factors a text": item(assignedFactor="color"),
-    "factor a text": item(assignedFactor=["color"]),
-    "factor null": item(assignedFactor=[None]),
-    "factor a list of pairs": item(assignedFactor=[[["color", {"level": "red"}]]]),
-    "level a text": item(assignedFactor=[{"color": "red"}]),
-    "level a list of pairs": item(assignedFactor=[{"color": [["level", "red"]]}]),
-    "no level": item(assignedFactor=[{"color": {}}]),
-    "level null": item(assignedFactor=[{"color": {"level": None}}]),
-    "level's payload a text": item(assignedFactor=[{"color": {"level": "red", "payload": "x"}}]),
-}
-
-
-@both_faces
-@pytest.mark.parametrize("odd", MALFORMED.values(), ids=MALFORMED.keys())
-@pytest.mark.parametrize("at", [0, 1, 2])
-def test_a_malformed_item_is_left_out_alone_with_one_warning(
-    call: Face, odd: object, at: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    items: list[object] = [item("one", "a"), item("two", "b")]
-    items.insert(at, odd)
-    client = answering(*items)
-
-    assert call(client.get_decision_point_assignment, "home", "banner") is None
-    found = call(client.get_all_experiment_conditions)
-    assert [(one.site, one.target) for one in found] == [("one", "a"), ("two", "b")]
-    assert call(client.get_all_experiment_conditions) == found
-    assert assigned_at(call, client, "two", "b").get_condition() == "control"
-
-    warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert [record.name for record in warnings] == ["upgrade_client_lib"]
-
-
-@both_faces
-def test_what_an_answer_holds_beside_malformed_items_is_counted(
-    call: Face, caplog: pytest.LogCaptureFixture
-) -> None:
-    client = answering(None, item(), 5, {})
-
-    assert len(call(client.get_all_experiment_conditions)) == 1
-    assert caplog.messages == [
-        "left out 3 of the assignments that the server answered: they cannot be read"
-    ]
-
-
-@both_faces
-@pytest.mark.parametrize("answer", [{}, None, "[]", 5, True, {"items": []}])
-def test_an_answer_that_is_no_list_is_an_error_and_nothing_is_cached(
-    call: Face, answer: object
-) -> None:
-    server = SteeredServer()
-    server.answer("assign", answer)
-    client = client_of(server)
-
-    for _ in range(2):
-        with pytest.raises(UnreadableAnswerError):
-            call(client.get_all_experiment_conditions)
-    assert server.count("assign") == 2
-
-    server.answer("assign", [item()])
-    assert assigned_at(call, client, "home", "banner").get_condition() == "control"
 
 
 # ---- Factorial experiments ----

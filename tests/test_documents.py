@@ -14,7 +14,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
-import importlib.util
+import importlib
 import inspect
 import io
 import os
@@ -35,6 +35,7 @@ import pytest
 
 from examples.school import school
 from tests.support_spec import OPERATIONS, SCHEMAS, SPEC
+from upgrade_client_lib.testing import pytest_plugin
 
 ROOT = Path(__file__).parent.parent
 EXPORTS = ROOT / "tests" / "recordings" / "exports"
@@ -67,7 +68,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for export in EXPORTS.iterdir():
         shutil.copy(export, tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     before = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - before:
@@ -77,16 +78,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_block_of_a_page_runs(
-    page: Path, folder: Path, request: pytest.FixtureRequest
-) -> None:
+def test_every_block_of_a_page_runs(page: Path, folder: Path) -> None:
     text = page.read_text("utf-8")
     for framework in FRAMEWORKS:
         if re.search(rf"(?m)^(?:from|import) {framework}\b", text):
-            if importlib.util.find_spec(framework) is None:
-                pytest.skip(f"{framework} is not installed; nox -s examples has it")
-    has_fixtures = request.config.pluginmanager.hasplugin("upgrade_client_lib")
-    with school().serve() as url, Reader(page, folder, has_fixtures) as reader:
+            pytest.importorskip(framework, reason=f"nox -s examples has {framework}")
+    with school().serve() as url, Reader(page, folder) as reader:
         for block in blocks(text.replace(ADDRESS, url)):
             reader.read(block)
 
@@ -94,12 +91,16 @@ def test_every_block_of_a_page_runs(
 class Reader:
     """Somebody who tries everything that a page shows."""
 
-    def __init__(self, page: Path, folder: Path, has_fixtures: bool) -> None:
+    def __init__(self, page: Path, folder: Path) -> None:
         self._page = page
         self._folder = folder
-        self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        if not has_fixtures:  # which come with the package where it is installed
-            self._environment["PYTEST_ADDOPTS"] = "-p upgrade_client_lib.testing.pytest_plugin"
+        self._environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            # This package's fixtures, installed or not; loading other plugins takes seconds.
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTEST_ADDOPTS": f"-p {pytest_plugin.__name__}",
+        }
         self._namespace: dict[str, Any] = {"__name__": "__main__"}
         self._loop = asyncio.new_event_loop() if page.name == "notebooks.md" else None
         self._printed = ""
@@ -115,13 +116,15 @@ class Reader:
         where = f"{self._page.name}, line {block.line}"
         if block.language == "python" and block.title is not None:
             (self._folder / block.title).write_text(block.code, "utf-8")
+            importlib.invalidate_caches()  # so that a block that follows can import it
         elif block.language == "python":
             with contextlib.redirect_stdout(io.StringIO()) as printed:
                 self._run(block)
             self._printed = printed.getvalue()
         elif block.language == "text":
             assert self._printed == block.code, where
-        elif block.language == "sh":
+        else:
+            assert block.language == "sh", f"{where}: who runs {block.language}?"
             for command in block.code.splitlines():
                 if command.startswith(RUN):
                     self._command(command, where)

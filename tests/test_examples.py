@@ -72,14 +72,15 @@ def local() -> LocalUpgrade:
 def browser(request: pytest.FixtureRequest, local: LocalUpgrade) -> Iterator[Browser]:
     """A browser of the application, which talks to `local` over a real socket."""
     framework: str = request.param
-    pytest.importorskip(framework, reason=f"{framework} is not installed; nox -s examples has it")
+    pytest.importorskip(framework, reason=f"nox -s examples has {framework}")
     with local.serve() as url:
         if framework == "fastapi":
             from fastapi.testclient import TestClient
 
             from examples import fastapi_app
 
-            with TestClient(fastapi_app.create_app(url)) as client:
+            client = TestClient(fastapi_app.create_app(url))
+            with client:  # which begins and ends the application's lifespan
                 yield FastAPIBrowser(client)
         else:
             from examples import flask_app

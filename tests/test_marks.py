@@ -1,55 +1,30 @@
-"""Marks: what goes out, with which ids, and what is refused before it does."""
+"""Marks: what goes out, and with which ids."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Callable
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.support_exchanges import exchange, playing
 from tests.support_faces import FACES, Face
-from tests.support_server import Background, SteeredServer, client_of, initialised, local_upgrade
-from upgrade_client_lib import (
-    Assignment,
-    BadRequestError,
-    RequestTimeoutError,
-    ServerError,
-    UpgradeApiError,
-    UpgradeClient,
+from tests.support_marking import (
+    APPLIED,
+    NONE_ASSIGNED,
+    NOT_APPLIED,
+    STATUS,
+    Marking,
+    both_ways,
+    snapshot,
 )
+from tests.support_server import SteeredServer, client_of, initialised, local_upgrade
+from upgrade_client_lib import BadRequestError, ServerError, UpgradeApiError
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import MarkedDecisionPoint
 
 both_faces = pytest.mark.parametrize("call", FACES)
-
-STATUS = UpgradeClient.MARKED_DECISION_POINT_STATUS
-APPLIED = STATUS.CONDITION_APPLIED
-NOT_APPLIED = STATUS.CONDITION_FAILED_TO_APPLY
-NONE_ASSIGNED = STATUS.NO_CONDITION_ASSIGNED
-
-
-def through_client(call: Face, client: UpgradeClient, site: str, target: str, *how: Any) -> Any:
-    """Mark what a point assigns, through the client."""
-    assignment = call(client.get_decision_point_assignment, site, target)
-    return call(client.mark_decision_point, site, target, assignment.get_condition(), *how)
-
-
-def through_assignment(call: Face, client: UpgradeClient, site: str, target: str, *how: Any) -> Any:
-    """Mark what a point assigns, through the assignment."""
-    assignment = call(client.get_decision_point_assignment, site, target)
-    return call(assignment.mark_decision_point, *how)
-
-
-Marking = Callable[..., Any]
-both_ways = pytest.mark.parametrize("mark", [through_client, through_assignment])
-
-
-def snapshot(call: Face, client: UpgradeClient, site: str, target: str) -> Assignment:
-    assignment = call(client.get_decision_point_assignment, site, target)
-    assert isinstance(assignment, Assignment)
-    return assignment
 
 
 # ---- What goes out ----
@@ -214,6 +189,44 @@ def test_a_recorded_mark_at_a_point_without_experiments(call: Face) -> None:
     assert (marked.condition, marked.experimentId) == (None, None)
 
 
+def test_marks_of_one_loop_go_out_side_by_side() -> None:
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+    holds = [server.hold_next("mark") for _ in range(3)]
+
+    async def scenario() -> None:
+        await client.get_all_experiment_conditions()
+        marks = [
+            asyncio.ensure_future(client.mark_decision_point("home", "banner", "control", APPLIED))
+            for _ in holds
+        ]
+        for hold in holds:
+            await hold.wait_async()
+        for hold in holds:
+            hold.release()
+        await asyncio.gather(*marks)
+
+    asyncio.run(scenario())
+
+
+def server_queue(server: SteeredServer, site: str, target: str) -> list[dict[str, Any]]:
+    """The queue as the server has it, asked beside the client under test."""
+    request = httpx.Request(
+        "POST",
+        "http://upgrade/api/v6/assign",
+        headers={"User-Id": "user"},
+        json={"context": "my-app"},
+    )
+    assert server.behind is not None
+    items = server.behind.handle_request(request).json()
+    (queue,) = (
+        item["assignedCondition"]
+        for item in items
+        if (item["site"], item["target"] or "") == (site, target)
+    )
+    return list(queue)
+
+
 # ---- Points that were never fetched ----
 
 
@@ -260,95 +273,6 @@ def test_a_user_who_is_not_initialised_is_told_so_by_the_mark(call: Face) -> Non
     with pytest.raises(UpgradeApiError, match="init") as caught:
         call(client.mark_decision_point, "home", "banner", "control", APPLIED)
     assert caught.value.endpoint == "POST /api/v6/mark"
-
-
-# ---- What is refused before anything is sent ----
-
-
-def refused(call: Face, expected: type[Exception], match: str, *arguments: Any) -> str:
-    """Check that a mark is refused before anything is sent, and give what is said."""
-    server = SteeredServer(local_upgrade().transport)
-    client = initialised(server)
-
-    with pytest.raises(expected, match=match) as caught:
-        call(client.mark_decision_point, *arguments)
-
-    assert [sent.endpoint for sent in server.sent] == ["init"]
-    return str(caught.value)
-
-
-@both_faces
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("home", APPLIED, "banner", "treatment"),
-        ("home", APPLIED, "treatment", "banner"),
-        ("home", APPLIED.value, "treatment", "banner"),
-        ("home", NOT_APPLIED.value, None, APPLIED),
-        ("home", "treatment", APPLIED, "banner"),
-        ("home", NONE_ASSIGNED, None, None),
-    ],
-)
-def test_the_order_of_other_releases_is_a_type_error_that_shows_the_right_one(
-    call: Face, arguments: tuple[Any, ...]
-) -> None:
-    order = r"mark_decision_point\(site, target, condition, status"
-
-    refused(call, TypeError, order, *arguments)
-
-
-@both_faces
-@pytest.mark.parametrize(
-    ("arguments", "expected", "match"),
-    [
-        (("", "banner", "control", APPLIED), ValueError, "site"),
-        ((None, "banner", "control", APPLIED), TypeError, "site"),
-        (("home", 5, "control", APPLIED), TypeError, "target"),
-        (("home", "banner", 5, APPLIED), TypeError, "condition"),
-        (("home", "banner", "control", 5), TypeError, "status"),
-        (("home", "banner", "control", None), TypeError, "status"),
-        (("home", "banner", "control", APPLIED, None), TypeError, "uniquifier"),
-        (("home", "banner", "control", APPLIED, "", 5), TypeError, "client_error"),
-    ],
-)
-def test_wrong_arguments_are_named(
-    call: Face, arguments: tuple[Any, ...], expected: type[Exception], match: str
-) -> None:
-    refused(call, expected, match, *arguments)
-
-
-@both_faces
-def test_an_unknown_status_is_a_value_error_that_lists_the_valid_ones(call: Face) -> None:
-    said = refused(call, ValueError, "status", "home", "banner", "control", "applied")
-
-    for status in STATUS:
-        assert repr(status.value) in said
-
-
-@both_faces
-def test_text_that_is_not_unicode_is_no_mark(call: Face) -> None:
-    server = SteeredServer(local_upgrade().transport)
-    client = initialised(server)
-
-    with pytest.raises(ValueError, match="Unicode"):
-        call(client.mark_decision_point, "home", "banner", "\ud800", APPLIED)
-    assert server.count("mark") == 0
-
-
-@both_faces
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [(("applied",), ValueError), ((None,), TypeError), ((APPLIED, 5), TypeError)],
-)
-def test_an_assignment_checks_its_arguments_too(
-    call: Face, arguments: tuple[Any, ...], expected: type[Exception]
-) -> None:
-    server = SteeredServer(local_upgrade().transport)
-    assignment = snapshot(call, initialised(server), "home", "banner")
-
-    with pytest.raises(expected):
-        call(assignment.mark_decision_point, *arguments)
-    assert server.count("mark") == 0
 
 
 # ---- What the server refuses ----
@@ -399,192 +323,3 @@ def test_a_recorded_answer_with_an_older_experiment_reads_as_it_is(call: Face) -
     assert marked.experimentId == answered["experimentId"]
     assert marked.condition == answered["condition"]
     assert [sent.path for sent in server.sent] == ["/api/v6/assign", "/api/v6/mark"]
-
-
-# ---- Marks that exclude the user ----
-
-
-@both_faces
-@both_ways
-def test_a_mark_that_was_not_applied_excludes_the_user_from_the_whole_experiment(
-    call: Face, mark: Marking
-) -> None:
-    server = SteeredServer(local_upgrade().transport)
-    client = initialised(server)
-
-    mark(call, client, "pair", "one", NOT_APPLIED)
-
-    assert call(client.get_decision_point_assignment, "pair", "one") is None
-    assert call(client.get_decision_point_assignment, "pair", "two") is None
-    assert call(client.get_decision_point_assignment, "home", "banner") is not None
-    assert server.count("assign") == 2
-
-
-@both_faces
-@both_ways
-def test_an_exclusion_makes_room_for_another_experiment_of_the_pool(
-    call: Face, mark: Marking
-) -> None:
-    upgrade = LocalUpgrade()
-    for name in ["one", "other"]:
-        own_point = [("only", name)]
-        upgrade.experiment("shared", "dp", conditions=[f"{name} code"], name=name, points=own_point)
-    client = initialised(upgrade.transport)
-    names = {"one", "other"}
-    mine = snapshot(call, client, "shared", "dp").get_condition().partition(" ")[0]
-    (others,) = names - {mine}
-    assert call(client.get_decision_point_assignment, "only", others) is None
-
-    mark(call, client, "shared", "dp", NOT_APPLIED)
-
-    assert snapshot(call, client, "only", others).get_condition() == f"{others} code"
-    assert snapshot(call, client, "shared", "dp").get_condition() == f"{others} code"
-    assert call(client.get_decision_point_assignment, "only", mine) is None
-
-
-@both_faces
-def test_an_exclusion_that_the_server_refused_changes_nothing(call: Face) -> None:
-    server = SteeredServer(local_upgrade().transport)
-    client = initialised(server)
-    before = call(client.get_all_experiment_conditions)
-    server.answer("mark", {"message": "no"}, status=400)
-
-    with pytest.raises(BadRequestError):
-        call(client.mark_decision_point, "pair", "one", "left", NOT_APPLIED)
-
-    assert call(client.get_all_experiment_conditions) == before
-    assert server.count("assign") == 1
-
-
-@both_faces
-def test_an_exclusion_whose_answer_was_lost_is_asked_about(call: Face) -> None:
-    server = SteeredServer(local_upgrade().transport)
-    client = initialised(server)
-    call(client.get_all_experiment_conditions)
-    server.lose_next("mark", "after")
-
-    with pytest.raises(RequestTimeoutError):
-        call(client.mark_decision_point, "pair", "one", "left", NOT_APPLIED)
-
-    assert call(client.get_decision_point_assignment, "pair", "two") is None
-    assert server.count("assign") == 2
-
-
-@both_faces
-@pytest.mark.parametrize("order", ["load first", "mark first"])
-def test_a_load_that_an_exclusion_crossed_is_not_kept(call: Face, order: str) -> None:
-    server = SteeredServer(local_upgrade().transport)
-    client = initialised(server)
-    call(client.get_all_experiment_conditions)
-    load = server.hold_next("assign", "after")
-    mark = server.hold_next("mark", "after")
-    with Background(call) as background:
-        loading = background.begin(client.get_all_experiment_conditions, ignore_cache=True)
-        load.wait()
-        marking = background.begin(client.mark_decision_point, "pair", "one", "left", NOT_APPLIED)
-        mark.wait()
-        for hold, ending in [(load, loading), (mark, marking)][
-            :: 1 if order == "load first" else -1
-        ]:
-            hold.release()
-            ending.result()
-
-    assert call(client.get_decision_point_assignment, "pair", "one") is None
-    assert call(client.get_decision_point_assignment, "pair", "two") is None
-
-
-# ---- Snapshots ----
-
-
-@both_faces
-def test_a_snapshot_marks_what_it_shows_even_if_the_client_has_learned_another(call: Face) -> None:
-    upgrade = LocalUpgrade()
-    upgrade.experiment(
-        "room", "seat", conditions=["window", "aisle"], unit="group", group_type="class"
-    )
-    seats = {group: _seat(upgrade, call, group) for group in (f"class-{i}" for i in range(1, 9))}
-    one, other = (
-        next(group for group, code in seats.items() if code == seat) for seat in ("window", "aisle")
-    )
-    server = SteeredServer(upgrade.transport)
-    client = initialised(server)
-    call(client.set_working_group, {"class": one})
-    old = snapshot(call, client, "room", "seat")
-    call(client.set_working_group, {"class": other})
-    assert snapshot(call, client, "room", "seat").get_condition() == "aisle"
-
-    call(old.mark_decision_point, APPLIED)
-
-    (body,) = server.bodies("mark")
-    assert body["data"]["assignedCondition"] == {
-        "conditionCode": "window",
-        "experimentId": old.experiment_id,
-        "id": old.condition_id,
-    }
-    assert server.count("assign") == 2
-    assert snapshot(call, client, "room", "seat").get_condition() == "aisle"
-
-
-def _seat(upgrade: LocalUpgrade, call: Face, group: str) -> str:
-    client = client_of(upgrade.transport)
-    call(client.init, group={"class": [group]}, working_group={"class": group})
-    return snapshot(call, client, "room", "seat").get_condition()
-
-
-@both_faces
-def test_a_snapshot_of_an_experiment_that_the_user_left_is_the_servers_to_judge(
-    call: Face,
-) -> None:
-    upgrade = LocalUpgrade()
-    upgrade.experiment("a", "b", conditions=["old"], include={"class": ["class-1"]}, name="old")
-    upgrade.experiment("a", "b", conditions=["new"], include={"class": ["class-2"]}, name="new")
-    server = SteeredServer(upgrade.transport)
-    client = client_of(server)
-    call(client.init, group={"class": ["class-1"]})
-    old = snapshot(call, client, "a", "b")
-    call(client.set_group_membership, {"class": ["class-2"]})
-    assert snapshot(call, client, "a", "b").get_condition() == "new"
-
-    call(old.mark_decision_point, APPLIED)
-
-    assert server.bodies("mark")[0]["data"]["assignedCondition"]["conditionCode"] == "old"
-    assert snapshot(call, client, "a", "b").get_condition() == "new"
-    assert server.count("assign") == 3  # what it marked is not what was known: all is asked for
-
-
-def test_marks_of_one_loop_go_out_side_by_side() -> None:
-    server = SteeredServer(local_upgrade().transport)
-    client = initialised(server)
-    holds = [server.hold_next("mark") for _ in range(3)]
-
-    async def scenario() -> None:
-        await client.get_all_experiment_conditions()
-        marks = [
-            asyncio.ensure_future(client.mark_decision_point("home", "banner", "control", APPLIED))
-            for _ in holds
-        ]
-        for hold in holds:
-            await hold.wait_async()
-        for hold in holds:
-            hold.release()
-        await asyncio.gather(*marks)
-
-    asyncio.run(scenario())
-
-
-def server_queue(server: SteeredServer, site: str, target: str) -> list[dict[str, Any]]:
-    """The queue as the server has it, asked beside the client under test."""
-    request = httpx.Request(
-        "POST",
-        "http://upgrade/api/v6/assign",
-        headers={"User-Id": "user"},
-        json={"context": "my-app"},
-    )
-    assert server.behind is not None
-    items = server.behind.handle_request(request).json()
-    (queue,) = (
-        item["assignedCondition"]
-        for item in items
-        if (item["site"], item["target"] or "") == (site, target)
-    )
-    return list(queue)

@@ -32,6 +32,9 @@ _logger = logging.getLogger("upgrade_client_lib")
 
 Flags = Mapping[str, FeatureFlag]
 
+MOST_EMPTY_POINTS = 1_000
+"""How many points without an assignment are kept for warm reads; targets may be endless."""
+
 Rotation = Literal["auto", "decision_point", "experiment"]
 """What a mark turns: one point, all points of the experiment, or (auto) whichever is right."""
 

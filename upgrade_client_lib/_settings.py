@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import attrs
@@ -12,9 +12,7 @@ import attrs
 if TYPE_CHECKING:
     import ssl
 
-    import httpx
-
-    HttpTransport = Union[httpx.BaseTransport, httpx.AsyncBaseTransport]
+    from ._transport import AsyncHttpClient, BlockingHttpClient, HttpTransport
 
 
 @attrs.frozen(kw_only=True)
@@ -27,8 +25,8 @@ class TransportSettings:
     proxy: str | None
     trust_env: bool
     ssl_context: ssl.SSLContext | None
-    http_client: httpx.Client | None
-    async_http_client: httpx.AsyncClient | None
+    http_client: BlockingHttpClient | None
+    async_http_client: AsyncHttpClient | None
     transport: HttpTransport | None
 
     def proxy_address(self) -> str | None:

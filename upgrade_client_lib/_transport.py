@@ -14,7 +14,7 @@ import time
 import weakref
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Union
 
 import anyio
 import httpx
@@ -30,6 +30,10 @@ from .exceptions import (
     UnreadableAnswerError,
     UpgradeApiError,
 )
+
+BlockingHttpClient = httpx.Client
+AsyncHttpClient = httpx.AsyncClient
+HttpTransport = Union[httpx.BaseTransport, httpx.AsyncBaseTransport]
 
 K = TypeVar("K", httpx.BaseTransport, httpx.AsyncBaseTransport)
 

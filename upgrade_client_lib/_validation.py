@@ -28,7 +28,7 @@ def text(argument: str, value: object) -> str:
             value.encode()
         except UnicodeEncodeError:
             raise ValueError(f"{argument} is not valid Unicode and cannot be sent") from None
-    return str(value) if isinstance(value, Enum) else value
+    return value if type(value) is str else str.__str__(value)
 
 
 def nonempty(argument: str, value: object) -> str:

@@ -55,8 +55,8 @@ class UpgradeClient(BaseClient):
             marked point alone (``"decision_point"``), newer ones every point of the experiment
             (``"experiment"``). ``"auto"`` is right on both: after a mark, the experiment's other
             points are asked for again before they are next used.
-        groups_for_session, include_stored_user_groups: see
-            :meth:`set_feature_flag_user_groups_for_session`.
+        groups_for_session: see :meth:`set_feature_flag_user_groups_for_session`.
+        include_stored_user_groups: goes with ``groups_for_session``.
     """
 
     __slots__ = ()

@@ -57,10 +57,11 @@ class UpgradeConnection:
         trust_env: whether the environment may name a proxy and certificates.
         ssl_context: for certificates of your own; by default, TLS is verified against those
             that ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` names, or certifi's.
-        http_client, async_http_client: your own httpx clients for blocking and for async calls;
-            the other kind of call goes its usual way. Their settings are kept, but redirects
-            are not followed, and of two time limits the shorter one holds. Closing them is
-            yours, and so is making new ones in a child process.
+        http_client: your own httpx client for blocking calls; the other kind of call goes its
+            usual way. Its settings are kept, but redirects are not followed, and of two time
+            limits the shorter one holds. Closing it is yours, and so is making a new one in a
+            child process.
+        async_http_client: the same for async calls.
         transport: an httpx transport to send through instead of sockets, such as
             ``LocalUpgrade().transport``; closing it is yours.
 

@@ -17,14 +17,21 @@ class MarkdownDocstrings(griffe.Extension):
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         if obj.docstring is not None:
-            obj.docstring.value = markdown(obj.docstring.value)
+            obj.docstring.value = markdown(obj.docstring.value, obj)
 
 
-def markdown(docstring: str) -> str:
+def markdown(docstring: str, obj: griffe.Object) -> str:
     """Make links of roles, code of ``::`` paragraphs, and fenced code of what is after >>>."""
-    docstring = _ROLE.sub(r"[`\1`][\1]", docstring)
+    docstring = _ROLE.sub(lambda role: f"[`{role[1]}`][{_target(role[1], obj)}]", docstring)
     docstring = _LITERAL.sub("", docstring)
     return _SESSION.sub(_fenced, docstring)
+
+
+def _target(name: str, obj: griffe.Object) -> str:
+    """What a name stands for here: mkdocstrings finds it, but for what a class inherits."""
+    scope = obj if obj.is_class else obj.parent
+    inherited = scope is not None and scope.is_class and name in scope.inherited_members
+    return f"{scope.path}.{name}" if scope is not None and inherited else name
 
 
 def _fenced(session: re.Match[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 SPEC = Path(__file__).parent.parent.parent / "openapi" / "upgrade-client-v6.yaml"
+LINE_LENGTH = 80
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
@@ -43,7 +44,7 @@ def operations(spec: Mapping[str, Any]) -> Iterator[str]:
         yield from ("", f"### {operation['summary']}", "", f"`{name}`", "")
         yield operation["description"]
         taken, given = _json(operation["requestBody"]), _json(operation["responses"]["200"])
-        yield from ("A request:", "", *_example(taken), "", "Its answer:", "", *_example(given))
+        yield from ("A request:", "", *_example(taken), "", "An answer:", "", *_example(given))
 
 
 def headers(spec: Mapping[str, Any]) -> Iterator[str]:
@@ -79,8 +80,11 @@ def _json(holder: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _example(content: Mapping[str, Any]) -> Iterator[str]:
-    first = next(iter(content["examples"].values()))
-    yield from ("```json", json.dumps(first["value"], indent=2, ensure_ascii=False), "```")
+    value = next(iter(content["examples"].values()))["value"]
+    text = json.dumps(value, ensure_ascii=False)
+    if len(text) > LINE_LENGTH:
+        text = json.dumps(value, ensure_ascii=False, indent=2)
+    yield from ("```json", text, "```")
 
 
 def _type(schema: Mapping[str, Any]) -> str:
@@ -98,7 +102,7 @@ def _type(schema: Mapping[str, Any]) -> str:
     if kind == "array":
         return f"list of {_type(schema['items'])}"
     if kind == "object" and isinstance(schema.get("additionalProperties"), Mapping):
-        return f"object, to each name {_type(schema['additionalProperties'])}"
+        return f"object, with a {_type(schema['additionalProperties'])} for each name"
     return str(kind)
 
 

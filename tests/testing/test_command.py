@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import runpy
 import signal
 import subprocess
 import sys
@@ -39,12 +38,11 @@ def serving() -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_it_tells_what_it_serves_logs_requests_and_stops(
     serving: subprocess.Popen[str], stop: signal.Signals
 ) -> None:
-    if sys.platform == "win32":
-        pytest.skip("no such signals there")
     assert serving.stdout is not None
     assert serving.stderr is not None
     first = serving.stdout.readline()
@@ -133,12 +131,7 @@ def test_what_it_cannot_serve_is_one_line_and_a_status(
     assert printed.err.count("\n") == 1
 
 
-def test_the_exit_status_is_the_commands(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["testing", "nothing.json"])
-    monkeypatch.delitem(sys.modules, main.__module__)
-    with pytest.raises(SystemExit) as exited:
-        runpy.run_module("upgrade_client_lib.testing", run_name="__main__", alter_sys=True)
-    assert exited.value.code == 1
-    assert "nothing.json" in capsys.readouterr().err
+def test_the_exit_status_is_the_commands() -> None:
+    done = subprocess.run([*COMMAND[:3], "nothing.json"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "nothing.json" in done.stderr

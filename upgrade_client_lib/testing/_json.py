@@ -85,10 +85,12 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def _complaint(text: str, error: json.JSONDecodeError) -> str:
-    at = error.pos
-    if error.msg == "Expecting value":
+    # Python 3.13 blames a trailing comma, JavaScript and its own elders what comes after it.
+    blames_comma = error.msg.startswith("Illegal trailing comma")
+    at = len(text) - len(text[error.pos + 1 :].lstrip(_BLANK)) if blames_comma else error.pos
+    if error.msg in ("Expecting value", "Illegal trailing comma before end of array"):
         return "Unexpected end of JSON input" if at >= len(text) else _unexpected(text, at)
-    if error.msg == "Expecting property name enclosed in double quotes":
+    if blames_comma or error.msg == "Expecting property name enclosed in double quotes":
         before = text[:at].rstrip(_BLANK)
         wanted = "double-quoted property name" if before.endswith(",") else "property name or '}'"
         return f"Expected {wanted} in JSON at position {at}"

@@ -1,0 +1,164 @@
+"""Marks that change what the server assigns, and marks of what it assigned before."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support_faces import FACES, Face
+from tests.support_marking import APPLIED, NOT_APPLIED, Marking, both_ways, snapshot
+from tests.support_server import Background, SteeredServer, client_of, initialised, local_upgrade
+from upgrade_client_lib import BadRequestError, RequestTimeoutError
+from upgrade_client_lib.testing import LocalUpgrade
+
+both_faces = pytest.mark.parametrize("call", FACES)
+
+
+# ---- Marks that exclude the user ----
+
+
+@both_faces
+@both_ways
+def test_a_mark_that_was_not_applied_excludes_the_user_from_the_whole_experiment(
+    call: Face, mark: Marking
+) -> None:
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+
+    mark(call, client, "pair", "one", NOT_APPLIED)
+
+    assert call(client.get_decision_point_assignment, "pair", "one") is None
+    assert call(client.get_decision_point_assignment, "pair", "two") is None
+    assert call(client.get_decision_point_assignment, "home", "banner") is not None
+    assert server.count("assign") == 2
+
+
+@both_faces
+@both_ways
+def test_an_exclusion_makes_room_for_another_experiment_of_the_pool(
+    call: Face, mark: Marking
+) -> None:
+    upgrade = LocalUpgrade()
+    for name in ["one", "other"]:
+        own_point = [("only", name)]
+        upgrade.experiment("shared", "dp", conditions=[f"{name} code"], name=name, points=own_point)
+    client = initialised(upgrade.transport)
+    names = {"one", "other"}
+    mine = snapshot(call, client, "shared", "dp").get_condition().partition(" ")[0]
+    (others,) = names - {mine}
+    assert call(client.get_decision_point_assignment, "only", others) is None
+
+    mark(call, client, "shared", "dp", NOT_APPLIED)
+
+    assert snapshot(call, client, "only", others).get_condition() == f"{others} code"
+    assert snapshot(call, client, "shared", "dp").get_condition() == f"{others} code"
+    assert call(client.get_decision_point_assignment, "only", mine) is None
+
+
+@both_faces
+def test_an_exclusion_that_the_server_refused_changes_nothing(call: Face) -> None:
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+    before = call(client.get_all_experiment_conditions)
+    server.answer("mark", {"message": "no"}, status=400)
+
+    with pytest.raises(BadRequestError):
+        call(client.mark_decision_point, "pair", "one", "left", NOT_APPLIED)
+
+    assert call(client.get_all_experiment_conditions) == before
+    assert server.count("assign") == 1
+
+
+@both_faces
+def test_an_exclusion_whose_answer_was_lost_is_asked_about(call: Face) -> None:
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+    call(client.get_all_experiment_conditions)
+    server.lose_next("mark", "after")
+
+    with pytest.raises(RequestTimeoutError):
+        call(client.mark_decision_point, "pair", "one", "left", NOT_APPLIED)
+
+    assert call(client.get_decision_point_assignment, "pair", "two") is None
+    assert server.count("assign") == 2
+
+
+@both_faces
+@pytest.mark.parametrize("order", ["load first", "mark first"])
+def test_a_load_that_an_exclusion_crossed_is_not_kept(call: Face, order: str) -> None:
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+    call(client.get_all_experiment_conditions)
+    load = server.hold_next("assign", "after")
+    mark = server.hold_next("mark", "after")
+    with Background(call) as background:
+        loading = background.begin(client.get_all_experiment_conditions, ignore_cache=True)
+        load.wait()
+        marking = background.begin(client.mark_decision_point, "pair", "one", "left", NOT_APPLIED)
+        mark.wait()
+        for hold, ending in [(load, loading), (mark, marking)][
+            :: 1 if order == "load first" else -1
+        ]:
+            hold.release()
+            ending.result()
+
+    assert call(client.get_decision_point_assignment, "pair", "one") is None
+    assert call(client.get_decision_point_assignment, "pair", "two") is None
+
+
+# ---- Snapshots ----
+
+
+@both_faces
+def test_a_snapshot_marks_what_it_shows_even_if_the_client_has_learned_another(call: Face) -> None:
+    upgrade = LocalUpgrade()
+    upgrade.experiment(
+        "room", "seat", conditions=["window", "aisle"], unit="group", group_type="class"
+    )
+    seats = {group: _seat(upgrade, call, group) for group in (f"class-{i}" for i in range(1, 9))}
+    one, other = (
+        next(group for group, code in seats.items() if code == seat) for seat in ("window", "aisle")
+    )
+    server = SteeredServer(upgrade.transport)
+    client = initialised(server)
+    call(client.set_working_group, {"class": one})
+    old = snapshot(call, client, "room", "seat")
+    call(client.set_working_group, {"class": other})
+    assert snapshot(call, client, "room", "seat").get_condition() == "aisle"
+
+    call(old.mark_decision_point, APPLIED)
+
+    (body,) = server.bodies("mark")
+    assert body["data"]["assignedCondition"] == {
+        "conditionCode": "window",
+        "experimentId": old.experiment_id,
+        "id": old.condition_id,
+    }
+    assert server.count("assign") == 2
+    assert snapshot(call, client, "room", "seat").get_condition() == "aisle"
+
+
+def _seat(upgrade: LocalUpgrade, call: Face, group: str) -> str:
+    client = client_of(upgrade.transport)
+    call(client.init, group={"class": [group]}, working_group={"class": group})
+    return snapshot(call, client, "room", "seat").get_condition()
+
+
+@both_faces
+def test_a_snapshot_of_an_experiment_that_the_user_left_is_the_servers_to_judge(
+    call: Face,
+) -> None:
+    upgrade = LocalUpgrade()
+    upgrade.experiment("a", "b", conditions=["old"], include={"class": ["class-1"]}, name="old")
+    upgrade.experiment("a", "b", conditions=["new"], include={"class": ["class-2"]}, name="new")
+    server = SteeredServer(upgrade.transport)
+    client = client_of(server)
+    call(client.init, group={"class": ["class-1"]})
+    old = snapshot(call, client, "a", "b")
+    call(client.set_group_membership, {"class": ["class-2"]})
+    assert snapshot(call, client, "a", "b").get_condition() == "new"
+
+    call(old.mark_decision_point, APPLIED)
+
+    assert server.bodies("mark")[0]["data"]["assignedCondition"]["conditionCode"] == "old"
+    assert snapshot(call, client, "a", "b").get_condition() == "new"
+    assert server.count("assign") == 3  # what it marked is not what was known: all is asked for
