@@ -15,8 +15,8 @@ README = Path(__file__).parent.parent / "README.md"
 ADDRESS = "http://127.0.0.1:3030"
 
 
-def every_method(user_id: str) -> list[tuple[str, list[Any]]]:
-    """Give every documented method that talks to the server, with arguments for a user."""
+def every_method(user_id: str, hint: str) -> list[tuple[str, list[Any]]]:
+    """Give every documented method that asks the server, with arguments for a user."""
     time = {"timestamp": "2026-11-20T09:00:00Z", "metrics": {"attributes": {"totalTimeSeconds": 7}}}
     return [
         ("init", [{"class": ["class-1"]}, {"class": "class-1"}]),
@@ -25,7 +25,7 @@ def every_method(user_id: str) -> list[tuple[str, list[Any]]]:
         ("set_alt_user_ids", [[f"{user_id}-at-home"]]),
         ("get_all_experiment_conditions", []),
         ("get_decision_point_assignment", ["classroom", "leaderboard"]),
-        ("mark_decision_point", ["lesson", "hint", "short", "condition applied"]),
+        ("mark_decision_point", ["lesson", "hint", hint, "condition applied"]),
         ("get_all_feature_flags", []),
         ("has_feature_flag", ["dark-mode"]),
         ("log", [[time]]),
@@ -45,20 +45,27 @@ def quick_start(name: str) -> str:
 def tour_sync(url: str) -> None:
     """Call every documented method, blocking."""
     client = UpgradeClient("toured-sync", url, "my-app")
-    for name, arguments in every_method(client.user_id):
+    client.init_sync()
+    hint = client.get_decision_point_assignment_sync("lesson", "hint")
+    for name, arguments in every_method(client.user_id, hint.get_condition() if hint else ""):
         show(name + "_sync", getattr(client, name + "_sync")(*arguments))
 
 
 async def tour(url: str) -> None:
     """Call every documented method in the running event loop."""
     client = UpgradeClient("toured-async", url, "my-app")
-    for name, arguments in every_method(client.user_id):
+    await client.init()
+    hint = await client.get_decision_point_assignment("lesson", "hint")
+    for name, arguments in every_method(client.user_id, hint.get_condition() if hint else ""):
         show(name, await getattr(client, name)(*arguments))
 
 
 def show(method: str, result: Any) -> None:
     """Print one line for each thing that a method gave."""
-    for one in result if isinstance(result, list) else [result]:
+    results: list[Any] = [result]
+    if isinstance(result, list):
+        results = result
+    for one in results:
         print(f"  {method}: {one}")
 
 

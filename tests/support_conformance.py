@@ -31,14 +31,13 @@ def _validators() -> dict[tuple[str, int], Any]:
 VALIDATORS = _validators()
 
 
-def complaint(path: str, answer: Answer) -> str | None:
-    """Say what the spec has against an answer; ``None`` when it has nothing."""
+def complaints_of(path: str, answer: Answer) -> list[str]:
+    """Say what the spec has against an answer."""
     validator = VALIDATORS.get((path, answer.status))
     if validator is None:
-        return f"{path} answers {answer.status}, which the spec does not name for it"
-    for error in validator.iter_errors(json.loads(answer.body)):
-        return f"{path} answers {answer.status}: {error}"
-    return None
+        return [f"{path} answers {answer.status}, which the spec does not name for it"]
+    errors = validator.iter_errors(json.loads(answer.body))
+    return [f"{path} answers {answer.status}: {error}" for error in errors]
 
 
 @pytest.fixture(autouse=True)
@@ -50,9 +49,7 @@ def local_upgrade_keeps_to_the_spec(monkeypatch: pytest.MonkeyPatch) -> Iterator
     def watched(self: Api, endpoint: Any, exact: bool, *rest: Any) -> Answer:
         answer: Answer = answered(self, endpoint, exact, *rest)
         if exact:  # another spelling of the path is routed too, but is no path of the spec
-            found = complaint(f"/api/v6/{endpoint.name}", answer)
-            if found is not None:
-                complaints.append(found)
+            complaints.extend(complaints_of(f"/api/v6/{endpoint.name}", answer))
         return answer
 
     monkeypatch.setattr(Api, "_answer", watched)

@@ -1,4 +1,4 @@
-"""Running one scenario through both faces of the library: ``await method()`` and ``method_sync()``."""
+"""Running one scenario through both faces: ``await method()`` and ``method_sync()``."""
 
 from __future__ import annotations
 

@@ -288,11 +288,11 @@ def _reset(connection: socket.socket) -> bool:
 
 def _drip(connection: socket.socket, data: bytes) -> bool:
     """Send a byte at a time, until the other side hangs up."""
-    for i in range(len(data)):
-        connection.sendall(data[i : i + 1])
-        hung_up, _, _ = select.select([connection], [], [], DRIP)
-        if hung_up:
-            break
+    hung_up = False
+    while data and not hung_up:
+        connection.sendall(data[:1])
+        data = data[1:]
+        hung_up = bool(select.select([connection], [], [], DRIP)[0])
     return False
 
 

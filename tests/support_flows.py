@@ -7,8 +7,7 @@ of their conditions.
 
 from __future__ import annotations
 
-from tests import support_flows_experiments as experiments
-from tests import support_flows_users as users
+from tests import support_flows_experiments as experiments, support_flows_users as users
 from tests.support_replay import Flow
 
 FLOWS: list[Flow] = [

@@ -129,9 +129,7 @@ def cassette_of(flow: Flow, folder: Path) -> Path:
 
 def _cassette(path: Path, record_mode: Literal["all", "none"]) -> Any:
     if int(version("vcrpy").split(".")[0]) < 8:
-        pytest.skip(
-            "vcrpy before 8 does not see httpx's transports, which the library sends through"
-        )
+        pytest.skip("vcrpy before 8 sees none of what the library sends through httpx's transports")
     vcr: Any = import_module("vcr")  # it has no types
     player = vcr.VCR(
         record_mode=record_mode,

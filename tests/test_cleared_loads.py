@@ -147,10 +147,7 @@ def test_a_child_is_not_bothered_by_what_its_parent_has_under_way(under_way: str
             else background.begin(client.get_all_experiment_conditions, ignore_cache=True)
         )
         hold.wait()
-        child = os.fork()
-        if child == 0:
-            signal.alarm(10)
-            os._exit(_reads_again(client, server))
+        child = os.fork() or os._exit(_reads_again(client, server))
         _, status = os.waitpid(child, 0)
         hold.release()
         begun.result()
@@ -160,6 +157,7 @@ def test_a_child_is_not_bothered_by_what_its_parent_has_under_way(under_way: str
 
 def _reads_again(client: UpgradeClient, server: SteeredServer) -> int:
     """What the child does: one fresh read must keep all the next ones warm."""
+    signal.alarm(10)
     loads = server.count("assign")
     client.get_all_experiment_conditions_sync(ignore_cache=True)
     for _ in range(2):

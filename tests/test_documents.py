@@ -17,6 +17,7 @@ import contextlib
 import importlib
 import inspect
 import io
+import logging
 import os
 import re
 import runpy
@@ -77,6 +78,29 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
+@pytest.fixture(autouse=True)
+def logging_stays_as_it_was() -> Iterator[None]:
+    """Undo what a page does to the loggers it speaks of."""
+    loggers = [logging.getLogger(), logging.getLogger("upgrade_client_lib")]
+    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+
+
+@pytest.fixture
+def logging_as_it_was() -> Iterator[None]:
+    """Pages show how to set up logging; other tests shall not hear of it."""
+    loggers = [logging.getLogger(), logging.getLogger("upgrade_client_lib")]
+    before = [(logger.level, logger.handlers[:]) for logger in loggers]
+    yield
+    for logger, (level, handlers) in zip(loggers, before):
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+
+
+@pytest.mark.usefixtures("logging_as_it_was")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_block_of_a_page_runs(page: Path, folder: Path) -> None:
     text = page.read_text("utf-8")

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support_calls import COUNTED, HARMLESS, Operation, by_endpoint
+from tests.support_calls import COUNTED, HARMLESS, INIT, MARK, Operation, by_endpoint
 from tests.support_exchanges import HOST, Answer, Exchange, ScriptedServer, every_exchange
 from tests.support_faces import FACES, Face
 from upgrade_client_lib import (
@@ -93,7 +93,7 @@ def test_the_recordings_show_each_kind_of_error_that_a_server_answers() -> None:
 
 
 @both_faces
-@every_operation
+@pytest.mark.parametrize("operation", by_endpoint([INIT, MARK]))
 @pytest.mark.parametrize(
     ("answer", "kind", "said"),
     [

@@ -187,6 +187,26 @@ def test_when_the_leader_is_cancelled_another_leads(
     assert server.count(read.endpoint) == 2
 
 
+@pytest.mark.parametrize("read", READS[:2], ids=lambda read: read.method)
+def test_when_the_leader_is_cancelled_what_was_learned_meanwhile_serves(
+    server: SteeredServer, client: UpgradeClient, read: Read
+) -> None:
+    async def scenario() -> Any:
+        first, second = server.hold_next("assign"), server.hold_next("assign")
+        leading, waiting = begun(2, read, client)
+        await first.wait_async()
+        await until_waiting()
+        anew = asyncio.ensure_future(client.get_all_experiment_conditions(ignore_cache=True))
+        await second.wait_async()
+        second.release()
+        await anew
+        leading.cancel()
+        return await waiting
+
+    assert asyncio.run(scenario()) == read.sync(client)
+    assert server.count("assign") == 2
+
+
 def test_when_the_leading_task_is_cancelled_a_waiting_thread_leads(
     server: SteeredServer, client: UpgradeClient
 ) -> None:

@@ -12,13 +12,15 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Callable
+from typing import Callable, NoReturn
 
 import pytest
 import trustme
 
 from tests.support_calls import upgrade_with_user
+from tests.support_faces import blocking
 from tests.support_faulty_server import FaultyServer, never_answers
+from tests.support_server import Background, SteeredServer, initialised, local_upgrade
 from upgrade_client_lib import (
     RequestTimeoutError,
     UpgradeClient,
@@ -27,11 +29,11 @@ from upgrade_client_lib import (
     connection,
 )
 
-if not hasattr(os, "fork"):
-    pytest.skip("no forks here", allow_module_level=True)
-
-# Python 3.12 warns of forks beside threads, which is what these tests are about.
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here"),
+    # Python 3.12 warns of forks beside threads, which is what these tests are about.
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+]
 
 LONGEST = 30
 
@@ -39,21 +41,28 @@ LONGEST = 30
 def in_child(work: Callable[[], object]) -> str:
     """Fork, and give what the work gives in the child, as text; a child that hangs is ended."""
     reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        signal.alarm(LONGEST)
-        try:
-            said = str(work())
-        except BaseException as error:
-            said = f"failed: {error!r}"
-        os.write(writing, said.encode())
-        os._exit(0)
+    child = os.fork() or work_and_tell(work, writing)
     os.close(writing)
     with open(reading, encoding="utf-8") as pipe:
         said = pipe.read()
     _, status = os.waitpid(child, 0)
     assert status == 0, "the child hung"
     return said
+
+
+def work_and_tell(work: Callable[[], object], writing: int) -> NoReturn:
+    """What the child does."""
+    signal.alarm(LONGEST)
+    try:
+        said = str(work())
+    except BaseException as error:
+        said = f"failed: {error!r}"
+    os.write(writing, said.encode())
+    os._exit(0)
+
+
+def test_what_fails_in_a_child_is_told() -> None:
+    assert in_child(lambda: 1 / 0) == "failed: ZeroDivisionError('division by zero')"
 
 
 def users_by_connection(server: FaultyServer) -> dict[int, set[str]]:
@@ -230,6 +239,25 @@ def test_a_child_loads_for_itself_what_its_parent_is_loading(leader: str) -> Non
             leading.result()
 
     assert server.count("featureflag") == 2
+
+
+def test_a_grandchild_loads_for_itself_what_the_child_is_loading() -> None:
+    def grandchild() -> bool:
+        return client.has_feature_flag_sync("new-dashboard")
+
+    def work() -> str:
+        hold = server.hold_next("featureflag")
+        with Background(blocking) as background:
+            leading = background.begin(client.has_feature_flag, "new-dashboard")
+            hold.wait()
+            said = in_child(grandchild)
+            hold.release()
+            leading.result()
+        return said
+
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+    assert in_child(work) == "True"
 
 
 def test_threads_of_the_parent_go_on_over_a_fork() -> None:

@@ -7,8 +7,7 @@ from collections.abc import Generator
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.support_calls import COUNTED, HARMLESS, Operation, by_endpoint, upgrade_with_user
 from tests.support_exchanges import HOST, SESSION_ID, Answer, ScriptedServer, exchange, playing
@@ -113,6 +112,14 @@ def test_a_client_and_its_connection_name_the_same_server() -> None:
         pytest.raises(ValueError, match=r"host_url is 'https://other\.example\.org', but"),
     ):
         UpgradeClient("u1", "https://other.example.org", "my-app", connection=connection)
+
+
+def test_a_transport_is_for_a_connection_of_its_own() -> None:
+    with (
+        UpgradeConnection(HOST) as connection,
+        pytest.raises(ValueError, match="a transport belongs to its connection"),
+    ):
+        UpgradeClient("u1", HOST, "my-app", connection=connection, transport=ScriptedServer())
 
 
 @both_faces

@@ -10,8 +10,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from tests.support_calls import COUNTED, HARMLESS, Operation, by_endpoint
 from tests.support_exchanges import Answer, ScriptedServer

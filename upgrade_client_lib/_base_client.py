@@ -6,12 +6,12 @@ import copy
 import uuid
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import attrs
 
 from . import _validation
-from ._cache import AssignmentCache, Heads, Rotation
+from ._cache import AssignmentCache, Rotation
 from ._endpoints import Identity
 from ._options import CallOptions, TimeoutOption, retries_option, timeout_option
 from ._user import User, UserMarker
@@ -20,26 +20,14 @@ from .connection import UpgradeConnection, shared_connection
 from .types import BinaryRewardValue, MarkedDecisionPointStatus
 
 if TYPE_CHECKING:
-    from ._settings import HttpTransport
+    from ._transport import HttpTransport
 
 Self = TypeVar("Self", bound="BaseClient")
 
 
-class _Heads(Protocol):
-    """Where a warm read looks."""
+_NEVER_WARM = AssignmentCache()
+"""Where the warm reads of a view look: in vain, so that its assignments get its own options."""
 
-    @property
-    def heads(self) -> Heads: ...
-
-
-class _NeverWarm:
-    """Where a view looks: nowhere, so that its assignments get bound to its own options."""
-
-    def __init__(self) -> None:
-        self.heads: Heads = {}
-
-
-_NEVER_WARM = _NeverWarm()
 _ROTATIONS = ("auto", "decision_point", "experiment")
 
 
@@ -101,7 +89,7 @@ class BaseClient:
         self._is_view = False
         self._options: CallOptions = server.options
         self._flags = self._user.flags
-        self._warm: _Heads = self._assignments
+        self._warm = self._assignments
 
     @property
     def user_id(self) -> str:
@@ -159,7 +147,7 @@ class BaseClient:
         self._user.flags.clear()
 
     def close(self) -> None:
-        """Drop what is cached. Every later call is a ``RuntimeError``; may be called twice.
+        """Drop what is cached. Every later request is a ``RuntimeError``; may be called twice.
 
         A connection that was given, or that clients share, stays open.
         """

@@ -48,11 +48,12 @@ Heads = Mapping[str, Mapping[str, Optional[Assignment]]]
 class Assignments:
     """One assign answer, indexed: read where it is asked for, turned where it was marked."""
 
-    __slots__ = ("_items", "_turns", "doubtful", "heads")
+    __slots__ = ("_empty", "_items", "_turns", "doubtful", "heads")
 
     def __init__(self, items: dict[Point, Any]) -> None:
         self._items = items
         self._turns: dict[Point, int] = {}
+        self._empty = 0
         self.doubtful: set[Point] = set()
         self.heads: dict[str, dict[str, Assignment | None]] = {}
 
@@ -66,6 +67,10 @@ class Assignments:
         turns = self._turns.get(point, 0)
         assignment = self._read(point, turns, marker)
         with _shared_load.lock:
+            if assignment is None:
+                self._empty += 1
+                if self._empty > MOST_EMPTY_POINTS:
+                    return None
             # Not if a mark turned the queue, or made it doubtful, while it was being read.
             if self._turns.get(point, 0) == turns and point not in self.doubtful:
                 self.heads.setdefault(site, {})[target] = assignment
@@ -86,8 +91,8 @@ class Assignments:
         return [head for head in heads if head is not None]
 
     def id_of_condition(self, point: Point, code: str) -> str | None:
-        item = self._items.get(point)
-        return None if item is None else id_of_condition(item, code)
+        """Give the id of a condition of a point that assigns something."""
+        return id_of_condition(self._items[point], code)
 
     def turns_at(self, point: Point) -> bool:
         """Whether the point has a queue that a mark turns: a within-subjects experiment."""
@@ -170,7 +175,6 @@ class AssignmentCache(SharedLoad[Assignments]):
             load,
             patience=patience,
             wants=lambda known: point not in known.doubtful,
-            accepts=_is_uncrossed,
         )
 
     async def whole(
@@ -187,7 +191,6 @@ class AssignmentCache(SharedLoad[Assignments]):
             load,
             patience=patience,
             wants=lambda known: not known.doubtful,
-            accepts=_is_uncrossed,
             fresh=fresh,
         )
 
@@ -223,10 +226,6 @@ class AssignmentCache(SharedLoad[Assignments]):
     def _set(self, value: Assignments | None) -> None:
         self.value = value
         self.heads = {} if value is None else value.heads
-
-
-def _is_uncrossed(running: Load[Assignments]) -> bool:
-    return not running.crossed_by
 
 
 def _follow(mark: Mark, known: Assignments, fate: Fate, rotation: Rotation) -> None:

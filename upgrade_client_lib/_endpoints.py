@@ -1,4 +1,4 @@
-"""The nine operations: public types in, wire out; wire in, public types out.
+"""The operations: public types in, wire out; wire in, public types out.
 
 Paths, headers, keys and values of the wire come from the generated package alone. Each function
 gives an :class:`Operation`: the request, and how to read its answer. An answer is read with
@@ -20,29 +20,13 @@ import attrs
 from upgrade_openapi import models
 from upgrade_openapi.api.client import (
     assign as assign_operation,
-)
-from upgrade_openapi.api.client import (
     feature_flags as feature_flags_operation,
-)
-from upgrade_openapi.api.client import (
     init as init_operation,
-)
-from upgrade_openapi.api.client import (
     log as log_operation,
-)
-from upgrade_openapi.api.client import (
     mark as mark_operation,
-)
-from upgrade_openapi.api.client import (
     reward as reward_operation,
-)
-from upgrade_openapi.api.client import (
     set_group_membership as set_group_membership_operation,
-)
-from upgrade_openapi.api.client import (
     set_user_aliases as set_user_aliases_operation,
-)
-from upgrade_openapi.api.client import (
     set_working_group as set_working_group_operation,
 )
 from upgrade_openapi.types import UNSET

@@ -72,11 +72,8 @@ async def exchange(
         retry_after: float | None = None
         try:
             answer = await _attempt(face, sender, request, options, deadline)
-        except (NoConnectionError, RequestTimeoutError) as failure:
-            error: UpgradeApiError = failure
-        except UnreadableAnswerError as failure:
-            failure.attempts = attempts
-            raise
+        except UpgradeApiError as failure:
+            error = failure
         else:
             health.answered()
             if answer.status == 200:
@@ -95,7 +92,10 @@ async def exchange(
         if delay is None or time.monotonic() + delay >= deadline:
             if isinstance(error, (NoConnectionError, RequestTimeoutError)):
                 health.failed(error)
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # its traceback leads here: a cycle that keeps the caller's client
         _logger.debug("retrying %s in %.3f s after: %s", request.endpoint, delay, error)
         await face.sleep(delay)
 
@@ -128,16 +128,18 @@ def _read(operation: Operation[T], answer: Answer, attempts: int) -> T:
     except (*Unreadable, RecursionError) as error:
         token = operation.request.token
         what = f"the answer is not what the API gives: {type(error).__name__}: {error}"
-        unreadable = UnreadableAnswerError(
+        if isinstance(error, ValueError) and not _is_json(answer):
+            kind = answer.headers.get("content-type", "of no type")
+            what = f"the answer is not JSON but {kind}: does host_url name an UpGrade server?"
+        raise UnreadableAnswerError(
             _without(token, what),
             status_code=answer.status,
             request_id=answer.headers.get("x-request-id"),
             endpoint=operation.request.endpoint,
             response_body=_without(token, _text_of(answer)),
             may_have_been_applied=True,
-        )
-        unreadable.attempts = attempts
-        raise unreadable from error
+            attempts=attempts,
+        ) from error
 
 
 def _error_of(answer: Answer, request: WireRequest, retry_after: float | None) -> UpgradeApiError:
@@ -190,6 +192,10 @@ def _message_for(status: int, answer: Answer, body: str) -> str:
         return "the request's headers are too large: a shorter user id or token is needed"
     summary = " ".join(body.split())[:200]
     return summary or f"the server answered status {status} without a word"
+
+
+def _is_json(answer: Answer) -> bool:
+    return "json" in answer.headers.get("content-type", "")
 
 
 def _text_of(answer: Answer) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from typing import Union
 
@@ -10,13 +9,16 @@ import attrs
 
 from ._wire import Attempt
 
+A_DAY = 86_400.0
+
 
 def _seconds(instance: object, attribute: attrs.Attribute[float], value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"timeout {attribute.name} must be a number of seconds, not {value!r}")
-    if not (value > 0 and math.isfinite(value)):
+    if not 0 < value <= A_DAY:
         raise ValueError(
-            f"timeout {attribute.name} must be a positive, finite number of seconds, not {value!r}"
+            f"timeout {attribute.name} must be a positive, finite number of seconds, a day at the"
+            f" most, not {value!r}"
         )
 
 

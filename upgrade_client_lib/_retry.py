@@ -52,7 +52,7 @@ def seconds_of(retry_after: str | None) -> float | None:
         return float(text)
     try:
         moment = parsedate_to_datetime(text)
-    except (TypeError, ValueError, IndexError):
+    except (TypeError, ValueError, IndexError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)
@@ -60,11 +60,11 @@ def seconds_of(retry_after: str | None) -> float | None:
 
 
 def _may_be_repeated(error: UpgradeApiError, repeatable: bool) -> bool:
-    if isinstance(error, (NoConnectionError, RequestTimeoutError)):
-        return (repeatable or not error.may_have_been_applied) and not _is_untrusted(error)
-    if error.status_code not in RETRIED_STATUSES:
+    if error.may_have_been_applied and not repeatable:
         return False
-    return repeatable or not error.may_have_been_applied
+    if isinstance(error, (NoConnectionError, RequestTimeoutError)):
+        return not _is_untrusted(error)
+    return error.status_code in RETRIED_STATUSES
 
 
 def _is_untrusted(error: BaseException | None) -> bool:

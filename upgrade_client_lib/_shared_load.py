@@ -44,6 +44,11 @@ class _Abandoned(Exception):
     """The caller that led the load was cancelled; somebody else must lead."""
 
 
+def _untraced(error: Exception) -> Exception:
+    """The same error for somebody else, without the frames (and so the load) it came through."""
+    return copy.copy(error) if isinstance(error, UpgradeApiError) else error
+
+
 class Load(Generic[T]):
     """One load under way, and what has crossed it: the server may have seen either one first."""
 
@@ -94,12 +99,11 @@ class SharedLoad(Generic[T]):
         *,
         patience: float,
         wants: Callable[[T], bool] = lambda value: True,
-        accepts: Callable[[Load[T]], bool] = lambda running: True,
         fresh: bool = False,
     ) -> T:
         """Give the value that ``wants`` approves of, else what a load gives.
 
-        A load that is under way serves this caller too if it ``accepts`` it. ``fresh`` asks the
+        A load that is under way serves this caller too if nothing crossed it. ``fresh`` asks the
         server in any case. ``patience`` is for all of it, in seconds; ``load`` gets what is left.
         """
         deadline = time.monotonic() + patience
@@ -113,7 +117,7 @@ class SharedLoad(Generic[T]):
                     fresh
                     or running is None
                     or not running.can_be_awaited(face)
-                    or not accepts(running)
+                    or running.crossed_by
                 ):
                     leading: Load[T] = Load(left)
                     self._loads += (leading,)
@@ -130,7 +134,7 @@ class SharedLoad(Generic[T]):
                     " is still under way"
                 ) from None
             except UpgradeApiError as error:
-                raise copy.copy(error) from error
+                raise _untraced(error) from error
         return await self._lead(leading, load, left)
 
     async def _lead(
@@ -140,7 +144,7 @@ class SharedLoad(Generic[T]):
             value = await load(seconds)
         except Exception as error:
             self._end(leading)
-            leading.future.set_exception(error)
+            leading.future.set_exception(_untraced(error))
             raise
         except BaseException:
             self._end(leading)

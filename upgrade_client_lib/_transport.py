@@ -67,7 +67,7 @@ class Transport:
 
     def send(self, request: WireRequest, attempt: Attempt) -> Answer:
         """Send once and read the whole answer, blocking."""
-        with _failures_of(request):
+        with self._failures_of(request):
             client = self._settings.http_client
             if client is not None:
                 self._check_open()
@@ -78,13 +78,17 @@ class Transport:
                     return _answer_refused_by_a_hook(error.response)
                 return _answer_until(attempt.deadline, response)
             pool = self._blocking or self._made_blocking()
-            with ending_at(attempt.deadline):
-                response = pool.handle_request(self._request(request, attempt))
-                return _answer_until(attempt.deadline, response)
+            try:
+                with ending_at(attempt.deadline):
+                    response = pool.handle_request(self._request(request, attempt))
+                    return _answer_until(attempt.deadline, response)
+            finally:
+                if self._closed and pool is not self._settings.transport:
+                    pool.close()  # closed meanwhile; this call may have opened it again
 
     async def send_async(self, request: WireRequest, attempt: Attempt) -> Answer:
         """Send once and read the whole answer, in the running event loop."""
-        with _failures_of(request):
+        with self._failures_of(request):
             client = self._settings.async_http_client
             if client is not None:
                 self._check_open()
@@ -98,6 +102,7 @@ class Transport:
             if not await pool.acquire(attempt.pool):
                 raise httpx.PoolTimeout(f"all {self._settings.max_connections} are in use")
             try:
+                self._check_open()  # it may have been closed while this call waited
                 with ending_at(attempt.deadline):
                     if pool.owned:
                         return await _sent(pool.transport, self._request(request, attempt))
@@ -146,6 +151,19 @@ class Transport:
     def _check_open(self) -> None:
         if self._closed:
             raise RuntimeError(f"the connection to {self._settings.host_url} is closed")
+
+    @contextmanager
+    def _failures_of(self, request: WireRequest) -> Generator[None, None, None]:
+        """Have everything that breaks on the way leave as an ``UpgradeApiError``."""
+        try:
+            yield
+        except (httpx.HTTPError, TimeoutError, socket.gaierror) as error:
+            kind, message = _broken(error, self._settings.host_url)
+            raise kind(
+                message,
+                endpoint=request.endpoint,
+                may_have_been_applied=not isinstance(error, _SENT_NOTHING),
+            ) from error
 
     def _url(self, path: str) -> httpx.URL:
         url = self._urls.get(path)
@@ -223,7 +241,7 @@ class Transport:
         proxy = settings.proxy_address()
         if self._ssl_context is None:
             self._ssl_context = _ssl_context(settings, proxy)
-        tls_proxy = self._ssl_context if (proxy or "").startswith("https:") else None
+        tls_proxy = self._ssl_context if _is_https(proxy) else None
         return {
             "verify": self._ssl_context,
             "proxy": None if proxy is None else httpx.Proxy(proxy, ssl_context=tls_proxy),
@@ -319,15 +337,23 @@ def _check(settings: TransportSettings) -> None:
     if settings.proxy is not None:
         try:
             host = httpx.Proxy(settings.proxy).url.host
+            host.encode("idna")
         except (ValueError, httpx.InvalidURL) as error:
             raise ValueError(f"proxy is not the address of one: {error}") from None
         if not host:
             raise ValueError("proxy must name a host, as in 'http://proxy.example.org:3128'")
 
 
+def _is_https(address: str | None) -> bool:
+    return address is not None and httpx.URL(address).scheme == "https"
+
+
 def _ssl_context(settings: TransportSettings, proxy: str | None) -> ssl.SSLContext:
-    if settings.host_url.startswith("https:") or (proxy or "").startswith("https:"):
-        return httpx.create_ssl_context(trust_env=settings.trust_env)
+    if _is_https(settings.host_url) or _is_https(proxy):
+        try:
+            return httpx.create_ssl_context(trust_env=settings.trust_env)
+        except OSError as error:
+            raise ValueError(f"the certificates to trust cannot be loaded: {error}") from error
     # Loading certificates takes longer than the request; this one verifies, and trusts nobody.
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -343,39 +369,36 @@ _SENT_NOTHING = (
 )
 
 
-@contextmanager
-def _failures_of(request: WireRequest) -> Generator[None, None, None]:
-    try:
-        yield
-    except httpx.PoolTimeout as error:
-        raise _failure(RequestTimeoutError, "no free connection", error, request) from error
-    except (httpx.TimeoutException, TimeoutError) as error:
-        raise _failure(RequestTimeoutError, "no answer in time", error, request) from error
-    except (httpx.DecodingError, httpx.RemoteProtocolError) as error:
-        if any(ended in str(error) for ended in _ENDED_EARLY):
-            raise _failure(NoConnectionError, "the connection broke", error, request) from error
-        raise _failure(
-            UnreadableAnswerError, "the answer makes no sense", error, request
-        ) from error
-    except (httpx.TransportError, socket.gaierror) as error:
-        raise _failure(NoConnectionError, "no connection", error, request) from error
-    except httpx.HTTPError as error:  # raised by a hook of the user's own client
-        raise _failure(UnreadableAnswerError, "the request failed", error, request) from error
-
-
 # httpx gives one class to answers that break off and answers that are not HTTP.
 _ENDED_EARLY = ("disconnected", "peer closed connection")
 
 
-def _failure(
-    kind: type[UpgradeApiError], what: str, error: Exception, request: WireRequest
-) -> UpgradeApiError:
-    detail = str(error) or type(error).__name__
-    return kind(
-        f"{what}: {detail}",
-        endpoint=request.endpoint,
-        may_have_been_applied=not isinstance(error, _SENT_NOTHING),
-    )
+def _broken(error: Exception, host_url: str) -> tuple[type[UpgradeApiError], str]:
+    """Say what an exception of httpx's amounts to: the class of the error, and its message."""
+    detail = _detail(error)
+    if isinstance(error, httpx.PoolTimeout):
+        return RequestTimeoutError, f"no free connection to {host_url}: {detail}"
+    if isinstance(error, httpx.ConnectTimeout):
+        return RequestTimeoutError, f"no connection to {host_url} in time"
+    if isinstance(error, (httpx.TimeoutException, TimeoutError)):
+        return RequestTimeoutError, f"no answer from {host_url} in time"
+    if isinstance(error, (httpx.DecodingError, httpx.RemoteProtocolError)):
+        if any(ended in detail for ended in _ENDED_EARLY):
+            return NoConnectionError, f"the connection to {host_url} broke: {detail}"
+        return UnreadableAnswerError, f"the answer of {host_url} makes no sense: {detail}"
+    if isinstance(error, (httpx.TransportError, socket.gaierror)):
+        return NoConnectionError, f"no connection to {host_url}: {detail}"
+    return UnreadableAnswerError, f"the request to {host_url} failed: {detail}"
+
+
+def _detail(error: BaseException) -> str:
+    """The operating system's words for what went wrong, where it was asked; else httpx's."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return str(cause)
+        cause = cause.__cause__ or cause.__context__
+    return str(error) or type(error).__name__
 
 
 # ---- Child processes ----

@@ -105,6 +105,7 @@ def host_url(value: object) -> str:
         raise ValueError("host_url must not hold a user name or password; use headers= instead")
     if parts.query or parts.fragment or not url.isprintable() or " " in url:
         raise ValueError(f"host_url must be a plain address, without query or blanks: {url!r}")
+    url = parts.scheme + url[len(parts.scheme) :]  # which may have been in upper case
     return url[: -len("/api")] if url.endswith("/api") else url
 
 
@@ -116,11 +117,11 @@ def groups(argument: str, value: object) -> dict[str, list[str]]:
     }
 
 
-def working_group(argument: str, value: object) -> dict[str, str]:
-    """One group for each group type: ``{"class": "class-1"}``."""
+def texts(argument: str, value: object, example: str) -> dict[str, str]:
+    """One text for each name, such as one working group for each group type."""
     return {
-        kind: nonempty(f"{argument}[{kind!r}]", one)
-        for kind, one in _mapping(argument, value, '{"class": "class-1"}').items()
+        key: nonempty(f"{argument}[{key!r}]", one)
+        for key, one in _mapping(argument, value, example).items()
     }
 
 

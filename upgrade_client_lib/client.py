@@ -24,6 +24,8 @@ from .types import (
 
 __all__ = ["UpgradeClient"]
 
+_WORKING_GROUP = '{"class": "class-1"}'  # as it is shown to whoever gives something else
+
 
 class UpgradeClient(BaseClient):
     """What UpGrade decides for one user in one context of an application.
@@ -38,7 +40,8 @@ class UpgradeClient(BaseClient):
     >>> assignment = client.get_decision_point_assignment_sync("home", "banner")
 
     Before :meth:`init`, a user whom the server does not know gets a ``UserNotInitializedError``
-    from every other method (one whom it knows from earlier does not). What goes wrong with the
+    from every other method that asks it (one whom it knows from earlier does not, nor do flags by
+    session groups alone). What goes wrong with the
     server is an ``UpgradeApiError``; wrong arguments are a ``TypeError`` or ``ValueError`` before
     anything is sent; using a closed client is a ``RuntimeError``.
 
@@ -150,8 +153,8 @@ class UpgradeClient(BaseClient):
         """Give what every decision point of the context assigns to the user, in no order.
 
         The server is asked once, then the cache answers until it is cleared;
-        ``ignore_cache=True`` asks again. Points without an experiment for this user are absent.
-        Callers that ask at the same time share one request.
+        ``ignore_cache=True`` asks again, each time. Points without an experiment for this user are
+        absent. Callers that wait for the cache at the same time share one request.
         """
         return await self._get_all_experiment_conditions(IN_EVENT_LOOP, ignore_cache)
 
@@ -242,7 +245,8 @@ class UpgradeClient(BaseClient):
         """Give the flags that are on for the user, in the server's order.
 
         The server is asked once, then the cache answers until it is cleared;
-        ``ignore_cache=True`` asks again. Callers that ask at the same time share one request.
+        ``ignore_cache=True`` asks again, each time. Callers that wait for the cache at the same
+        time share one request.
         """
         return await self._get_all_feature_flags(IN_EVENT_LOOP, ignore_cache)
 
@@ -342,7 +346,7 @@ class UpgradeClient(BaseClient):
             None if group is None else _validation.groups("group", group),
             None
             if working_group is None
-            else _validation.working_group("working_group", working_group),
+            else _validation.texts("working_group", working_group, _WORKING_GROUP),
         )
 
     async def _set_group_membership(self, face: Face, group: object) -> ExperimentUser:
@@ -350,7 +354,7 @@ class UpgradeClient(BaseClient):
         return await self._user.set_group_membership(face, self._options, checked)
 
     async def _set_working_group(self, face: Face, working_group: object) -> ExperimentUser:
-        checked = _validation.working_group("working_group", working_group)
+        checked = _validation.texts("working_group", working_group, _WORKING_GROUP)
         return await self._user.set_working_group(face, self._options, checked)
 
     async def _set_alt_user_ids(self, face: Face, aliases: object) -> UserAliases:

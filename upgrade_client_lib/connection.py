@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import httpx
 
     from ._cache import Rotation
-    from ._settings import HttpTransport
+    from ._transport import HttpTransport
     from .client import UpgradeClient
 
 __all__ = ["UpgradeConnection"]

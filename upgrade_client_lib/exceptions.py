@@ -67,6 +67,7 @@ class UpgradeApiError(Exception):
         endpoint: str | None = None,
         response_body: str | None = None,
         may_have_been_applied: bool = False,
+        attempts: int = 1,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -76,7 +77,7 @@ class UpgradeApiError(Exception):
         self.endpoint = endpoint
         self.response_body = response_body
         self.may_have_been_applied = may_have_been_applied
-        self.attempts = 1
+        self.attempts = attempts
 
     def __str__(self) -> str:
         facts = [

@@ -132,6 +132,8 @@ def test_what_it_cannot_serve_is_one_line_and_a_status(
 
 
 def test_the_exit_status_is_the_commands() -> None:
-    done = subprocess.run([*COMMAND[:3], "nothing.json"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [*COMMAND[:3], "nothing.json"], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 1
     assert "nothing.json" in done.stderr

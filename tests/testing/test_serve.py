@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import socket
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -184,36 +184,24 @@ def test_an_absolute_address_in_the_request_line_is_a_path(url: str) -> None:
 
 
 def test_users_come_and_go_in_many_threads_at_once(local: LocalUpgrade, url: str) -> None:
-    failures: list[Exception] = []
-
     def use(number: int) -> None:
-        try:
-            with UpgradeClient(f"u{number}", url, "my-app") as client:
-                client.init_sync()
-                for _ in range(10):
-                    client.mark_decision_point_sync("home", "x", None, "no condition assigned")
-        except Exception as error:
-            failures.append(error)
+        with UpgradeClient(f"u{number}", url, "my-app") as client:
+            client.init_sync()
+            for _ in range(10):
+                client.mark_decision_point_sync("home", "x", None, "no condition assigned")
 
-    threads = [threading.Thread(target=use, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(use, range(8)))
     assert len(local.marks) == 80
 
 
 def test_a_port_in_use_is_a_clear_error(local: LocalUpgrade, url: str) -> None:
     port = int(url.rpartition(":")[2])
     serving = local.serve(port=port)
-    with pytest.raises(OSError, match=f"cannot serve on 127.0.0.1 port {port}: "), serving:
-        pass
-    with (
-        pytest.raises(OSError, match=r"cannot serve on 192\.0\.2\.1 port 0: "),
-        local.serve("192.0.2.1"),
-    ):
-        pass
+    with pytest.raises(OSError, match=f"cannot serve on 127.0.0.1 port {port}: "):
+        serving.__enter__()
+    with pytest.raises(OSError, match=r"cannot serve on 192\.0\.2\.1 port 0: "):
+        local.serve("192.0.2.1").__enter__()
 
 
 def test_the_port_is_free_after_the_block_and_open_connections_are_closed(
@@ -236,9 +224,8 @@ def test_several_addresses_serve_one_server(local: LocalUpgrade, url: str) -> No
             assert same.get_all_experiment_conditions_sync() != []
 
 
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
 def test_ipv6_addresses_are_put_in_brackets(local: LocalUpgrade) -> None:
-    if not socket.has_ipv6:
-        pytest.skip("no IPv6 here")
     with local.serve("::1") as url:
         assert url.startswith("http://[::1]:")
         assert httpx.get(f"{url}/api/version").status_code == 200

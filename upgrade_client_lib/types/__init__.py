@@ -2,46 +2,12 @@
 
 from __future__ import annotations
 
-from .enums import (
-    BinaryRewardValue,
-    ExperimentType,
-    MarkedDecisionPointStatus,
-    PayloadType,
-)
-from .requests import (
-    DecisionPoint,
-    LogGroupMetrics,
-    LogInput,
-    LogMetrics,
-    MetricValue,
-)
-from .responses import (
-    ExperimentUser,
-    FeatureFlag,
-    LogRecord,
-    MarkedDecisionPoint,
-    Payload,
-    Reward,
-    RewardResponse,
-    UserAliases,
-)
+from . import enums, requests, responses
+from .enums import *
+from .requests import *
+from .responses import *
 
-__all__ = [
-    "BinaryRewardValue",
-    "DecisionPoint",
-    "ExperimentType",
-    "ExperimentUser",
-    "FeatureFlag",
-    "LogGroupMetrics",
-    "LogInput",
-    "LogMetrics",
-    "LogRecord",
-    "MarkedDecisionPoint",
-    "MarkedDecisionPointStatus",
-    "MetricValue",
-    "Payload",
-    "PayloadType",
-    "Reward",
-    "RewardResponse",
-    "UserAliases",
-]
+__all__: list[str] = []
+__all__ += enums.__all__
+__all__ += requests.__all__
+__all__ += responses.__all__
