@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from examples.school import school
 from upgrade_client_lib import UpgradeClient
@@ -62,10 +62,7 @@ async def tour(url: str) -> None:
 
 def show(method: str, result: Any) -> None:
     """Print one line for each thing that a method gave."""
-    results: list[Any] = [result]
-    if isinstance(result, list):
-        results = result
-    for one in results:
+    for one in cast("list[object]", result) if isinstance(result, list) else [result]:
         print(f"  {method}: {one}")
 
 

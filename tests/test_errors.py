@@ -282,7 +282,7 @@ def test_what_broke_underneath_is_the_chained_cause(
 
 @both_faces
 def test_what_could_not_be_parsed_is_the_chained_cause(call: Face) -> None:
-    with pytest.raises(UnreadableAnswerError, match="JSONDecodeError") as caught:
+    with pytest.raises(UnreadableAnswerError, match=r"not JSON but .*host_url") as caught:
         call(ScriptedServer(Answer(200, HTML)).client().init)
 
     assert isinstance(caught.value.__cause__, json.JSONDecodeError)

@@ -142,7 +142,9 @@ def test_the_error_of_a_waiter_says_what_caused_it(
 
     leader, waiter = asyncio.run(scenario())
 
-    assert waiter.__cause__ is leader
+    assert waiter is not leader
+    assert str(waiter) == str(leader)
+    assert waiter.__cause__ is leader.__cause__
 
 
 # ---- Cancellation ----

@@ -116,7 +116,9 @@ def test_a_request_without_an_answer_is_a_line_at_debug(
         call(client_of(upgrade, retries=0).init)
 
     (line,) = said(caplog, logging.DEBUG)
-    assert re.fullmatch(r"POST /api/v6/init -> no connection: .+ after \d+\.\d ms", line)
+    assert re.fullmatch(
+        r"POST /api/v6/init -> no connection to http://\S+: .+ after \d+\.\d ms", line
+    )
 
 
 @each_face

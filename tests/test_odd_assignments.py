@@ -167,17 +167,6 @@ def test_the_warning_says_where_and_what_is_wrong(
 
 
 @both_faces
-def test_the_warning_says_where_and_what_is_wrong(
-    call: Face, caplog: pytest.LogCaptureFixture
-) -> None:
-    call(answering(item(assignedCondition=[condition(id=1)])).get_all_experiment_conditions)
-
-    assert caplog.messages == [
-        "left out the assignment at ('home', 'banner'): it cannot be read (int where text belongs)"
-    ]
-
-
-@both_faces
 def test_what_an_answer_holds_beside_malformed_items_is_counted(
     call: Face, caplog: pytest.LogCaptureFixture
 ) -> None:

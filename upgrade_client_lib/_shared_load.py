@@ -46,7 +46,11 @@ class _Abandoned(Exception):
 
 def _untraced(error: Exception) -> Exception:
     """The same error for somebody else, without the frames (and so the load) it came through."""
-    return copy.copy(error) if isinstance(error, UpgradeApiError) else error
+    if not isinstance(error, UpgradeApiError):
+        return error
+    same = copy.copy(error)
+    same.__cause__ = error.__cause__
+    return same
 
 
 class Load(Generic[T]):
@@ -134,7 +138,7 @@ class SharedLoad(Generic[T]):
                     " is still under way"
                 ) from None
             except UpgradeApiError as error:
-                raise _untraced(error) from error
+                raise _untraced(error) from error.__cause__
         return await self._lead(leading, load, left)
 
     async def _lead(

@@ -378,10 +378,10 @@ def _broken(error: Exception, host_url: str) -> tuple[type[UpgradeApiError], str
     detail = _detail(error)
     if isinstance(error, httpx.PoolTimeout):
         return RequestTimeoutError, f"no free connection to {host_url}: {detail}"
-    if isinstance(error, httpx.ConnectTimeout):
-        return RequestTimeoutError, f"no connection to {host_url} in time"
     if isinstance(error, (httpx.TimeoutException, TimeoutError)):
-        return RequestTimeoutError, f"no answer from {host_url} in time"
+        what = "connection to" if isinstance(error, httpx.ConnectTimeout) else "answer from"
+        more = "" if detail in ("timed out", type(error).__name__) else f": {detail}"
+        return RequestTimeoutError, f"no {what} {host_url} in time{more}"
     if isinstance(error, (httpx.DecodingError, httpx.RemoteProtocolError)):
         if any(ended in detail for ended in _ENDED_EARLY):
             return NoConnectionError, f"the connection to {host_url} broke: {detail}"
