@@ -21,6 +21,7 @@ import attrs
 from .contestant import HERE, CannotRunError, Contestant, Measured, Running, compare
 from .findings import Counted, Findings
 from .fresh import Fresh, in_fresh_interpreters
+from .local_upgrade import throughput
 from .machine import description
 from .report import written
 
@@ -94,6 +95,7 @@ def measure(server: Server, published: str | None, rounds: int, seconds: float) 
         counts=_counts(server, published),
         held_by_a_client=_held_by_a_client(server.address),
         fresh=_fresh(rounds),
+        local_upgrade=throughput(),
     )
 
 

@@ -8,6 +8,7 @@ import attrs
 
 from .contestant import Measured
 from .fresh import Fresh
+from .local_upgrade import Served
 
 
 @attrs.frozen
@@ -28,6 +29,7 @@ class Findings:
     counts: Mapping[str, Mapping[str, Counted]]
     held_by_a_client: float
     fresh: Mapping[str, Fresh]
+    local_upgrade: Served
 
 
 def shown(seconds: float) -> str:

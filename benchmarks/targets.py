@@ -27,6 +27,13 @@ def targets(findings: Findings) -> Iterator[Target]:
     yield from _counts(findings)
     yield from _clients(findings)
     yield from _start(findings)
+    served = findings.local_upgrade
+    yield Target(
+        "LocalUpgrade over a socket, 8 connections",
+        f"{served.per_second:,.0f} requests/s, {served.errors} errors",
+        "≥ 2,000, 0 errors",
+        served.per_second >= 2_000 and served.errors == 0,
+    )
 
 
 def _warm_reads(findings: Findings) -> Iterator[Target]:
