@@ -86,6 +86,20 @@ def test_a_point_that_assigns_nothing_is_none_and_asked_for_once(call: Face) -> 
 
 
 @both_faces
+def test_endless_points_that_assign_nothing_are_answered_without_asking(call: Face) -> None:
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+    call(client.get_all_experiment_conditions)
+
+    for number in range(1_010):
+        assert client.get_decision_point_assignment_sync("nowhere", f"item-{number}") is None
+    for number in (0, 1_009):
+        assert call(client.get_decision_point_assignment, "nowhere", f"item-{number}") is None
+    assert assigned_at(call, client, "single", "queue").get_condition() == "first"
+    assert server.count("assign") == 1
+
+
+@both_faces
 @pytest.mark.parametrize("site", ["", None, 5, ["home"], b"home"])
 def test_a_site_that_is_no_text_is_refused_before_anything_is_sent(call: Face, site: Any) -> None:
     server = SteeredServer(local_upgrade().transport)

@@ -140,6 +140,25 @@ def test_closing_is_not_held_up_by_a_call_under_way() -> None:
         server.wait_until_all_hung_up()
 
 
+def test_a_call_that_waited_for_a_connection_meets_the_closed_one() -> None:
+    with (
+        FaultyServer(init=never_answers) as server,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        connection = UpgradeConnection(server.url, max_connections=1, retries=0)
+        one, other = (connection.client(user, "my-app") for user in ("one", "other"))
+        under_way = pool.submit(one.with_options(timeout=0.3).init_sync)
+        server.wait_for(1, "init")
+        waiting = pool.submit(other.init_sync)
+        connection.close()
+        with pytest.raises(UpgradeApiError):
+            under_way.result(5)
+        with pytest.raises(RuntimeError, match="is closed"):
+            waiting.result(5)
+
+    assert server.count("init") == 1
+
+
 def test_closing_ends_the_calls_under_way_in_event_loops() -> None:
     async def scenario() -> None:
         connection = UpgradeConnection(server.url, timeout=30.0, retries=0)

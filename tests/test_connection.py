@@ -61,6 +61,7 @@ def test_threads_use_a_connection_at_the_same_time() -> None:
         users = [call.result().id for call in calls]
 
     assert users == [f"user-{i}" for i in range(100)]
+    assert server.connections <= 4
 
 
 def test_event_loops_one_after_the_other_use_a_connection() -> None:
@@ -238,6 +239,7 @@ def test_headers_that_cannot_be_sent_are_refused(headers: Any, kind: type[Except
         ({"proxy": 8080}, TypeError, "proxy must be"),
         ({"proxy": "ftp://proxy"}, ValueError, "proxy is not the address of one"),
         ({"proxy": "proxy:8080"}, ValueError, "proxy is not the address of one"),
+        ({"proxy": "http://proxy..org"}, ValueError, "proxy is not the address of one"),
         ({"proxy": "http://"}, ValueError, "proxy must name a host"),
         ({"max_connections": 0}, ValueError, "max_connections must be 1 or more"),
         ({"max_connections": 2.0}, TypeError, "max_connections must be a whole number"),

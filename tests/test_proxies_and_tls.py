@@ -95,6 +95,23 @@ def test_the_environment_may_name_certificates(
                 call(client.init)
 
 
+@each_face
+def test_certificates_that_cannot_be_loaded_are_a_value_error(
+    call: Face, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "authority.pem"
+    file.write_text("nothing of the kind", "utf-8")
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with (
+        FaultyServer(tls=serving_tls("127.0.0.1")) as server,
+        UpgradeConnection(server.url) as connection,
+        pytest.raises(ValueError, match="the certificates to trust cannot be loaded: "),
+    ):
+        call(connection.client("user", "my-app").init)
+
+    assert server.connections == 0
+
+
 def test_one_tls_context_serves_every_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     """Making one takes longer than a call."""
     made: list[ssl.SSLContext] = []

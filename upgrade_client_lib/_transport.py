@@ -59,6 +59,7 @@ class Transport:
         self._headers = _by_name(host, _OUR_HEADERS, settings.headers)
         self._urls: dict[str, httpx.URL] = {}
         self._lock = threading.Lock()
+        self._slots = self._free_slots()
         self._closed = False
         self._ssl_context: ssl.SSLContext | None = settings.ssl_context
         self._blocking: httpx.BaseTransport | None = None
@@ -78,11 +79,16 @@ class Transport:
                     return _answer_refused_by_a_hook(error.response)
                 return _answer_until(attempt.deadline, response)
             pool = self._blocking or self._made_blocking()
+            slots = self._slots
+            if not slots.acquire(timeout=attempt.pool):
+                raise httpx.PoolTimeout(f"all {self._settings.max_connections} are in use")
             try:
+                self._check_open()  # it may have been closed while this call waited
                 with ending_at(attempt.deadline):
                     response = pool.handle_request(self._request(request, attempt))
                     return _answer_until(attempt.deadline, response)
             finally:
+                slots.release()
                 if self._closed and pool is not self._settings.transport:
                     pool.close()  # closed meanwhile; this call may have opened it again
 
@@ -129,6 +135,7 @@ class Transport:
         """In a child process: start afresh. What the parent uses is kept, so never closed."""
         _inherited.append((self._blocking, self._by_loop))
         self._lock = threading.Lock()
+        self._slots = self._free_slots()
         self._blocking = None
         self._by_loop = {}
 
@@ -147,6 +154,10 @@ class Transport:
         if blocking is not None and blocking is not self._settings.transport:
             blocking.close()
         return pools
+
+    def _free_slots(self) -> threading.Semaphore:
+        # Where threads queue for httpcore's pool, it closes sockets that others of them are using.
+        return threading.Semaphore(self._settings.max_connections)
 
     def _check_open(self) -> None:
         if self._closed:
