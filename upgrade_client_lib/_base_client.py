@@ -8,14 +8,11 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-import attrs
-
 from . import _validation
 from ._cache import AssignmentCache, Rotation
 from ._endpoints import Identity
 from ._options import CallOptions, TimeoutOption, retries_option, timeout_option
-from ._user import User, UserMarker
-from .assignment import Assignment
+from ._user import User
 from .connection import UpgradeConnection, shared_connection
 from .types import BinaryRewardValue, MarkedDecisionPointStatus
 
@@ -38,7 +35,6 @@ class BaseClient:
         "__weakref__",
         "_assignments",
         "_flags",
-        "_is_view",
         "_options",
         "_user",
         "_warm",
@@ -86,7 +82,6 @@ class BaseClient:
             _validation.session_groups(groups_for_session, include_stored_user_groups),
             owns_connection,
         )
-        self._is_view = False
         self._options: CallOptions = server.options
         self._flags = self._user.flags
         self._warm = self._assignments
@@ -118,7 +113,6 @@ class BaseClient:
         >>> client.with_options(timeout=0.5, retries=0).has_feature_flag_sync("new-dashboard")
         """
         view = copy.copy(self)
-        view._is_view = True
         view._warm = _NEVER_WARM
         view._options = CallOptions(
             self._options.timeout if timeout is None else timeout_option(timeout),
@@ -184,10 +178,6 @@ class BaseClient:
             f"{type(self).__name__}(user_id={self.user_id!r}, context={self.context!r},"
             f" host_url={self._user.server.host_url!r})"
         )
-
-    def _own(self, assignment: Assignment) -> Assignment:
-        """Have an assignment of the client mark with this view's options."""
-        return attrs.evolve(assignment, marker=UserMarker(self._user, self._options))
 
 
 def _connection(

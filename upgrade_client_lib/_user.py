@@ -1,7 +1,8 @@
 """What one user can do, each thing written once.
 
 Every operation is a coroutine that awaits nothing but its face, so that the async and the
-``_sync`` method of the client are two ways to run the same lines.
+``_sync`` method of the client are two ways to run the same lines. It takes what the caller gave
+for anything, and checks it before it sends.
 """
 
 from __future__ import annotations
@@ -25,9 +26,8 @@ from ._shared_load import SharedLoad
 from .assignment import Assignment
 from .exceptions import UpgradeApiError
 from .types import (
-    BinaryRewardValue,
-    DecisionPoint,
     ExperimentUser,
+    FeatureFlag,
     LogRecord,
     MarkedDecisionPoint,
     MarkedDecisionPointStatus,
@@ -115,67 +115,82 @@ class User:
         self.flags.clear()
 
     async def init(
-        self,
-        face: Face,
-        options: CallOptions,
-        group: dict[str, list[str]] | None,
-        working_group: dict[str, str] | None,
+        self, face: Face, options: CallOptions, group: object, working_group: object
     ) -> ExperimentUser:
-        operation = _endpoints.init(self.identity, group, working_group)
+        operation = _endpoints.init(
+            self.identity,
+            None if group is None else _validation.groups("group", group),
+            None if working_group is None else _validation.working_group(working_group),
+        )
         user = await self._call(face, options, operation)
         self.group, self.working_group = user.group, user.workingGroup
         self.clear()
         return user
 
     async def set_group_membership(
-        self, face: Face, options: CallOptions, group: dict[str, list[str]] | None
+        self, face: Face, options: CallOptions, group: object
     ) -> ExperimentUser:
-        operation = _endpoints.set_group_membership(self.identity, group)
+        checked = None if group is None else _validation.groups("group", group)
+        operation = _endpoints.set_group_membership(self.identity, checked)
         user = await self._call(face, options, operation)
         self.group = user.group
         self.clear()
         return ExperimentUser(user.id, self.group, self.working_group)
 
     async def set_working_group(
-        self, face: Face, options: CallOptions, working_group: dict[str, str]
+        self, face: Face, options: CallOptions, working_group: object
     ) -> ExperimentUser:
-        operation = _endpoints.set_working_group(self.identity, working_group)
+        checked = _validation.working_group(working_group)
+        operation = _endpoints.set_working_group(self.identity, checked)
         user = await self._call(face, options, operation)
         self.working_group = user.workingGroup
         self.clear()
         return ExperimentUser(user.id, self.group, self.working_group)
 
     async def set_alt_user_ids(
-        self, face: Face, options: CallOptions, aliases: list[str]
+        self, face: Face, options: CallOptions, aliases: object
     ) -> UserAliases:
-        operation = _endpoints.set_user_aliases(self.identity, aliases)
+        operation = _endpoints.set_user_aliases(self.identity, _validation.aliases(aliases))
         linked = await self._call(face, options, operation)
         self.clear()
         return linked
 
     async def all_assignments(
-        self, face: Face, options: CallOptions, *, fresh: bool
+        self, face: Face, options: CallOptions, ignore_cache: bool
     ) -> list[Assignment]:
         known = await self.assignments.whole(
-            face, self._assign(face, options), options.timeout.total, fresh=fresh
+            face, self._assign(face, options), options.timeout.total, fresh=ignore_cache
         )
-        return known.all_heads(self._marker)
+        heads = known.all_heads(self._marker)
+        return [self._marking_with(options, head) for head in heads]
 
-    async def assignment(self, face: Face, options: CallOptions, point: Point) -> Assignment | None:
+    async def assignment(
+        self, face: Face, options: CallOptions, site: object, target: object
+    ) -> Assignment | None:
+        point = _validation.point(site, target)
         known = self.assignments.known_at(point)
         if known is None:
             known = await self._assignments_at(face, options, point)
-        return known.head(point, self._marker)
+        head = known.head(point, self._marker)
+        return None if head is None else self._marking_with(options, head)
 
     async def mark(
         self,
         face: Face,
         options: CallOptions,
-        point: Point,
-        condition: str | None,
-        report: Report,
+        site: object,
+        target: object,
+        condition: object,
+        status: object,
+        uniquifier: object,
+        client_error: object,
     ) -> MarkedDecisionPoint:
         """Mark a point with the ids of what it assigns, as far as that can be learned."""
+        _validation.order_of_mark(target, condition)
+        point = _validation.point(site, target)
+        code = _validation.condition(condition)
+        report = Report.checked(status, uniquifier, client_error)
+
         experiment_id = condition_id = None
         known = self.assignments.known_at(point)
         if known is None:
@@ -191,11 +206,9 @@ class User:
             assigned = known.head(point, self._marker)
             if assigned is not None:
                 condition_id = assigned.condition_id
-                if condition and condition != assigned.get_condition():
-                    condition_id = known.id_of_condition(point, condition) or condition_id
-        return await self._mark(
-            face, options, point, experiment_id, condition, condition_id, report
-        )
+                if code and code != assigned.get_condition():
+                    condition_id = known.id_of_condition(point, code) or condition_id
+        return await self._mark(face, options, point, experiment_id, code, condition_id, report)
 
     async def mark_assignment(
         self, face: Face, options: CallOptions, assignment: Assignment, report: Report
@@ -211,10 +224,14 @@ class User:
             report,
         )
 
-    async def all_flags(self, face: Face, options: CallOptions, *, fresh: bool) -> Flags:
-        return await self.flags.loaded(
-            face, self._load_flags(face, options), patience=options.timeout.total, fresh=fresh
-        )
+    async def all_flags(
+        self, face: Face, options: CallOptions, ignore_cache: bool
+    ) -> list[FeatureFlag]:
+        return list((await self._flags_by_key(face, options, ignore_cache)).values())
+
+    async def has_flag(self, face: Face, options: CallOptions, key: object) -> bool:
+        checked = _validation.nonempty("key", key)
+        return checked in await self._flags_by_key(face, options, fresh=False)
 
     async def log(self, face: Face, options: CallOptions, metrics: object) -> list[LogRecord]:
         entries = ready_entries(metrics)
@@ -226,17 +243,25 @@ class User:
         self,
         face: Face,
         options: CallOptions,
-        value: BinaryRewardValue,
-        experiment_id: str | None,
-        context: str | None,
-        decision_point: DecisionPoint | None,
+        reward_value: object,
+        experiment_id: object,
+        context: object,
+        decision_point: object,
     ) -> RewardResponse:
+        value = _validation.reward_value(reward_value)
+        if experiment_id is None and decision_point is None:
+            raise ValueError("send_reward needs an experiment_id or a decision_point")
+        point = None if decision_point is None else _validation.decision_point(decision_point)
+        if context is None and point is not None:
+            context = self.identity.context
         operation = _endpoints.reward(
             self.identity,
             value,
-            experiment_id=experiment_id,
-            context=context,
-            decision_point=decision_point,
+            experiment_id=None
+            if experiment_id is None
+            else _validation.nonempty("experiment_id", experiment_id),
+            context=None if context is None else _validation.nonempty("context", context),
+            decision_point=point,
         )
         return await self._call(face, options, operation)
 
@@ -280,6 +305,12 @@ class User:
     def _marker(self) -> UserMarker:
         return UserMarker(self, self.server.options)
 
+    def _marking_with(self, options: CallOptions, assignment: Assignment) -> Assignment:
+        """Have what a view with other options gives out mark with those options too."""
+        if options is self.server.options:
+            return assignment
+        return attrs.evolve(assignment, marker=UserMarker(self, options))
+
     async def _assignments_at(self, face: Face, options: CallOptions, point: Point) -> Assignments:
         return await self.assignments.at(
             face, self._assign(face, options), point, options.timeout.total
@@ -293,6 +324,11 @@ class User:
             return Assignments(await self._call(face, options.within(seconds), operation))
 
         return load
+
+    async def _flags_by_key(self, face: Face, options: CallOptions, fresh: bool) -> Flags:
+        return await self.flags.loaded(
+            face, self._load_flags(face, options), patience=options.timeout.total, fresh=fresh
+        )
 
     def _load_flags(self, face: Face, options: CallOptions) -> Callable[[float], Awaitable[Flags]]:
         async def load(seconds: float) -> Flags:

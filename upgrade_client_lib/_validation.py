@@ -117,11 +117,11 @@ def groups(argument: str, value: object) -> dict[str, list[str]]:
     }
 
 
-def texts(argument: str, value: object, example: str) -> dict[str, str]:
-    """One text for each name, such as one working group for each group type."""
+def working_group(value: object) -> dict[str, str]:
+    """One group for each group type: ``{"class": "class-1"}``."""
     return {
-        key: nonempty(f"{argument}[{key!r}]", one)
-        for key, one in _mapping(argument, value, example).items()
+        kind: nonempty(f"working_group[{kind!r}]", group)
+        for kind, group in _mapping("working_group", value, '{"class": "class-1"}').items()
     }
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from . import _validation
 from ._base_client import BaseClient
-from ._faces import BLOCKING, IN_EVENT_LOOP, Face, run
-from ._user import Report
+from ._faces import BLOCKING, IN_EVENT_LOOP, run
 from .assignment import Assignment
 from .types import (
     BinaryRewardValue,
@@ -23,8 +21,6 @@ from .types import (
 )
 
 __all__ = ["UpgradeClient"]
-
-_WORKING_GROUP = '{"class": "class-1"}'  # as it is shown to whoever gives something else
 
 
 class UpgradeClient(BaseClient):
@@ -79,7 +75,7 @@ class UpgradeClient(BaseClient):
 
         >>> await client.init(group={"class": ["class-1"]}, working_group={"class": "class-1"})
         """
-        return await self._init(IN_EVENT_LOOP, group, working_group)
+        return await self._user.init(IN_EVENT_LOOP, self._options, group, working_group)
 
     def init_sync(
         self,
@@ -90,7 +86,7 @@ class UpgradeClient(BaseClient):
 
         Arguments, answer and errors are those of :meth:`init`.
         """
-        return run(self._init(BLOCKING, group, working_group))
+        return run(self._user.init(BLOCKING, self._options, group, working_group))
 
     async def set_group_membership(
         self, group: Mapping[str, Sequence[str]] | None
@@ -102,7 +98,7 @@ class UpgradeClient(BaseClient):
 
         >>> await client.set_group_membership({"class": ["class-1", "class-2"]})
         """
-        return await self._set_group_membership(IN_EVENT_LOOP, group)
+        return await self._user.set_group_membership(IN_EVENT_LOOP, self._options, group)
 
     def set_group_membership_sync(
         self, group: Mapping[str, Sequence[str]] | None
@@ -111,7 +107,7 @@ class UpgradeClient(BaseClient):
 
         Arguments, answer and errors are those of :meth:`set_group_membership`.
         """
-        return run(self._set_group_membership(BLOCKING, group))
+        return run(self._user.set_group_membership(BLOCKING, self._options, group))
 
     async def set_working_group(self, working_group: Mapping[str, str]) -> ExperimentUser:
         """Replace the groups the user works in now, and clear what is cached.
@@ -121,14 +117,14 @@ class UpgradeClient(BaseClient):
 
         >>> await client.set_working_group({"class": "class-2"})
         """
-        return await self._set_working_group(IN_EVENT_LOOP, working_group)
+        return await self._user.set_working_group(IN_EVENT_LOOP, self._options, working_group)
 
     def set_working_group_sync(self, working_group: Mapping[str, str]) -> ExperimentUser:
         """Replace the groups the user works in now, blocking, and clear what is cached.
 
         Arguments, answer and errors are those of :meth:`set_working_group`.
         """
-        return run(self._set_working_group(BLOCKING, working_group))
+        return run(self._user.set_working_group(BLOCKING, self._options, working_group))
 
     async def set_alt_user_ids(self, aliases: Sequence[str]) -> UserAliases:
         """Link other ids to this user, and clear what is cached.
@@ -138,14 +134,14 @@ class UpgradeClient(BaseClient):
 
         >>> await client.set_alt_user_ids(["user-1-on-the-tablet"])
         """
-        return await self._set_alt_user_ids(IN_EVENT_LOOP, aliases)
+        return await self._user.set_alt_user_ids(IN_EVENT_LOOP, self._options, aliases)
 
     def set_alt_user_ids_sync(self, aliases: Sequence[str]) -> UserAliases:
         """Link other ids to this user, blocking, and clear what is cached.
 
         Arguments, answer and errors are those of :meth:`set_alt_user_ids`.
         """
-        return run(self._set_alt_user_ids(BLOCKING, aliases))
+        return run(self._user.set_alt_user_ids(BLOCKING, self._options, aliases))
 
     # ---- Experiments ----
 
@@ -156,14 +152,14 @@ class UpgradeClient(BaseClient):
         ``ignore_cache=True`` asks again, each time. Points without an experiment for this user are
         absent. Callers that wait for the cache at the same time share one request.
         """
-        return await self._get_all_experiment_conditions(IN_EVENT_LOOP, ignore_cache)
+        return await self._user.all_assignments(IN_EVENT_LOOP, self._options, ignore_cache)
 
     def get_all_experiment_conditions_sync(self, ignore_cache: bool = False) -> list[Assignment]:
         """Give, blocking, what every decision point of the context assigns to the user.
 
         Arguments, answer and errors are those of :meth:`get_all_experiment_conditions`.
         """
-        return run(self._get_all_experiment_conditions(BLOCKING, ignore_cache))
+        return run(self._user.all_assignments(BLOCKING, self._options, ignore_cache))
 
     async def get_decision_point_assignment(
         self, site: str, target: str | None = ""
@@ -178,7 +174,7 @@ class UpgradeClient(BaseClient):
         try:
             return self._warm.heads[site][target]  # type: ignore[index]
         except (KeyError, TypeError):
-            return await self._get_decision_point_assignment(IN_EVENT_LOOP, site, target)
+            return await self._user.assignment(IN_EVENT_LOOP, self._options, site, target)
 
     def get_decision_point_assignment_sync(
         self, site: str, target: str | None = ""
@@ -190,7 +186,7 @@ class UpgradeClient(BaseClient):
         try:
             return self._warm.heads[site][target]  # type: ignore[index]
         except (KeyError, TypeError):
-            return run(self._get_decision_point_assignment(BLOCKING, site, target))
+            return run(self._user.assignment(BLOCKING, self._options, site, target))
 
     async def mark_decision_point(
         self,
@@ -216,8 +212,8 @@ class UpgradeClient(BaseClient):
         >>> status = UpgradeClient.MARKED_DECISION_POINT_STATUS.CONDITION_APPLIED
         >>> await client.mark_decision_point("home", "banner", "treatment", status)
         """
-        return await self._mark_decision_point(
-            IN_EVENT_LOOP, site, target, condition, status, uniquifier, client_error
+        return await self._user.mark(
+            IN_EVENT_LOOP, self._options, site, target, condition, status, uniquifier, client_error
         )
 
     def mark_decision_point_sync(
@@ -234,8 +230,8 @@ class UpgradeClient(BaseClient):
         Arguments, answer and errors are those of :meth:`mark_decision_point`.
         """
         return run(
-            self._mark_decision_point(
-                BLOCKING, site, target, condition, status, uniquifier, client_error
+            self._user.mark(
+                BLOCKING, self._options, site, target, condition, status, uniquifier, client_error
             )
         )
 
@@ -248,14 +244,14 @@ class UpgradeClient(BaseClient):
         ``ignore_cache=True`` asks again, each time. Callers that wait for the cache at the same
         time share one request.
         """
-        return await self._get_all_feature_flags(IN_EVENT_LOOP, ignore_cache)
+        return await self._user.all_flags(IN_EVENT_LOOP, self._options, ignore_cache)
 
     def get_all_feature_flags_sync(self, ignore_cache: bool = False) -> list[FeatureFlag]:
         """Give, blocking, the flags that are on for the user, in the server's order.
 
         Arguments, answer and errors are those of :meth:`get_all_feature_flags`.
         """
-        return run(self._get_all_feature_flags(BLOCKING, ignore_cache))
+        return run(self._user.all_flags(BLOCKING, self._options, ignore_cache))
 
     async def has_feature_flag(self, key: str) -> bool:
         """Tell whether a flag is on for the user; ``False`` for one that does not exist.
@@ -268,7 +264,7 @@ class UpgradeClient(BaseClient):
         flags = self._flags.value
         if flags is not None and key and key.__class__ is str:
             return key in flags
-        return await self._has_feature_flag(IN_EVENT_LOOP, key)
+        return await self._user.has_flag(IN_EVENT_LOOP, self._options, key)
 
     def has_feature_flag_sync(self, key: str) -> bool:
         """Tell, blocking, whether a flag is on for the user.
@@ -278,7 +274,7 @@ class UpgradeClient(BaseClient):
         flags = self._flags.value
         if flags is not None and key and key.__class__ is str:
             return key in flags
-        return run(self._has_feature_flag(BLOCKING, key))
+        return run(self._user.has_flag(BLOCKING, self._options, key))
 
     # ---- Metrics and rewards ----
 
@@ -318,8 +314,8 @@ class UpgradeClient(BaseClient):
         >>> reward = UpgradeClient.BINARY_REWARD_VALUE.SUCCESS
         >>> await client.send_reward(reward, decision_point=DecisionPoint("home", "hint"))
         """
-        return await self._send_reward(
-            IN_EVENT_LOOP, reward_value, experiment_id, context, decision_point
+        return await self._user.send_reward(
+            IN_EVENT_LOOP, self._options, reward_value, experiment_id, context, decision_point
         )
 
     def send_reward_sync(
@@ -334,92 +330,7 @@ class UpgradeClient(BaseClient):
         Arguments, answer and errors are those of :meth:`send_reward`.
         """
         return run(
-            self._send_reward(BLOCKING, reward_value, experiment_id, context, decision_point)
-        )
-
-    # ---- Both faces of each: arguments are checked, then the user acts ----
-
-    async def _init(self, face: Face, group: object, working_group: object) -> ExperimentUser:
-        return await self._user.init(
-            face,
-            self._options,
-            None if group is None else _validation.groups("group", group),
-            None
-            if working_group is None
-            else _validation.texts("working_group", working_group, _WORKING_GROUP),
-        )
-
-    async def _set_group_membership(self, face: Face, group: object) -> ExperimentUser:
-        checked = None if group is None else _validation.groups("group", group)
-        return await self._user.set_group_membership(face, self._options, checked)
-
-    async def _set_working_group(self, face: Face, working_group: object) -> ExperimentUser:
-        checked = _validation.texts("working_group", working_group, _WORKING_GROUP)
-        return await self._user.set_working_group(face, self._options, checked)
-
-    async def _set_alt_user_ids(self, face: Face, aliases: object) -> UserAliases:
-        checked = _validation.aliases(aliases)
-        return await self._user.set_alt_user_ids(face, self._options, checked)
-
-    async def _get_all_experiment_conditions(
-        self, face: Face, ignore_cache: bool
-    ) -> list[Assignment]:
-        found = await self._user.all_assignments(face, self._options, fresh=ignore_cache)
-        return [self._own(assignment) for assignment in found] if self._is_view else found
-
-    async def _get_decision_point_assignment(
-        self, face: Face, site: object, target: object
-    ) -> Assignment | None:
-        point = _validation.point(site, target)
-        found = await self._user.assignment(face, self._options, point)
-        return self._own(found) if self._is_view and found is not None else found
-
-    async def _mark_decision_point(
-        self,
-        face: Face,
-        site: object,
-        target: object,
-        condition: object,
-        status: object,
-        uniquifier: object,
-        client_error: object,
-    ) -> MarkedDecisionPoint:
-        _validation.order_of_mark(target, condition)
-        return await self._user.mark(
-            face,
-            self._options,
-            _validation.point(site, target),
-            _validation.condition(condition),
-            Report.checked(status, uniquifier, client_error),
-        )
-
-    async def _get_all_feature_flags(self, face: Face, ignore_cache: bool) -> list[FeatureFlag]:
-        flags = await self._user.all_flags(face, self._options, fresh=ignore_cache)
-        return list(flags.values())
-
-    async def _has_feature_flag(self, face: Face, key: object) -> bool:
-        checked = _validation.nonempty("key", key)
-        return checked in await self._user.all_flags(face, self._options, fresh=False)
-
-    async def _send_reward(
-        self,
-        face: Face,
-        reward_value: object,
-        experiment_id: object,
-        context: object,
-        decision_point: object,
-    ) -> RewardResponse:
-        value = _validation.reward_value(reward_value)
-        if experiment_id is None and decision_point is None:
-            raise ValueError("send_reward needs an experiment_id or a decision_point")
-        point = None if decision_point is None else _validation.decision_point(decision_point)
-        if context is None:
-            context = None if point is None else self.context
-        return await self._user.send_reward(
-            face,
-            self._options,
-            value,
-            None if experiment_id is None else _validation.nonempty("experiment_id", experiment_id),
-            None if context is None else _validation.nonempty("context", context),
-            point,
+            self._user.send_reward(
+                BLOCKING, self._options, reward_value, experiment_id, context, decision_point
+            )
         )
