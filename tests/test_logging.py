@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import random
 import re
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -18,10 +21,13 @@ from tests.support_calls import (
     upgrade_with_user,
 )
 from tests.support_faces import FACES, Face
+from tests.support_faulty_server import Fault, FaultyServer
 from upgrade_client_lib import (
     BadRequestError,
     NoConnectionError,
+    RequestTimeoutError,
     ServerError,
+    Timeout,
     UpgradeApiError,
     UpgradeClient,
     UpgradeConnection,
@@ -166,6 +172,34 @@ def test_a_server_that_answers_with_errors_is_reachable(
         for _ in range(3):
             with pytest.raises(ServerError):
                 call(client_of(upgrade).init)
+
+    assert caplog.records == []
+
+
+def test_a_server_for_which_no_connection_is_free_was_not_tried(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def answer_when_told(connection: socket.socket, answer: bytes) -> bool:
+        told.wait()
+        connection.sendall(answer)
+        return True
+
+    told = threading.Event()
+    with (
+        caplog.at_level(logging.INFO, NAME),
+        FaultyServer(init=[Fault(answer_when_told)]) as server,
+        UpgradeConnection(server.url, timeout=Timeout(pool=0.01), max_connections=1) as connection,
+        ThreadPoolExecutor(1) as other,
+    ):
+        client = connection.client("user", "my-app")
+        first = other.submit(client.init_sync)
+        server.wait_for(1, "init")
+        try:
+            with pytest.raises(RequestTimeoutError, match="no free connection"):
+                client.init_sync()
+        finally:
+            told.set()
+        first.result()
 
     assert caplog.records == []
 

@@ -14,6 +14,7 @@ from ._answers import Unreadable, read_error
 from ._endpoints import Operation
 from ._faces import Face, Sender
 from ._options import CallOptions
+from ._pools import PoolIsFullError
 from ._retry import delay_before_retry, seconds_of, was_not_carried_out
 from ._wire import Answer, WireRequest
 from .exceptions import (
@@ -90,7 +91,7 @@ async def exchange(
                 retry_after=retry_after,
             )
         if delay is None or time.monotonic() + delay >= deadline:
-            if isinstance(error, (NoConnectionError, RequestTimeoutError)):
+            if _says_unreachable(error):
                 health.failed(error)
             try:
                 raise error
@@ -120,6 +121,12 @@ async def _attempt(
             answer.headers.get("x-request-id"),
         )
     return answer
+
+
+def _says_unreachable(error: UpgradeApiError) -> bool:
+    if isinstance(error.__cause__, PoolIsFullError):  # it was not tried
+        return False
+    return isinstance(error, (NoConnectionError, RequestTimeoutError))
 
 
 def _read(operation: Operation[T], answer: Answer, attempts: int) -> T:

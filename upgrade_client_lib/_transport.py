@@ -21,7 +21,7 @@ import httpx
 
 from ._deadline import ending_at, keep_blocking, keep_in_event_loop
 from ._fork import in_each_child
-from ._loop_pool import LoopPool
+from ._pools import BlockingPool, LoopPool, PoolIsFullError
 from ._settings import TransportSettings
 from ._wire import Answer, Attempt, WireRequest
 from .exceptions import (
@@ -59,10 +59,9 @@ class Transport:
         self._headers = _by_name(host, _OUR_HEADERS, settings.headers)
         self._urls: dict[str, httpx.URL] = {}
         self._lock = threading.Lock()
-        self._slots = self._free_slots()
         self._closed = False
         self._ssl_context: ssl.SSLContext | None = settings.ssl_context
-        self._blocking: httpx.BaseTransport | None = None
+        self._blocking: BlockingPool | None = None
         self._by_loop: dict[asyncio.AbstractEventLoop, LoopPool] = {}
         _transports.add(self)
 
@@ -79,17 +78,15 @@ class Transport:
                     return _answer_refused_by_a_hook(error.response)
                 return _answer_until(attempt.deadline, response)
             pool = self._blocking or self._made_blocking()
-            slots = self._slots
-            if not slots.acquire(timeout=attempt.pool):
-                raise httpx.PoolTimeout(f"all {self._settings.max_connections} are in use")
+            pool.acquire(attempt.pool)
             try:
                 self._check_open()  # it may have been closed while this call waited
                 with ending_at(attempt.deadline):
-                    response = pool.handle_request(self._request(request, attempt))
+                    response = pool.transport.handle_request(self._request(request, attempt))
                     return _answer_until(attempt.deadline, response)
             finally:
-                slots.release()
-                if self._closed and pool is not self._settings.transport:
+                pool.release()
+                if self._closed:
                     pool.close()  # closed meanwhile; this call may have opened it again
 
     async def send_async(self, request: WireRequest, attempt: Attempt) -> Answer:
@@ -105,8 +102,7 @@ class Transport:
                     except httpx.HTTPStatusError as error:
                         return _answer_refused_by_a_hook(error.response)
             pool = self._pool_of(asyncio.get_running_loop())
-            if not await pool.acquire(attempt.pool):
-                raise httpx.PoolTimeout(f"all {self._settings.max_connections} are in use")
+            await pool.acquire(attempt.pool)
             try:
                 self._check_open()  # it may have been closed while this call waited
                 with ending_at(attempt.deadline):
@@ -135,7 +131,6 @@ class Transport:
         """In a child process: start afresh. What the parent uses is kept, so never closed."""
         _inherited.append((self._blocking, self._by_loop))
         self._lock = threading.Lock()
-        self._slots = self._free_slots()
         self._blocking = None
         self._by_loop = {}
 
@@ -151,13 +146,9 @@ class Transport:
             self._closed = True
             blocking, self._blocking = self._blocking, None
             pools, self._by_loop = list(self._by_loop.values()), {}
-        if blocking is not None and blocking is not self._settings.transport:
+        if blocking is not None:
             blocking.close()
         return pools
-
-    def _free_slots(self) -> threading.Semaphore:
-        # Where threads queue for httpcore's pool, it closes sockets that others of them are using.
-        return threading.Semaphore(self._settings.max_connections)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -213,17 +204,19 @@ class Transport:
             ),
         }
 
-    def _made_blocking(self) -> httpx.BaseTransport:
+    def _made_blocking(self) -> BlockingPool:
         with self._lock:
             self._check_open()
             if self._blocking is None:
                 given = self._settings.transport
                 if given is None:
-                    made = httpx.HTTPTransport(**self._pool_options())
+                    made: httpx.BaseTransport = httpx.HTTPTransport(**self._pool_options())
                     keep_blocking(made)
-                    self._blocking = made
                 else:
-                    self._blocking = _usable(given, httpx.BaseTransport)
+                    made = _usable(given, httpx.BaseTransport)
+                self._blocking = BlockingPool(
+                    made, self._settings.max_connections, owned=given is None
+                )
             return self._blocking
 
     def _pool_of(self, loop: asyncio.AbstractEventLoop) -> LoopPool:
@@ -376,6 +369,7 @@ _SENT_NOTHING = (
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
     httpx.ProxyError,
+    PoolIsFullError,
     socket.gaierror,
 )
 
@@ -387,7 +381,7 @@ _ENDED_EARLY = ("disconnected", "peer closed connection")
 def _broken(error: Exception, host_url: str) -> tuple[type[UpgradeApiError], str]:
     """Say what an exception of httpx's amounts to: the class of the error, and its message."""
     detail = _detail(error)
-    if isinstance(error, httpx.PoolTimeout):
+    if isinstance(error, (httpx.PoolTimeout, PoolIsFullError)):
         return RequestTimeoutError, f"no free connection to {host_url}: {detail}"
     if isinstance(error, (httpx.TimeoutException, TimeoutError)):
         what = "connection to" if isinstance(error, httpx.ConnectTimeout) else "answer from"

@@ -1,13 +1,46 @@
-"""The sockets that belong to one event loop: how many requests use them, and how they end."""
+"""The sockets of threads, and those of one event loop: how many requests use them at a time."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, Callable
 
 import anyio
+
+
+class PoolIsFullError(TimeoutError):
+    """No socket came free in time; nothing was sent."""
+
+    def __init__(self, in_flight: int) -> None:
+        super().__init__(f"all {in_flight} are in use")
+
+
+class BlockingPool:
+    """An httpx transport for all threads. One that is not ``owned`` is somebody else's to close."""
+
+    def __init__(self, transport: Any, in_flight: int, *, owned: bool) -> None:
+        self.transport = transport
+        self.owned = owned
+        self._in_flight = in_flight
+        # Where threads queue for httpcore's pool, it closes sockets that others of them are using.
+        self._slots = threading.Semaphore(in_flight)
+
+    def acquire(self, seconds: float) -> None:
+        """Take the right to have one request in flight; a ``PoolIsFullError`` after ``seconds``."""
+        if not self._slots.acquire(timeout=seconds):
+            raise PoolIsFullError(self._in_flight)
+
+    def release(self) -> None:
+        """Give the right back."""
+        self._slots.release()
+
+    def close(self) -> None:
+        """Close the sockets; may be called twice."""
+        if self.owned:
+            self.transport.close()
 
 
 class LoopPool:
@@ -28,23 +61,26 @@ class LoopPool:
         self.transport = transport
         self.owned = owned
         self._on_close = on_close
+        self._in_flight = in_flight
         # httpx searches its pool for each request, so more in flight makes each one slower.
         self._slots = asyncio.Semaphore(in_flight)
         self._guard: AsyncIterator[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
-    async def acquire(self, seconds: float) -> bool:
-        """Take the right to have one request in flight; ``False`` if none comes free in time."""
+    async def acquire(self, seconds: float) -> None:
+        """Take the right to have one request in flight; a ``PoolIsFullError`` after ``seconds``."""
         if self._guard is None and self.owned:
             # An event loop that shuts down closes its asynchronous generators: our signal.
             self._guard = self._closed_with_the_loop()
             await self._guard.__anext__()
         if not self._slots.locked():
-            return await self._slots.acquire()
+            await self._slots.acquire()
+            return
         # Not asyncio.wait_for: before Python 3.12 it swallows a cancellation now and then.
         with anyio.move_on_after(seconds):
-            return await self._slots.acquire()
-        return False
+            await self._slots.acquire()
+            return
+        raise PoolIsFullError(self._in_flight)
 
     def release(self) -> None:
         """Give the right back."""
