@@ -57,6 +57,11 @@ def test_the_order_of_other_releases_is_a_type_error_that_shows_the_right_one(
         (("home", "banner", "control", None), TypeError, "status"),
         (("home", "banner", "control", APPLIED, None), TypeError, "uniquifier"),
         (("home", "banner", "control", APPLIED, "", 5), TypeError, "client_error"),
+        (("ho\0me", "banner", "control", APPLIED), ValueError, "site .* NUL"),
+        (("home", "ban\0ner", "control", APPLIED), ValueError, "target .* NUL"),
+        (("home", "banner", "con\0trol", APPLIED), ValueError, "condition .* NUL"),
+        (("home", "banner", "control", APPLIED, "\0"), ValueError, "uniquifier .* NUL"),
+        (("home", "banner", "control", APPLIED, "", "\0"), ValueError, "client_error .* NUL"),
     ],
 )
 def test_wrong_arguments_are_named(

@@ -50,8 +50,8 @@ class Report:
     def checked(cls, status: object, uniquifier: object, client_error: object) -> Report:
         return cls(
             _validation.status(status),
-            _validation.text("uniquifier", uniquifier),
-            _validation.text("client_error", client_error),
+            _validation.storable("uniquifier", uniquifier),
+            _validation.storable("client_error", client_error),
         )
 
 

@@ -31,6 +31,14 @@ def text(argument: str, value: object) -> str:
     return value if type(value) is str else str.__str__(value)
 
 
+def storable(argument: str, value: object) -> str:
+    """A string, possibly empty, of a mark: with a NUL in it, the server fails to store that."""
+    checked = text(argument, value)
+    if "\0" in checked:
+        raise ValueError(f"{argument} must not hold a NUL character: {checked!r}")
+    return checked
+
+
 def nonempty(argument: str, value: object) -> str:
     """A string that is not empty."""
     checked = text(argument, value)
@@ -171,7 +179,8 @@ def status(value: object) -> MarkedDecisionPointStatus:
 
 def point(site: object, target: object) -> tuple[str, str]:
     """A decision point; no target and an empty one are the same."""
-    return nonempty("site", site), "" if target is None else text("target", target)
+    checked = storable("site", nonempty("site", site))
+    return checked, "" if target is None else storable("target", target)
 
 
 def order_of_mark(target: object, condition: object) -> None:
@@ -188,7 +197,7 @@ def order_of_mark(target: object, condition: object) -> None:
 
 
 def condition(value: object) -> str | None:
-    return None if value is None else text("condition", value)
+    return None if value is None else storable("condition", value)
 
 
 def decision_point(value: object) -> DecisionPoint:
