@@ -99,6 +99,8 @@ def test_an_address_with_a_password_is_refused_and_not_shown(host_url: str) -> N
         "http://localhost:3030",
         "http://127.0.0.1",
         "http://[::1]:3030/api",
+        "http://api",
+        "http://api/api/",
         "HTTPS://Upgrade.Example.ORG",
         "https://münchen.example.org",
     ],
@@ -109,3 +111,8 @@ def test_an_address_of_any_usual_kind_is_taken(host_url: str) -> None:
     assert UpgradeClient("u1", host_url, "my-app", transport=server).init_sync().id == "u1"
 
     assert server.only.path == "/api/v6/init"
+
+
+def test_a_host_may_be_named_api() -> None:
+    assert UpgradeConnection("http://api").host_url == "http://api"
+    assert UpgradeConnection("http://api/api/").host_url == "http://api"

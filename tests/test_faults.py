@@ -238,6 +238,20 @@ def test_an_answer_of_another_shape_is_unreadable(call: Face, operation: Operati
 
 
 @each_face
+def test_an_error_says_nothing_of_what_its_caller_was_handling(call: Face) -> None:
+    with FaultyServer(init=hangs_up) as server, UpgradeConnection(server.url) as connection:
+        client = connection.client("user", "my-app")
+        try:
+            raise ssl.SSLCertVerificationError(1, "the certificate of another server")
+        except ssl.SSLError:
+            with pytest.raises(NoConnectionError) as caught:
+                call(client.init)
+
+    assert "another server" not in caught.value.message
+    assert caught.value.attempts == 3
+
+
+@each_face
 def test_a_redirect_names_where_the_server_is(call: Face) -> None:
     with (
         FaultyServer(init=redirects) as server,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,9 +13,9 @@ import httpx
 import pytest
 import trustme
 
-from tests.support_calls import HARMLESS, Operation, by_endpoint, upgrade_with_user
+from tests.support_calls import COUNTED, HARMLESS, INIT, Operation, by_endpoint, upgrade_with_user
 from tests.support_faces import FACES, Face
-from tests.support_faulty_server import FaultyServer, never_answers
+from tests.support_faulty_server import Fault, FaultyServer, never_answers
 from tests.support_proxy import Proxy
 from upgrade_client_lib import (
     NoConnectionError,
@@ -73,6 +75,31 @@ def test_a_certificate_of_another_host_is_not_trusted(call: Face) -> None:
         call(connection.client("user", "my-app").init)
 
     assert caught.value.attempts == 1
+
+
+@each_face
+@pytest.mark.parametrize("operation", by_endpoint([INIT, *COUNTED]))
+def test_an_answer_that_is_not_encrypted_is_a_broken_connection(
+    call: Face, operation: Operation
+) -> None:
+    def answer_in_the_clear(connection: socket.socket, answer: bytes) -> bool:
+        with socket.socket(fileno=os.dup(connection.fileno())) as unencrypted:
+            unencrypted.sendall(answer)
+        return False
+
+    with (
+        FaultyServer(
+            upgrade_with_user(),
+            tls=serving_tls("127.0.0.1"),
+            **{operation.endpoint: Fault(answer_in_the_clear)},
+        ) as server,
+        UpgradeConnection(server.url, ssl_context=trusting(), retries=1) as connection,
+        pytest.raises(NoConnectionError) as caught,
+    ):
+        operation.call(call, connection.client("user", "my-app"))
+
+    assert caught.value.may_have_been_applied
+    assert caught.value.attempts == (1 if operation in COUNTED else 2)
 
 
 @each_face

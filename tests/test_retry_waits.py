@@ -80,6 +80,19 @@ def test_delays_are_drawn_below_limits_that_double_up_to_two_seconds(
 
 
 @each_face
+def test_a_thousand_retries_are_as_good_as_one(
+    call: Face, clock: Clock, limits: list[tuple[float, float]]
+) -> None:
+    upgrade = LocalUpgrade()
+    upgrade.fail_next("init", status=503, headers={"Retry-After": "0"}, times=1_100)
+    upgrade.fail_next("init", status=503)
+
+    call(client_of(upgrade, retries=1_101).init)
+
+    assert limits == [(0.0, 2.0)]
+
+
+@each_face
 @pytest.mark.parametrize("status", [429, 503])
 def test_the_server_says_in_seconds_how_long_to_wait(call: Face, clock: Clock, status: int) -> None:
     upgrade = LocalUpgrade()

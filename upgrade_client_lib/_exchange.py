@@ -11,6 +11,7 @@ import time
 from typing import TypeVar
 
 from ._answers import Unreadable, read_error
+from ._causes import being_handled
 from ._endpoints import Operation
 from ._faces import Face, Sender
 from ._options import CallOptions
@@ -67,6 +68,7 @@ async def exchange(
     """Send an operation, again where that is safe and helps, and read its answer."""
     request = operation.request
     deadline = time.monotonic() + options.timeout.total
+    before = being_handled()
     attempts = 0
     while True:
         attempts += 1
@@ -89,6 +91,7 @@ async def exchange(
                 repeatable=request.repeatable,
                 retries_made=attempts - 1,
                 retry_after=retry_after,
+                before=before,
             )
         if delay is None or time.monotonic() + delay >= deadline:
             if _says_unreachable(error):

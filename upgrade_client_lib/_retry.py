@@ -11,11 +11,11 @@ import ssl
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
+from ._causes import causes
 from .exceptions import NoConnectionError, RequestTimeoutError, UpgradeApiError
 
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
-FIRST_DELAY = 0.1
-LONGEST_DELAY = 2.0
+LONGEST_DELAYS = (0.1, 0.2, 0.4, 0.8, 1.6, 2.0)
 
 
 def delay_before_retry(
@@ -24,18 +24,20 @@ def delay_before_retry(
     repeatable: bool,
     retries_made: int,
     retry_after: float | None,
+    before: BaseException | None,
 ) -> float | None:
     """Give the seconds to wait before the request is sent again, or ``None`` for not at all.
 
     ``retry_after`` is what the server asked for, in seconds, if it did. Otherwise the delay is
-    drawn between nothing and a limit that doubles with each retry (exponential backoff with full
-    jitter).
+    drawn between nothing and a limit that about doubles with each retry (exponential backoff with
+    full jitter). ``before`` is what the caller was handling when the call began.
     """
-    if not _may_be_repeated(error, repeatable):
+    if not _may_be_repeated(error, repeatable, before):
         return None
     if retry_after is not None:
         return retry_after
-    return random.uniform(0.0, min(LONGEST_DELAY, FIRST_DELAY * 2.0**retries_made))
+    longest = LONGEST_DELAYS[min(retries_made, len(LONGEST_DELAYS) - 1)]
+    return random.uniform(0.0, longest)
 
 
 def was_not_carried_out(status: int, retry_after: float | None) -> bool:
@@ -59,18 +61,14 @@ def seconds_of(retry_after: str | None) -> float | None:
     return max((moment - datetime.now(timezone.utc)).total_seconds(), 0.0)
 
 
-def _may_be_repeated(error: UpgradeApiError, repeatable: bool) -> bool:
+def _may_be_repeated(
+    error: UpgradeApiError, repeatable: bool, before: BaseException | None
+) -> bool:
     if error.may_have_been_applied and not repeatable:
         return False
     if isinstance(error, (NoConnectionError, RequestTimeoutError)):
-        return not _is_untrusted(error)
+        # No second try mends a server's certificate.
+        return not any(
+            isinstance(one, ssl.SSLCertVerificationError) for one in causes(error, before)
+        )
     return error.status_code in RETRIED_STATUSES
-
-
-def _is_untrusted(error: BaseException | None) -> bool:
-    """Whether the server's certificate was refused, which no second try mends."""
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

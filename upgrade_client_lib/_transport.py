@@ -19,6 +19,7 @@ from typing import Any, TypeVar, Union
 import anyio
 import httpx
 
+from ._causes import being_handled, causes
 from ._deadline import ending_at, keep_blocking, keep_in_event_loop
 from ._fork import in_each_child
 from ._pools import BlockingPool, LoopPool, PoolIsFullError
@@ -157,10 +158,11 @@ class Transport:
     @contextmanager
     def _failures_of(self, request: WireRequest) -> Generator[None, None, None]:
         """Have everything that breaks on the way leave as an ``UpgradeApiError``."""
+        before = being_handled()
         try:
             yield
-        except (httpx.HTTPError, TimeoutError, socket.gaierror) as error:
-            kind, message = _broken(error, self._settings.host_url)
+        except (httpx.HTTPError, OSError) as error:  # some of what TLS says reaches us bare
+            kind, message = _broken(error, before, self._settings.host_url)
             raise kind(
                 message,
                 endpoint=request.endpoint,
@@ -378,9 +380,11 @@ _SENT_NOTHING = (
 _ENDED_EARLY = ("disconnected", "peer closed connection")
 
 
-def _broken(error: Exception, host_url: str) -> tuple[type[UpgradeApiError], str]:
+def _broken(
+    error: Exception, before: BaseException | None, host_url: str
+) -> tuple[type[UpgradeApiError], str]:
     """Say what an exception of httpx's amounts to: the class of the error, and its message."""
-    detail = _detail(error)
+    detail = _detail(error, before)
     if isinstance(error, (httpx.PoolTimeout, PoolIsFullError)):
         return RequestTimeoutError, f"no free connection to {host_url}: {detail}"
     if isinstance(error, (httpx.TimeoutException, TimeoutError)):
@@ -388,21 +392,19 @@ def _broken(error: Exception, host_url: str) -> tuple[type[UpgradeApiError], str
         more = "" if detail in ("timed out", type(error).__name__) else f": {detail}"
         return RequestTimeoutError, f"no {what} {host_url} in time{more}"
     if isinstance(error, (httpx.DecodingError, httpx.RemoteProtocolError)):
-        if any(ended in detail for ended in _ENDED_EARLY):
+        if any(ended in str(error) for ended in _ENDED_EARLY):
             return NoConnectionError, f"the connection to {host_url} broke: {detail}"
         return UnreadableAnswerError, f"the answer of {host_url} makes no sense: {detail}"
-    if isinstance(error, (httpx.TransportError, socket.gaierror)):
+    if isinstance(error, (httpx.TransportError, OSError)):
         return NoConnectionError, f"no connection to {host_url}: {detail}"
     return UnreadableAnswerError, f"the request to {host_url} failed: {detail}"
 
 
-def _detail(error: BaseException) -> str:
+def _detail(error: BaseException, before: BaseException | None) -> str:
     """The operating system's words for what went wrong, where it was asked; else httpx's."""
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in causes(error, before):
         if isinstance(cause, OSError) and cause.strerror:
             return str(cause)
-        cause = cause.__cause__ or cause.__context__
     return str(error) or type(error).__name__
 
 

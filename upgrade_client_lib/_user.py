@@ -120,7 +120,7 @@ class User:
         operation = _endpoints.init(
             self.identity,
             None if group is None else _validation.groups("group", group),
-            None if working_group is None else _validation.working_group(working_group),
+            None if working_group is None else _working_group(working_group),
         )
         user = await self._call(face, options, operation)
         self.group, self.working_group = user.group, user.workingGroup
@@ -140,7 +140,7 @@ class User:
     async def set_working_group(
         self, face: Face, options: CallOptions, working_group: object
     ) -> ExperimentUser:
-        checked = _validation.working_group(working_group)
+        checked = _working_group(working_group)
         operation = _endpoints.set_working_group(self.identity, checked)
         user = await self._call(face, options, operation)
         self.working_group = user.workingGroup
@@ -370,3 +370,7 @@ class UserMarker:
     ) -> MarkedDecisionPoint:
         report = Report.checked(status, uniquifier, client_error)
         return run(self.user.mark_assignment(BLOCKING, self.options, assignment, report))
+
+
+def _working_group(value: object) -> dict[str, str]:
+    return _validation.texts("working_group", value, '{"class": "class-1"}')

@@ -114,7 +114,7 @@ def host_url(value: object) -> str:
     if parts.query or parts.fragment or not url.isprintable() or " " in url:
         raise ValueError(f"host_url must be a plain address, without query or blanks: {url!r}")
     url = parts.scheme + url[len(parts.scheme) :]  # which may have been in upper case
-    return url[: -len("/api")] if url.endswith("/api") else url
+    return url[: -len("/api")] if parts.path.endswith("/api") else url
 
 
 def groups(argument: str, value: object) -> dict[str, list[str]]:
@@ -125,11 +125,11 @@ def groups(argument: str, value: object) -> dict[str, list[str]]:
     }
 
 
-def working_group(value: object) -> dict[str, str]:
-    """One group for each group type: ``{"class": "class-1"}``."""
+def texts(argument: str, value: object, example: str) -> dict[str, str]:
+    """One text for each name, such as one working group for each group type."""
     return {
-        kind: nonempty(f"working_group[{kind!r}]", group)
-        for kind, group in _mapping("working_group", value, '{"class": "class-1"}').items()
+        key: nonempty(f"{argument}[{key!r}]", one)
+        for key, one in _mapping(argument, value, example).items()
     }
 
 
