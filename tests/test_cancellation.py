@@ -71,6 +71,28 @@ def test_a_cancelled_call_does_not_return() -> None:
         asyncio.run(scenario())
 
 
+def test_a_call_cancelled_as_its_turn_comes_passes_it_on() -> None:
+    """By the very call that gives the place back: then the turn has come, and nobody knows yet."""
+
+    async def scenario() -> None:
+        async def first_and_only() -> None:
+            await client.init()
+            second.cancel()
+
+        async with UpgradeConnection(server.url, timeout=5.0, max_connections=1) as connection:
+            client = connection.client("user", "my-app")
+            first = asyncio.ensure_future(first_and_only())
+            second = asyncio.ensure_future(client.init())
+            await asyncio.wait([first, second])
+            assert second.cancelled()
+            await client.init()
+
+    with FaultyServer() as server:
+        asyncio.run(scenario())
+
+    assert server.count("init") == 2
+
+
 def test_a_cancelled_wait_for_anothers_load_does_not_return() -> None:
     """Also when the cancellation crosses the answer."""
 

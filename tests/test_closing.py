@@ -20,7 +20,10 @@ from upgrade_client_lib import (
     NoConnectionError,
     Timeout,
     UpgradeApiError,
+    UpgradeClient,
     UpgradeConnection,
+    _shared_load,
+    connection as connections,
 )
 from upgrade_client_lib.testing import LocalUpgrade
 
@@ -43,6 +46,29 @@ def test_a_closed_connection_refuses_calls(call: Face) -> None:
         server.wait_until_all_hung_up()
 
     assert server.count("init") == 1
+
+
+@pytest.mark.parametrize("busy", ["caches", "sockets", "shared connections"])
+def test_a_finalizer_may_close_what_its_thread_is_at_work_with(busy: str) -> None:
+    """The garbage collector calls finalizers anywhere, in the midst of our own work too."""
+    own = UpgradeConnection(URL)
+    transport = own._server._transport  # pyright: ignore[reportPrivateUsage]
+    held = {
+        "caches": _shared_load.lock,
+        "sockets": transport._lock,  # pyright: ignore[reportPrivateUsage]
+        "shared connections": connections._shared_lock,  # pyright: ignore[reportPrivateUsage]
+    }[busy]
+    closed = threading.Event()
+
+    def work() -> None:
+        with held:
+            UpgradeClient("user", "http://finalized", "my-app").close()
+            own.close()
+        closed.set()
+
+    threading.Thread(target=work, daemon=True).start()
+
+    assert closed.wait(5)
 
 
 @each_face

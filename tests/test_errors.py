@@ -281,6 +281,21 @@ def test_what_broke_underneath_is_the_chained_cause(
 
 
 @both_faces
+def test_no_look_up_of_ours_is_in_an_errors_traceback(call: Face) -> None:
+    upgrade = LocalUpgrade()
+    upgrade.down()
+    client = UpgradeClient("u1", HOST, "my-app", transport=upgrade.transport)
+
+    with pytest.raises(NoConnectionError) as caught:
+        call(client.get_decision_point_assignment, "home", "banner")
+
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert not isinstance(error, KeyError)
+        error = error.__context__
+
+
+@both_faces
 def test_what_could_not_be_parsed_is_the_chained_cause(call: Face) -> None:
     with pytest.raises(UnreadableAnswerError, match=r"not JSON but .*host_url") as caught:
         call(ScriptedServer(Answer(200, HTML)).client().init)

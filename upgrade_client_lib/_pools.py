@@ -62,8 +62,9 @@ class LoopPool:
         self.owned = owned
         self._on_close = on_close
         self._in_flight = in_flight
-        # httpx searches its pool for each request, so more in flight makes each one slower.
-        self._slots = asyncio.Semaphore(in_flight)
+        # httpx searches its pool for each request, so more in flight makes each one slower. Not
+        # asyncio's semaphore: Python 3.9's hangs when a task is cancelled as its turn comes.
+        self._slots = anyio.Semaphore(in_flight)
         self._guard: AsyncIterator[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -73,9 +74,11 @@ class LoopPool:
             # An event loop that shuts down closes its asynchronous generators: our signal.
             self._guard = self._closed_with_the_loop()
             await self._guard.__anext__()
-        if not self._slots.locked():
-            await self._slots.acquire()
+        try:
+            self._slots.acquire_nowait()
             return
+        except anyio.WouldBlock:
+            pass
         # Not asyncio.wait_for: before Python 3.12 it swallows a cancellation now and then.
         with anyio.move_on_after(seconds):
             await self._slots.acquire()

@@ -19,8 +19,11 @@ from .exceptions import RequestTimeoutError, UpgradeApiError
 
 T = TypeVar("T")
 
-lock = threading.Lock()
-"""Guards every cache of the process; held for dictionary work alone, never while waiting."""
+lock = threading.RLock()
+"""Guards every cache of the process; held for dictionary work alone, never while waiting.
+
+Reentrant, for a finalizer that closes a client while this thread is at that work.
+"""
 
 _process = object()
 
@@ -28,7 +31,7 @@ _process = object()
 def _forget_parent() -> None:
     """In a child process: a thread of the parent may have held the lock, or led a load."""
     global lock, _process
-    lock = threading.Lock()
+    lock = threading.RLock()
     _process = object()
 
 

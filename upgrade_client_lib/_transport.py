@@ -59,7 +59,7 @@ class Transport:
         host = {"Host": self._base_url.netloc.decode("ascii")}
         self._headers = _by_name(host, _OUR_HEADERS, settings.headers)
         self._urls: dict[str, httpx.URL] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._closed = False
         self._ssl_context: ssl.SSLContext | None = settings.ssl_context
         self._blocking: BlockingPool | None = None
@@ -131,7 +131,7 @@ class Transport:
     def forget_parent(self) -> None:
         """In a child process: start afresh. What the parent uses is kept, so never closed."""
         _inherited.append((self._blocking, self._by_loop))
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._blocking = None
         self._by_loop = {}
 

@@ -174,7 +174,8 @@ class UpgradeClient(BaseClient):
         try:
             return self._warm.heads[site][target]  # type: ignore[index]
         except (KeyError, TypeError):
-            return await self._user.assignment(IN_EVENT_LOOP, self._options, site, target)
+            pass  # and no more in here, where each error would be chained to this one
+        return await self._user.assignment(IN_EVENT_LOOP, self._options, site, target)
 
     def get_decision_point_assignment_sync(
         self, site: str, target: str | None = ""
@@ -186,7 +187,8 @@ class UpgradeClient(BaseClient):
         try:
             return self._warm.heads[site][target]  # type: ignore[index]
         except (KeyError, TypeError):
-            return run(self._user.assignment(BLOCKING, self._options, site, target))
+            pass  # and no more in here, where each error would be chained to this one
+        return run(self._user.assignment(BLOCKING, self._options, site, target))
 
     async def mark_decision_point(
         self,

@@ -176,7 +176,7 @@ class UpgradeConnection:
 # ---- The connections that clients share when they are given none ----
 
 _shared: dict[str, UpgradeConnection] = {}
-_shared_lock = threading.Lock()
+_shared_lock = threading.RLock()
 
 
 def shared_connection(host_url: str) -> UpgradeConnection:
@@ -199,7 +199,7 @@ def _close_shared() -> None:
 
 def _renew_lock() -> None:
     global _shared_lock
-    _shared_lock = threading.Lock()
+    _shared_lock = threading.RLock()
 
 
 atexit.register(_close_shared)
