@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import ssl
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+import trustme
 
 from tests.support_faces import FACES, Face, blocking, in_event_loop
 from tests.support_faulty_server import FaultyServer, answers, never_answers
@@ -150,20 +152,31 @@ def test_closing_reaches_the_event_loops_of_other_threads(close: Face) -> None:
         loop.result(5)
 
 
-def test_closing_is_not_held_up_by_a_call_under_way() -> None:
-    timeout = Timeout(total=0.3)
+@pytest.mark.parametrize("tls", [False, True])
+def test_closing_ends_the_calls_under_way_in_threads(
+    tls: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority = trustme.CA()
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(serving)  # pyright: ignore[reportUnknownMemberType]
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)  # pyright: ignore[reportUnknownMemberType]
     with (
-        FaultyServer(init=never_answers) as server,
+        FaultyServer(init=never_answers, tls=serving if tls else None) as server,
         ThreadPoolExecutor(1) as pool,
     ):
-        connection = UpgradeConnection(server.url, timeout=timeout, retries=0)
+        connection = UpgradeConnection(
+            server.url, timeout=Timeout(total=30.0, read=30.0), retries=0, ssl_context=trusting
+        )
         under_way = pool.submit(connection.client("user", "my-app").init_sync)
         server.wait_for(1, "init")
         connection.close()
-        assert not under_way.done()
-        with pytest.raises(UpgradeApiError):
-            under_way.result(5)
+        with pytest.raises(NoConnectionError, match="was closed meanwhile") as caught:
+            under_way.result(10)
         server.wait_until_all_hung_up()
+
+    assert caught.value.may_have_been_applied
+    assert caplog.records == []
 
 
 def test_a_call_that_waited_for_a_connection_meets_the_closed_one() -> None:
@@ -191,7 +204,7 @@ def test_closing_ends_the_calls_under_way_in_event_loops() -> None:
         under_way = asyncio.ensure_future(connection.client("user", "my-app").init())
         await asyncio.to_thread(server.wait_for, 1, "init")
         await connection.aclose()
-        with pytest.raises(NoConnectionError):
+        with pytest.raises(NoConnectionError, match="was closed meanwhile"):
             await asyncio.wait_for(under_way, 5)
 
     with FaultyServer(init=never_answers) as server:

@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Callable
 
@@ -42,8 +42,13 @@ class _BlockingStream:
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
-        self.close: Callable[[], None] = stream.close
         self.get_extra_info: Callable[[str], Any] = stream.get_extra_info
+
+    def close(self) -> None:
+        """Close the socket; a thread that waits for its bytes learns of it at once."""
+        with suppress(OSError):  # the other side was faster
+            self.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        self._stream.close()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         data: bytes = self._stream.read(max_bytes, _until_deadline(timeout))

@@ -94,7 +94,7 @@ async def exchange(
                 before=before,
             )
         if delay is None or time.monotonic() + delay >= deadline:
-            if _says_unreachable(error):
+            if _says_unreachable(error) and not sender.closed:
                 health.failed(error)
             try:
                 raise error

@@ -22,7 +22,10 @@ T = TypeVar("T")
 
 
 class Sender(Protocol):
-    """What carries requests to a server, either way."""
+    """What carries requests to a server, either way, until it is closed."""
+
+    @property
+    def closed(self) -> bool: ...
 
     def send(self, request: WireRequest, attempt: Attempt) -> Answer: ...
 

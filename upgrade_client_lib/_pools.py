@@ -14,9 +14,6 @@ import anyio
 class PoolIsFullError(TimeoutError):
     """No socket came free in time; nothing was sent."""
 
-    def __init__(self, in_flight: int) -> None:
-        super().__init__(f"all {in_flight} are in use")
-
 
 class BlockingPool:
     """An httpx transport for all threads. One that is not ``owned`` is somebody else's to close."""
@@ -31,7 +28,7 @@ class BlockingPool:
     def acquire(self, seconds: float) -> None:
         """Take the right to have one request in flight; a ``PoolIsFullError`` after ``seconds``."""
         if not self._slots.acquire(timeout=seconds):
-            raise PoolIsFullError(self._in_flight)
+            raise PoolIsFullError(f"all {self._in_flight} are in use")
 
     def release(self) -> None:
         """Give the right back."""
@@ -83,7 +80,7 @@ class LoopPool:
         with anyio.move_on_after(seconds):
             await self._slots.acquire()
             return
-        raise PoolIsFullError(self._in_flight)
+        raise PoolIsFullError(f"all {self._in_flight} are in use")
 
     def release(self) -> None:
         """Give the right back."""

@@ -60,7 +60,7 @@ class Transport:
         self._headers = _by_name(host, _OUR_HEADERS, settings.headers)
         self._urls: dict[str, httpx.URL] = {}
         self._lock = threading.RLock()
-        self._closed = False
+        self.closed = False
         self._ssl_context: ssl.SSLContext | None = settings.ssl_context
         self._blocking: BlockingPool | None = None
         self._by_loop: dict[asyncio.AbstractEventLoop, LoopPool] = {}
@@ -87,7 +87,7 @@ class Transport:
                     return _answer_until(attempt.deadline, response)
             finally:
                 pool.release()
-                if self._closed:
+                if self.closed:
                     pool.close()  # closed meanwhile; this call may have opened it again
 
     async def send_async(self, request: WireRequest, attempt: Attempt) -> Answer:
@@ -144,7 +144,7 @@ class Transport:
     def _shut(self) -> list[LoopPool]:
         """Let no more requests out, close the blocking pool, and give the others."""
         with self._lock:
-            self._closed = True
+            self.closed = True
             blocking, self._blocking = self._blocking, None
             pools, self._by_loop = list(self._by_loop.values()), {}
         if blocking is not None:
@@ -152,7 +152,7 @@ class Transport:
         return pools
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self.closed:
             raise RuntimeError(f"the connection to {self._settings.host_url} is closed")
 
     @contextmanager
@@ -162,12 +162,15 @@ class Transport:
         try:
             yield
         except (httpx.HTTPError, OSError) as error:  # some of what TLS says reaches us bare
-            kind, message = _broken(error, before, self._settings.host_url)
+            cause = PoolIsFullError(error) if isinstance(error, httpx.PoolTimeout) else error
+            kind, message = _broken(cause, before, self._settings.host_url)
+            if self.closed:
+                message = f"the connection to {self._settings.host_url} was closed meanwhile"
             raise kind(
                 message,
                 endpoint=request.endpoint,
-                may_have_been_applied=not isinstance(error, _SENT_NOTHING),
-            ) from error
+                may_have_been_applied=not isinstance(cause, _SENT_NOTHING),
+            ) from cause
 
     def _url(self, path: str) -> httpx.URL:
         url = self._urls.get(path)
@@ -369,7 +372,6 @@ def _ssl_context(settings: TransportSettings, proxy: str | None) -> ssl.SSLConte
 _SENT_NOTHING = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
-    httpx.PoolTimeout,
     httpx.ProxyError,
     PoolIsFullError,
     socket.gaierror,
@@ -385,7 +387,7 @@ def _broken(
 ) -> tuple[type[UpgradeApiError], str]:
     """Say what an exception of httpx's amounts to: the class of the error, and its message."""
     detail = _detail(error, before)
-    if isinstance(error, (httpx.PoolTimeout, PoolIsFullError)):
+    if isinstance(error, PoolIsFullError):
         return RequestTimeoutError, f"no free connection to {host_url}: {detail}"
     if isinstance(error, (httpx.TimeoutException, TimeoutError)):
         what = "connection to" if isinstance(error, httpx.ConnectTimeout) else "answer from"
