@@ -104,10 +104,15 @@ class SteeredServer(httpx.BaseTransport, httpx.AsyncBaseTransport):
         with self._lock:
             self._answers.clear()
 
-    def hold_next(self, endpoint: str, when: When = "before") -> Hold:
-        """Keep the next request, or the answer to it, waiting."""
+    def hold_next(
+        self,
+        endpoint: str,
+        when: When = "before",
+        error: type[httpx.TransportError] | None = None,
+    ) -> Hold:
+        """Keep the next request, or the answer to it, waiting; then break the connection."""
         hold = Hold()
-        self._steer(endpoint, _Step(when, hold=hold))
+        self._steer(endpoint, _Step(when, hold, error))
         return hold
 
     def lose_next(

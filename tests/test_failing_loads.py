@@ -12,7 +12,7 @@ import pytest
 from tests.support_faces import FACES, Face, blocking
 from tests.support_reads import READS, Read, begun, every_read, until_waiting
 from tests.support_server import Background, SteeredServer, initialised, local_upgrade
-from upgrade_client_lib import NoConnectionError, ServerError, UpgradeClient
+from upgrade_client_lib import NoConnectionError, ServerError, Timeout, UpgradeClient
 
 both_faces = pytest.mark.parametrize("call", FACES)
 
@@ -124,6 +124,72 @@ def test_after_an_error_on_a_warm_client_what_was_known_stays(
 
     assert read.through(call, client) == known
     assert server.count(read.endpoint) == 2
+
+
+PATIENT = Timeout(total=8.0, read=6.0)
+HASTIER = [
+    Timeout(total=7.0, read=6.0),
+    Timeout(total=8.0, read=5.0),
+    Timeout(total=9.0, read=5.0),
+]
+
+
+def led_and_waited(
+    server: SteeredServer, read: Read, leading: UpgradeClient, waiting: UpgradeClient
+) -> tuple[Any, Any]:
+    """What a leader whose request is lost gets, and what somebody who waited for it gets."""
+
+    async def scenario() -> list[Any]:
+        hold = server.hold_next(read.endpoint, error=httpx.ConnectError)
+        leader = asyncio.ensure_future(read(leading))
+        await hold.wait_async()
+        waiter = asyncio.ensure_future(read(waiting))
+        await until_waiting()
+        hold.release()
+        return await asyncio.gather(leader, waiter, return_exceptions=True)
+
+    leader, waiter = asyncio.run(scenario())
+    return leader, waiter
+
+
+@every_read
+@pytest.mark.parametrize("hastier", HASTIER, ids=["total", "step", "step of a longer call"])
+def test_a_waiter_whose_options_give_it_longer_asks_for_itself_when_the_leader_fails(
+    server: SteeredServer, client: UpgradeClient, read: Read, hastier: Timeout
+) -> None:
+    hasty = client.with_options(retries=0)
+    leading, waiting = hasty.with_options(timeout=hastier), hasty.with_options(timeout=PATIENT)
+
+    failed, found = led_and_waited(server, read, leading, waiting)
+
+    assert isinstance(failed, NoConnectionError)
+    assert found == read.sync(client)
+    assert server.count(read.endpoint) == 2
+
+
+@every_read
+def test_a_waiter_who_may_retry_asks_for_itself_when_a_leader_who_may_not_fails(
+    server: SteeredServer, client: UpgradeClient, read: Read
+) -> None:
+    failed, found = led_and_waited(server, read, client.with_options(retries=0), client)
+
+    assert isinstance(failed, NoConnectionError)
+    assert found == read.sync(client)
+    assert server.count(read.endpoint) == 2
+
+
+@every_read
+@pytest.mark.parametrize("hastier", HASTIER[:2], ids=["total", "step"])
+def test_a_waiter_whose_options_give_it_no_longer_fails_with_the_leader(
+    server: SteeredServer, client: UpgradeClient, read: Read, hastier: Timeout
+) -> None:
+    hasty = client.with_options(retries=0)
+    leading, waiting = hasty.with_options(timeout=PATIENT), hasty.with_options(timeout=hastier)
+
+    errors = led_and_waited(server, read, leading, waiting)
+
+    assert [type(error) for error in errors] == [NoConnectionError] * 2
+    assert server.count(read.endpoint) == 1
 
 
 def test_the_error_of_a_waiter_says_what_caused_it(

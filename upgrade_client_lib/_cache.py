@@ -24,6 +24,7 @@ from ._answers import (
     read_head,
 )
 from ._faces import Face
+from ._options import CallOptions
 from ._shared_load import Load, SharedLoad
 from .assignment import Assignment, Marker
 from .types import FeatureFlag
@@ -166,14 +167,14 @@ class AssignmentCache(SharedLoad[Assignments]):
         self,
         face: Face,
         load: Callable[[float], Awaitable[Assignments]],
+        options: CallOptions,
         point: Point,
-        patience: float,
     ) -> Assignments:
         """Give assignments in which this point is not doubtful."""
         return await self.loaded(
             face,
             load,
-            patience=patience,
+            options,
             wants=lambda known: point not in known.doubtful,
         )
 
@@ -181,7 +182,7 @@ class AssignmentCache(SharedLoad[Assignments]):
         self,
         face: Face,
         load: Callable[[float], Awaitable[Assignments]],
-        patience: float,
+        options: CallOptions,
         *,
         fresh: bool,
     ) -> Assignments:
@@ -189,7 +190,7 @@ class AssignmentCache(SharedLoad[Assignments]):
         return await self.loaded(
             face,
             load,
-            patience=patience,
+            options,
             wants=lambda known: not known.doubtful,
             fresh=fresh,
         )

@@ -60,6 +60,13 @@ class CallOptions:
         """The same, for a part of the call that has these seconds."""
         return CallOptions(attrs.evolve(self.timeout, total=max(seconds, 1e-3)), self.retries)
 
+    def gives_up_before(self, other: CallOptions) -> bool:
+        """Whether a call may fail with these where it would have gone on with the others."""
+        if self.retries < other.retries:
+            return True
+        mine, theirs = (attrs.astuple(options.timeout) for options in (self, other))
+        return any(seconds < longer for seconds, longer in zip(mine, theirs))
+
     def attempt_until(self, deadline: float) -> Attempt:
         """Fit the steps of one attempt into what is left of the call's time."""
         left = max(deadline - time.monotonic(), 1e-3)

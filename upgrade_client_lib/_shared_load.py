@@ -15,6 +15,7 @@ from typing import Callable, Generic, TypeVar
 
 from ._faces import Face
 from ._fork import in_each_child
+from ._options import CallOptions
 from .exceptions import RequestTimeoutError, UpgradeApiError
 
 T = TypeVar("T")
@@ -59,10 +60,11 @@ def _untraced(error: Exception) -> Exception:
 class Load(Generic[T]):
     """One load under way, and what has crossed it: the server may have seen either one first."""
 
-    __slots__ = ("_deadline", "_process", "_thread", "crossed_by", "future")
+    __slots__ = ("_deadline", "_process", "_thread", "crossed_by", "future", "options")
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, options: CallOptions, seconds: float) -> None:
         self.crossed_by: set[Hashable] = set()
+        self.options = options
         self._deadline = time.monotonic() + seconds
         self.future: Future[T] = Future()
         self.future.set_running_or_notify_cancel()  # so that no waiter can cancel it
@@ -103,17 +105,18 @@ class SharedLoad(Generic[T]):
         self,
         face: Face,
         load: Callable[[float], Awaitable[T]],
+        options: CallOptions,
         *,
-        patience: float,
         wants: Callable[[T], bool] = lambda value: True,
         fresh: bool = False,
     ) -> T:
         """Give the value that ``wants`` approves of, else what a load gives.
 
-        A load that is under way serves this caller too if nothing crossed it. ``fresh`` asks the
-        server in any case. ``patience`` is for all of it, in seconds; ``load`` gets what is left.
+        A load that is under way serves this caller too if nothing crossed it, unless it fails
+        where the caller's own options would have gone on. ``fresh`` asks the server in any case.
+        ``load`` gets what is left of the call's time, in seconds.
         """
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + options.timeout.total
         while True:
             left = deadline - time.monotonic()
             with lock:
@@ -126,7 +129,7 @@ class SharedLoad(Generic[T]):
                     or not running.can_be_awaited(face)
                     or running.crossed_by
                 ):
-                    leading: Load[T] = Load(left)
+                    leading: Load[T] = Load(options, left)
                     self._loads += (leading,)
                     break
             try:
@@ -137,10 +140,12 @@ class SharedLoad(Generic[T]):
                 if time.monotonic() < deadline:
                     continue  # that load is overdue
                 raise RequestTimeoutError(
-                    f"no answer within {patience:g} s: another caller's request for the same"
-                    " is still under way"
+                    f"no answer within {options.timeout.total:g} s: another caller's request for"
+                    " the same is still under way"
                 ) from None
             except UpgradeApiError as error:
+                if running.options.gives_up_before(options) and time.monotonic() < deadline:
+                    continue
                 raise _untraced(error) from error.__cause__
         return await self._lead(leading, load, left)
 

@@ -159,7 +159,7 @@ class User:
         self, face: Face, options: CallOptions, ignore_cache: bool
     ) -> list[Assignment]:
         known = await self.assignments.whole(
-            face, self._assign(face, options), options.timeout.total, fresh=ignore_cache
+            face, self._assign(face, options), options, fresh=ignore_cache
         )
         heads = known.all_heads(self._marker)
         return [self._marking_with(options, head) for head in heads]
@@ -312,9 +312,7 @@ class User:
         return attrs.evolve(assignment, marker=UserMarker(self, options))
 
     async def _assignments_at(self, face: Face, options: CallOptions, point: Point) -> Assignments:
-        return await self.assignments.at(
-            face, self._assign(face, options), point, options.timeout.total
-        )
+        return await self.assignments.at(face, self._assign(face, options), options, point)
 
     def _assign(
         self, face: Face, options: CallOptions
@@ -326,9 +324,7 @@ class User:
         return load
 
     async def _flags_by_key(self, face: Face, options: CallOptions, fresh: bool) -> Flags:
-        return await self.flags.loaded(
-            face, self._load_flags(face, options), patience=options.timeout.total, fresh=fresh
-        )
+        return await self.flags.loaded(face, self._load_flags(face, options), options, fresh=fresh)
 
     def _load_flags(self, face: Face, options: CallOptions) -> Callable[[float], Awaitable[Flags]]:
         async def load(seconds: float) -> Flags:
