@@ -139,17 +139,17 @@ def led_and_waited(
 ) -> tuple[Any, Any]:
     """What a leader whose request is lost gets, and what somebody who waited for it gets."""
 
-    async def scenario() -> list[Any]:
+    async def scenario() -> tuple[Any, Any]:
         hold = server.hold_next(read.endpoint, error=httpx.ConnectError)
         leader = asyncio.ensure_future(read(leading))
         await hold.wait_async()
         waiter = asyncio.ensure_future(read(waiting))
         await until_waiting()
         hold.release()
-        return await asyncio.gather(leader, waiter, return_exceptions=True)
+        await asyncio.wait([leader, waiter])
+        return leader.exception() or leader.result(), waiter.exception() or waiter.result()
 
-    leader, waiter = asyncio.run(scenario())
-    return leader, waiter
+    return asyncio.run(scenario())
 
 
 @every_read

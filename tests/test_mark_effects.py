@@ -5,9 +5,23 @@ from __future__ import annotations
 import pytest
 
 from tests.support_faces import FACES, Face
-from tests.support_marking import APPLIED, NOT_APPLIED, Marking, both_ways, snapshot
-from tests.support_server import Background, SteeredServer, client_of, initialised, local_upgrade
-from upgrade_client_lib import BadRequestError, RequestTimeoutError
+from tests.support_marking import (
+    APPLIED,
+    NONE_ASSIGNED,
+    NOT_APPLIED,
+    Marking,
+    both_ways,
+    snapshot,
+)
+from tests.support_server import (
+    Background,
+    SteeredServer,
+    When,
+    client_of,
+    initialised,
+    local_upgrade,
+)
+from upgrade_client_lib import BadRequestError, RequestTimeoutError, UpgradeClient
 from upgrade_client_lib.testing import LocalUpgrade
 
 both_faces = pytest.mark.parametrize("call", FACES)
@@ -162,3 +176,142 @@ def test_a_snapshot_of_an_experiment_that_the_user_left_is_the_servers_to_judge(
     assert server.bodies("mark")[0]["data"]["assignedCondition"]["conditionCode"] == "old"
     assert snapshot(call, client, "a", "b").get_condition() == "new"
     assert server.count("assign") == 3  # what it marked is not what was known: all is asked for
+
+
+# ---- Marks of what the client does not know ----
+
+
+def two_that_share_a_point() -> tuple[SteeredServer, UpgradeClient, str]:
+    """Experiments of which one is the user's; and a point at which only the other assigns."""
+    upgrade = LocalUpgrade()
+    for name in ["one", "other"]:
+        points = [("shared", "dp")]
+        upgrade.experiment("only", name, conditions=[f"{name} code"], name=name, points=points)
+    server = SteeredServer(upgrade.transport)
+    client = initialised(server)
+    theirs = [
+        name
+        for name in ["one", "other"]
+        if client.get_decision_point_assignment_sync("only", name) is None
+    ]
+    return server, client, theirs[0]
+
+
+@both_faces
+def test_a_mark_where_nothing_is_assigned_may_enrol_the_user_there(call: Face) -> None:
+    server, client, theirs = two_that_share_a_point()
+
+    call(client.mark_decision_point, "only", theirs, None, NONE_ASSIGNED)
+
+    assert snapshot(call, client, "only", theirs).get_condition() == f"{theirs} code"
+    assert snapshot(call, client, "shared", "dp").get_condition() == f"{theirs} code"
+    assert server.count("assign") == 2
+
+
+@both_faces
+def test_marks_where_nothing_is_ever_assigned_ask_once(call: Face) -> None:
+    server, client, theirs = two_that_share_a_point()
+    server.answer(
+        "mark",
+        {
+            "id": "1",
+            "userId": "user",
+            "site": "only",
+            "target": theirs,
+            "experimentId": "one that is over",
+            "condition": None,
+        },
+    )
+
+    for _ in range(3):
+        call(client.mark_decision_point, "only", theirs, None, NONE_ASSIGNED)
+        assert call(client.get_decision_point_assignment, "only", theirs) is None
+
+    assert server.count("assign") == 2
+
+
+@both_faces
+def test_marks_where_no_experiment_runs_ask_for_nothing(call: Face) -> None:
+    server, client, _ = two_that_share_a_point()
+
+    for _ in range(3):
+        call(client.mark_decision_point, "nowhere", "at-all", None, NONE_ASSIGNED)
+        assert call(client.get_decision_point_assignment, "shared", "dp") is not None
+
+    assert server.count("assign") == 1
+
+
+def adaptive() -> tuple[SteeredServer, UpgradeClient]:
+    """An experiment that gives what was marked first, and until then anything."""
+    upgrade = LocalUpgrade()
+    points = [("lesson", "summary")]
+    upgrade.experiment("lesson", "hint", conditions=["a", "b"], points=points, adaptive=True)
+    server = SteeredServer(upgrade.transport)
+    return server, initialised(server)
+
+
+def other_than(condition: str) -> str:
+    return {"a": "b", "b": "a"}[condition]
+
+
+@both_faces
+def test_an_adaptive_experiment_keeps_to_the_condition_that_was_marked(call: Face) -> None:
+    server, client = adaptive()
+    marked = other_than(snapshot(call, client, "lesson", "hint").get_condition())
+
+    for _ in range(3):
+        call(client.mark_decision_point, "lesson", "hint", marked, APPLIED)
+        for target in ["hint", "summary"]:
+            assert snapshot(call, client, "lesson", target).get_condition() == marked
+
+    assert server.count("assign") == 2
+
+
+@both_faces
+def test_an_adaptive_experiment_keeps_to_the_snapshot_that_was_marked(call: Face) -> None:
+    server, client = adaptive()
+    old = snapshot(call, client, "lesson", "hint")
+    while snapshot(call, client, "lesson", "hint") == old:
+        call(client.get_all_experiment_conditions, ignore_cache=True)
+    before = server.count("assign")
+
+    call(old.mark_decision_point, APPLIED)
+
+    assert snapshot(call, client, "lesson", "hint") == old
+    assert server.count("assign") == before + 1
+
+
+@both_faces
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_a_load_that_crossed_a_mark_of_another_condition_is_asked_again(
+    call: Face, order: When
+) -> None:
+    server, client = adaptive()
+    assigned = snapshot(call, client, "lesson", "hint").get_condition()
+    load = server.hold_next("assign", order)
+    with Background(call) as background:
+        loading = background.begin(client.get_all_experiment_conditions, ignore_cache=True)
+        load.wait()
+        call(client.mark_decision_point, "lesson", "hint", other_than(assigned), APPLIED)
+        load.release()
+        loading.result()
+
+    for target in ["hint", "summary"]:
+        assert snapshot(call, client, "lesson", target).get_condition() == other_than(assigned)
+
+
+@both_faces
+@pytest.mark.parametrize("name", ["code", "value", "", None])
+def test_a_mark_with_what_is_assigned_or_with_nothing_asks_for_nothing(
+    call: Face, name: str | None
+) -> None:
+    upgrade = LocalUpgrade()
+    upgrade.experiment("home", "banner", conditions=["code"], payloads={"code": "value"})
+    server = SteeredServer(upgrade.transport)
+    client = initialised(server)
+    assigned = snapshot(call, client, "home", "banner")
+
+    call(client.mark_decision_point, "home", "banner", name, APPLIED)
+
+    assert snapshot(call, client, "home", "banner") == assigned
+    assert server.count("assign") == 1

@@ -306,7 +306,9 @@ def test_marks_of_between_subjects_experiments_cost_nothing_when_they_cross_a_lo
     with Background(call) as background:
         loading = background.begin(scene.client.get_all_experiment_conditions, ignore_cache=True)
         load.wait()
-        marking = background.begin(scene.client.mark_decision_point, "pair", "one", "left", APPLIED)
+        marking = background.begin(
+            scene.client.mark_decision_point, "pair", "one", "right", APPLIED
+        )
         mark.wait()
         load.release()
         loading.result()

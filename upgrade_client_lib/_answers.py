@@ -181,6 +181,17 @@ def id_of_condition(item: Any, code: str) -> str | None:
     return None
 
 
+def names_of_conditions(item: Any) -> set[str]:
+    """Give what a mark may call the conditions of a queue: their codes, and payloads' values."""
+    names: set[str] = set()
+    for condition in _conditions(item):
+        payload = object_or_none(condition.get(_CONDITION_PAYLOAD)) or {}
+        for name in (condition.get(_CONDITION_CODE), payload.get(_PAYLOAD_VALUE)):
+            if isinstance(name, str):
+                names.add(name)
+    return names
+
+
 def _conditions(item: Any) -> Iterator[dict[str, Any]]:
     """Give the conditions of an item's queue, as far as they are conditions."""
     for raw in list_or_none(item[_CONDITIONS]) or ():

@@ -1,8 +1,9 @@
 """What is known of one user: flags, assignments, and how far each queue has turned.
 
-A decision point is *doubtful* when the server may meanwhile think otherwise about its queue: after
-a mark whose fate is unknown, a mark that crossed a load, or a mark of another point of the same
-within-subjects experiment. The next use of a doubtful point asks the server.
+A decision point is *doubtful* when the server may meanwhile think otherwise about it: in a
+within-subjects experiment after a mark whose fate is unknown, a mark that crossed a load, or a mark
+of another point; in any experiment after a mark with another condition than the one known here,
+which an adaptive experiment then keeps to. The next use of a doubtful point asks the server.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ._answers import (
     experiment_of,
     has_null_target,
     id_of_condition,
+    names_of_conditions,
     queue_length,
     read_head,
 )
@@ -100,6 +102,15 @@ class Assignments:
         item = self._items.get(point)
         return item is not None and queue_length(item) > 1
 
+    def speaks_against(self, mark: Mark) -> bool:
+        """Whether a mark with its condition may have changed what its point assigns."""
+        item = self._items.get(mark.point)
+        return (
+            item is not None
+            and bool(mark.condition)
+            and mark.condition not in names_of_conditions(item)
+        )
+
     def counts_marks_at(self, point: Point) -> bool:
         """Whether every server counts marks of the point; old ones have none without a target."""
         return not has_null_target(self._items[point])
@@ -126,9 +137,8 @@ class Assignments:
     def doubt(self, points: Iterable[Point]) -> None:
         """Have queues read afresh before they are next used; called under the lock."""
         for point in points:
-            if self.turns_at(point):
-                self.doubtful.add(point)
-                self._forget_head(point)
+            self.doubtful.add(point)
+            self._forget_head(point)
 
     def _forget_head(self, point: Point) -> None:
         site, target = point
@@ -137,13 +147,14 @@ class Assignments:
 
 @attrs.frozen
 class Mark:
-    """A mark under way: where, and by the experiment of the assignment that is marked.
+    """A mark under way: where, by the experiment of the assignment that is marked, with what.
 
     ``excludes`` says that it takes the user out of that experiment.
     """
 
     point: Point
     experiment_id: str | None
+    condition: str | None
     excludes: bool
     process: object = attrs.field(factory=_shared_load.this_process, init=False)
 
@@ -151,10 +162,11 @@ class Mark:
 class AssignmentCache(SharedLoad[Assignments]):
     """A user's assignments. ``heads`` is where a warm read looks, and all that it needs."""
 
-    __slots__ = ("__weakref__", "_marks", "heads")
+    __slots__ = ("__weakref__", "_enrolled", "_marks", "heads")
 
     def __init__(self) -> None:
         super().__init__()
+        self._enrolled: tuple[Point, ...] = ()
         self.heads: Heads = {}
         self._marks: tuple[Mark, ...] = ()
 
@@ -200,8 +212,13 @@ class AssignmentCache(SharedLoad[Assignments]):
         with _shared_load.lock:
             self._marks += (mark,)
 
-    def mark_ends(self, mark: Mark, fate: Fate, rotation: Rotation) -> None:
-        """Do to the queues what the server did, or have them asked for where that is unknown."""
+    def mark_ends(
+        self, mark: Mark, fate: Fate, rotation: Rotation, stored: str | None = None
+    ) -> None:
+        """Do to the queues what the server did, or have them asked for where that is unknown.
+
+        ``stored`` is the experiment that the server names in its answer.
+        """
         with _shared_load.lock:
             marks = list(self._marks)
             marks.remove(mark)
@@ -213,15 +230,23 @@ class AssignmentCache(SharedLoad[Assignments]):
                 # Experiments that share points make room for each other: all may be different.
                 self._forget()
                 return
+            if known and stored and mark.experiment_id is None and mark.point not in self._enrolled:
+                # Where this user is assigned nothing, the mark may have enrolled them, which other
+                # points then follow. The answer tells of the first mark, so once is enough.
+                self._enrolled += (mark.point,)
+                self._forget()
+                return
             for load in self._loads:
                 load.crossed_by.add(mark)
-            if known is not None and known.turns_at(mark.point):
+            if known is not None:
                 _follow(mark, known, fate, rotation)
 
     def _settle(self, ended: Load[Assignments], value: Assignments) -> None:
         for mark in (*ended.crossed_by, *self._marks):
             assert isinstance(mark, Mark)
-            if mark.process is _shared_load.this_process():
+            if mark.process is _shared_load.this_process() and (
+                value.turns_at(mark.point) or value.speaks_against(mark)
+            ):
                 value.doubt(value.points_beside(mark.point))
 
     def _set(self, value: Assignments | None) -> None:
@@ -232,7 +257,10 @@ class AssignmentCache(SharedLoad[Assignments]):
 def _follow(mark: Mark, known: Assignments, fate: Fate, rotation: Rotation) -> None:
     """Turn the queues that a mark turned; doubt those of which that is not sure."""
     points = known.points_beside(mark.point)
-    if fate == "unknown" or mark.experiment_id is None:
+    if not known.turns_at(mark.point):
+        if known.speaks_against(mark):
+            known.doubt(points)
+    elif fate == "unknown" or mark.experiment_id is None:
         known.doubt(points)
     elif rotation == "experiment":
         known.turn(points)

@@ -286,19 +286,20 @@ class User:
             client_error=report.client_error,
         )
         excludes = report.status is MarkedDecisionPointStatus.CONDITION_FAILED_TO_APPLY
-        mark = Mark(point, experiment_id, excludes)
+        mark = Mark(point, experiment_id, condition, excludes)
         fate: Fate = "unknown"  # and so it stays when the call is cancelled
+        stored: str | None = None
         assignments = self.assignments
         assignments.mark_begins(mark)
         try:
             marked = await self._call(face, options, operation)
-            fate = "counted"
+            fate, stored = "counted", marked.experimentId
         except UpgradeApiError as error:
             if not error.may_have_been_applied:
                 fate = "refused"
             raise
         finally:
-            assignments.mark_ends(mark, fate, self.rotation)
+            assignments.mark_ends(mark, fate, self.rotation, stored)
         return marked
 
     @property
