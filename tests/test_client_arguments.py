@@ -82,7 +82,13 @@ def test_what_is_no_address_is_refused(host_url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host_url", ["https://user:secret@upgrade.example.org", "https://secret@upgrade.example.org"]
+    "host_url",
+    [
+        "https://user:secret@upgrade.example.org",
+        "https://secret@upgrade.example.org",
+        "https://user:secret@upgrade.example.org:99999",
+        "user:secret@upgrade.example.org",
+    ],
 )
 def test_an_address_with_a_password_is_refused_and_not_shown(host_url: str) -> None:
     with pytest.raises(

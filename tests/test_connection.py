@@ -241,6 +241,7 @@ def test_headers_that_cannot_be_sent_are_refused(headers: Any, kind: type[Except
         ({"proxy": "proxy:8080"}, ValueError, "proxy is not the address of one"),
         ({"proxy": "http://proxy..org"}, ValueError, "proxy is not the address of one"),
         ({"proxy": "http://"}, ValueError, "proxy must name a host"),
+        ({"proxy": "user:password@proxy"}, ValueError, "proxy is .*: it cannot be read$"),
         ({"max_connections": 0}, ValueError, "max_connections must be 1 or more"),
         ({"max_connections": 2.0}, TypeError, "max_connections must be a whole number"),
         ({"token": "line\nbreak"}, ValueError, "token holds control characters"),

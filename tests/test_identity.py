@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Generator
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -112,6 +113,12 @@ def test_a_client_and_its_connection_name_the_same_server() -> None:
         pytest.raises(ValueError, match=r"host_url is 'https://other\.example\.org', but"),
     ):
         UpgradeClient("u1", "https://other.example.org", "my-app", connection=connection)
+
+
+def test_a_connection_is_an_upgrade_connection() -> None:
+    given: Any = HOST
+    with pytest.raises(TypeError, match="connection must be an UpgradeConnection, not str"):
+        UpgradeClient("u1", HOST, "my-app", connection=given)
 
 
 def test_a_transport_is_for_a_connection_of_its_own() -> None:

@@ -38,7 +38,9 @@ ATTEMPT = LogGroupMetrics("class", "key", "1", {"score": 0.5})
         Decimal(95),
         1j,
         object(),
+        pytest.param(10**5000, id="a number that Python does not even print"),
         "a\0b",
+        "\ud800",
     ],
 )
 @pytest.mark.parametrize("as_dict", [False, True])
@@ -169,7 +171,9 @@ def test_what_is_no_list_of_entries_is_a_type_error(call: Face, metrics: Any, na
         "2026-11-20T10:00:00+99:99",
         "2026-11-20T10:00:00,5Z",
         "20261120T080000Z",
-        "20 Foo 2026",
+        "Fri, 20 Nov 2026 08:00:00 GMT",
+        "monday",
+        "10am",
         "2026-11-20T08:00:00Z\0",
         None,
         1700000000,

@@ -219,6 +219,35 @@ def test_the_environment_counts_for_nothing_where_it_is_not_trusted(
 
 
 @each_face
+def test_the_environment_may_exempt_an_address_of_ip_version_6(
+    call: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FaultyServer() as server, Proxy(server.port) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", "localhost,::1")
+        with (
+            UpgradeConnection("http://[::1]:1", retries=0) as connection,
+            pytest.raises(NoConnectionError),
+        ):
+            call(connection.client("user", "my-app").init)
+
+    assert proxy.targets == []
+
+
+@each_face
+@pytest.mark.parametrize("address", ["ftp://proxy", "http://proxy..org", "http://[::1", "http://"])
+def test_a_proxy_of_the_environment_that_is_none_is_a_value_error(
+    call: Face, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", address)
+    with (
+        UpgradeConnection("http://upgrade") as connection,
+        pytest.raises(ValueError, match=r"^the environment's proxy"),
+    ):
+        call(connection.client("user", "my-app").init)
+
+
+@each_face
 def test_a_given_proxy_wins_over_the_environments(
     call: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -188,6 +188,7 @@ def _connection(
         if transport is None:
             return shared_connection(host_url)
         return UpgradeConnection(host_url, transport=transport)
+    connection = _validation.instance("connection", connection, UpgradeConnection)
     if transport is not None:
         raise ValueError("a transport belongs to its connection: give one of the two")
     if host_url != connection.host_url and _validation.host_url(host_url) != connection.host_url:

@@ -34,7 +34,8 @@ class TransportSettings:
         if self.proxy is not None or not self.trust_env:
             return self.proxy
         parts = urlsplit(self.host_url)
-        if urllib.request.proxy_bypass(parts.netloc):
+        names = (parts.netloc, parts.hostname or "")  # which has no brackets around IPv6
+        if any(urllib.request.proxy_bypass(name) for name in names):
             return None
         proxies = urllib.request.getproxies()
         proxy = proxies.get(parts.scheme) or proxies.get("all")

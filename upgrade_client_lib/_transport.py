@@ -248,6 +248,8 @@ class Transport:
     def _pool_options(self) -> dict[str, Any]:
         settings = self._settings
         proxy = settings.proxy_address()
+        if proxy is not None and settings.proxy is None:
+            _check_proxy("the environment's proxy", proxy)
         if self._ssl_context is None:
             self._ssl_context = _ssl_context(settings, proxy)
         tls_proxy = self._ssl_context if _is_https(proxy) else None
@@ -344,13 +346,18 @@ def _check(settings: TransportSettings) -> None:
         if settings.transport not in (None, given):
             raise ValueError(f"a transport stands in for the sockets: give it without {name}")
     if settings.proxy is not None:
-        try:
-            host = httpx.Proxy(settings.proxy).url.host
-            host.encode("idna")
-        except (ValueError, httpx.InvalidURL) as error:
-            raise ValueError(f"proxy is not the address of one: {error}") from None
-        if not host:
-            raise ValueError("proxy must name a host, as in 'http://proxy.example.org:3128'")
+        _check_proxy("proxy", settings.proxy)
+
+
+def _check_proxy(name: str, address: str) -> None:
+    try:
+        host = httpx.Proxy(address).url.host
+        host.encode("idna")
+    except (ValueError, httpx.InvalidURL) as error:
+        detail = "it cannot be read" if "@" in address else error  # no password in messages
+        raise ValueError(f"{name} is not the address of one: {detail}") from None
+    if not host:
+        raise ValueError(f"{name} must name a host, as in 'http://proxy.example.org:3128'")
 
 
 def _is_https(address: str | None) -> bool:

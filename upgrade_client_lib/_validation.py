@@ -13,6 +13,7 @@ from ._narrow import items_or_none, mapping_or_none
 from .types import BinaryRewardValue, DecisionPoint, MarkedDecisionPointStatus
 
 E = TypeVar("E", bound=Enum)
+T = TypeVar("T")
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FRAMING = frozenset({"content-length", "transfer-encoding"})
@@ -32,7 +33,7 @@ def text(argument: str, value: object) -> str:
 
 
 def storable(argument: str, value: object) -> str:
-    """A string, possibly empty, of a mark: with a NUL in it, the server fails to store that."""
+    """A string, possibly empty, that the server can store, which it cannot with a NUL."""
     checked = text(argument, value)
     if "\0" in checked:
         raise ValueError(f"{argument} must not hold a NUL character: {checked!r}")
@@ -87,6 +88,12 @@ def headers(value: object) -> dict[str, str]:
     return {key: header(f"headers[{key!r}]", one, secret=True) for key, one in given.items()}
 
 
+def instance(argument: str, value: object, kind: type[T]) -> T:
+    if not isinstance(value, kind):
+        raise TypeError(f"{argument} must be an {kind.__name__}, not {_kind(value)}")
+    return value
+
+
 def positive(argument: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{argument} must be a whole number, not {_kind(value)}")
@@ -98,6 +105,8 @@ def positive(argument: str, value: object) -> int:
 def host_url(value: object) -> str:
     """The server's address, without what the API's paths begin with."""
     url = nonempty("host_url", value).rstrip("/")
+    if "@" in url:  # which no message may show
+        raise ValueError("host_url must not hold a user name or password; use headers= instead")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -109,8 +118,6 @@ def host_url(value: object) -> str:
             "host_url must begin with http:// or https:// and name a host, as in"
             f" 'https://upgrade.example.org': {url!r}"
         )
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("host_url must not hold a user name or password; use headers= instead")
     if parts.query or parts.fragment or not url.isprintable() or " " in url:
         raise ValueError(f"host_url must be a plain address, without query or blanks: {url!r}")
     url = parts.scheme + url[len(parts.scheme) :]  # which may have been in upper case
