@@ -239,6 +239,7 @@ def test_assignments_compare_by_what_they_say_whoever_asked(call: Face) -> None:
 
     assert one == other
     assert one is not other
+    assert len({one, other}) == 1
     assert one != assigned_at(call, clients[0], "pair", "one")
 
 

@@ -193,6 +193,17 @@ def test_a_view_is_closed_with_its_client(call: Face) -> None:
         call(view.init)
 
 
+@each_face
+def test_closing_a_view_closes_its_client(call: Face) -> None:
+    client = client_of(upgrade_with_user())
+
+    with client.with_options(retries=0) as view:
+        call(view.init)
+
+    with pytest.raises(RuntimeError, match="is closed"):
+        call(client.init)
+
+
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [

@@ -93,6 +93,8 @@ def test_a_json_payload_that_is_not_json_is_an_error_that_shows_the_text(value: 
         ("1,2.5,", ["1", "2.5", ""]),
         ("a,b\n", ["a", "b"]),
         ("a,b\r\n", ["a", "b"]),
+        ("a,b\n\n", ["a", "b"]),
+        ("\n", []),
         ("", []),
     ],
 )
@@ -102,7 +104,7 @@ def test_a_csv_payload_is_the_list_of_its_row(
     assert Payload(kind, value).parse() == cells
 
 
-@pytest.mark.parametrize("value", ["a,b\nc,d", '"never closed', '"a"b,c', "a\n\nb"])
+@pytest.mark.parametrize("value", ["a,b\nc,d", '"never closed', '"a"b,c', "a\n\nb", "a\n "])
 def test_a_csv_payload_that_is_no_row_is_an_error_that_shows_the_text(value: str) -> None:
     with pytest.raises(ValueError, match="csv") as caught:
         csv_of(value).parse()

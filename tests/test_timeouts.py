@@ -347,6 +347,42 @@ def test_the_total_bounds_calls_through_a_client_or_transport_of_the_users_own(
             connection.client("user", "my-app").init_sync()
 
 
+def test_what_a_call_waited_for_its_turn_is_taken_off_the_limits_of_its_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Clock:
+        now = time.monotonic()
+
+        def monotonic(self) -> float:
+            return self.now
+
+    def acquire(pool: object, seconds: float) -> None:
+        clock.now += 0.75 * LONG
+
+    def release(pool: object) -> None:
+        clock.now += LONG
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        limits.append(request.extensions["timeout"])
+        return httpx.Response(200, json={"id": "user"})
+
+    limits: list[dict[str, float]] = []
+    clock = Clock()
+    for module in ["_exchange", "_options", "_transport"]:
+        monkeypatch.setattr(f"upgrade_client_lib.{module}.time", clock)
+    monkeypatch.setattr("upgrade_client_lib._pools.BlockingPool.acquire", acquire)
+    monkeypatch.setattr("upgrade_client_lib._pools.BlockingPool.release", release)
+    timeout = Timeout(total=LONG, connect=LONG, read=LONG, write=LONG, pool=LONG)
+    connection = UpgradeConnection(
+        "http://upgrade", timeout=timeout, transport=httpx.MockTransport(answer)
+    )
+
+    connection.client("user", "my-app").init_sync()
+
+    left = pytest.approx(0.25 * LONG)
+    assert limits == [{"connect": left, "read": left, "write": left, "pool": left}]
+
+
 @each_face
 def test_a_shorter_limit_of_the_users_own_client_holds(call: Face) -> None:
     settings: dict[str, Any] = {"timeout": httpx.Timeout(None, read=SHORT), "verify": NO_TLS}

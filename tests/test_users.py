@@ -385,3 +385,24 @@ def read_everything(call: Face, client: UpgradeClient) -> list[object]:
 
 def endpoints(local: LocalUpgrade) -> list[str]:
     return [request.endpoint for request in local.requests]
+
+
+@both_faces
+def test_a_caller_may_change_what_they_were_given(call: Face) -> None:
+    client = UpgradeClient("user", HOST, "my-app", transport=LocalUpgrade().transport)
+    expected = ExperimentUser("user", GROUP, WORKING_GROUP)
+
+    for _ in range(2):
+        given = [
+            call(client.init, GROUP, WORKING_GROUP),
+            call(client.set_group_membership, GROUP),
+            call(client.set_working_group, WORKING_GROUP),
+        ]
+        assert given == [expected] * 3
+        for user in given:
+            user.group["class"].append("changed")
+            user.workingGroup["class"] = "changed"
+    again = call(client.set_working_group, WORKING_GROUP)
+
+    assert again == expected
+    assert call(client.set_group_membership, GROUP) == expected

@@ -109,6 +109,7 @@ class BaseClient:
         The same user with the same caches: what one learns or marks, the other knows.
         ``timeout`` is a ``Timeout``, or the seconds that a whole call may take; ``retries`` is how
         often a call may be sent again where that is safe. What is left out stays as it is here.
+        Closing a view closes its client.
 
         >>> client.with_options(timeout=0.5, retries=0).has_feature_flag_sync("new-dashboard")
         """

@@ -78,13 +78,16 @@ def init(
         group=UNSET if group is None else _group_membership(group),
         working_group=UNSET if working_group is None else _working_group(working_group),
     )
-    return Operation(_request(init_operation._get_kwargs, body, identity), _answers.read_user)
+    return Operation(
+        _request(init_operation._get_kwargs, identity, body, repeatable=True), _answers.read_user
+    )
 
 
 def set_group_membership(identity: Identity, group: Groups | None) -> Operation[ExperimentUser]:
     body = models.GroupMembershipRequest(None if group is None else _group_membership(group))
     return Operation(
-        _request(set_group_membership_operation._get_kwargs, body, identity), _answers.read_user
+        _request(set_group_membership_operation._get_kwargs, identity, body, repeatable=True),
+        _answers.read_user,
     )
 
 
@@ -93,21 +96,24 @@ def set_working_group(
 ) -> Operation[ExperimentUser]:
     body = models.WorkingGroupRequest(_working_group(working_group))
     return Operation(
-        _request(set_working_group_operation._get_kwargs, body, identity), _answers.read_user
+        _request(set_working_group_operation._get_kwargs, identity, body, repeatable=True),
+        _answers.read_user,
     )
 
 
 def set_user_aliases(identity: Identity, aliases: Sequence[str]) -> Operation[UserAliases]:
     body = models.UserAliasesRequest(list(aliases))
     return Operation(
-        _request(set_user_aliases_operation._get_kwargs, body, identity), _answers.read_aliases
+        _request(set_user_aliases_operation._get_kwargs, identity, body, repeatable=True),
+        _answers.read_aliases,
     )
 
 
 def assign(identity: Identity) -> Operation[dict[Point, Any]]:
     body = models.AssignRequest(identity.context)
     return Operation(
-        _request(assign_operation._get_kwargs, body, identity), _answers.read_assignments
+        _request(assign_operation._get_kwargs, identity, body, repeatable=True),
+        _answers.read_assignments,
     )
 
 
@@ -139,7 +145,7 @@ def mark(
         client_error=client_error or UNSET,
     )
     return Operation(
-        _request(mark_operation._get_kwargs, body, identity, repeatable=False), _answers.read_mark
+        _request(mark_operation._get_kwargs, identity, body, repeatable=False), _answers.read_mark
     )
 
 
@@ -155,13 +161,16 @@ def feature_flags(
             include_stored_user_groups=include_stored_user_groups,
         )
     return Operation(
-        _request(feature_flags_operation._get_kwargs, body, identity), _answers.read_flags
+        _request(feature_flags_operation._get_kwargs, identity, body, repeatable=True),
+        _answers.read_flags,
     )
 
 
 def log(identity: Identity, entries: Sequence[LogInput]) -> Operation[list[LogRecord]]:
     body = models.LogRequest([_log_entry(entry) for entry in entries])
-    return Operation(_request(log_operation._get_kwargs, body, identity), _answers.read_log)
+    return Operation(
+        _request(log_operation._get_kwargs, identity, body, repeatable=True), _answers.read_log
+    )
 
 
 def reward(
@@ -181,7 +190,7 @@ def reward(
         else models.RewardDecisionPoint(decision_point.site, decision_point.target),
     )
     return Operation(
-        _request(reward_operation._get_kwargs, body, identity, repeatable=False),
+        _request(reward_operation._get_kwargs, identity, body, repeatable=False),
         _answers.read_reward,
     )
 
@@ -191,13 +200,14 @@ def reward(
 
 def _request(
     parts_of: Callable[..., dict[str, Any]],
-    body: Any,
     identity: Identity,
+    body: Any = None,
     *,
-    repeatable: bool = True,
+    repeatable: bool,
 ) -> WireRequest:
+    """Have an operation make its request, which is ``repeatable`` if twice does no harm."""
     parts = parts_of(
-        body=body,
+        **({} if body is None else {"body": body}),
         user_id=identity.user_id,
         session_id=identity.session_id,
         client_context=_context_header(identity.context),
@@ -207,7 +217,7 @@ def _request(
     if identity.token:
         headers["Authorization"] = f"Bearer {identity.token}"
     try:
-        content = _compact_json(parts["json"]).encode()
+        content = _compact_json(parts["json"]).encode() if "json" in parts else b""
     except UnicodeEncodeError as error:
         raise ValueError(f"text that is not valid Unicode cannot be sent: {error}") from None
     return WireRequest(

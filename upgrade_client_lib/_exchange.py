@@ -15,7 +15,6 @@ from ._causes import being_handled
 from ._endpoints import Operation
 from ._faces import Face, Sender
 from ._options import CallOptions
-from ._pools import PoolIsFullError
 from ._retry import delay_before_retry, seconds_of, was_not_carried_out
 from ._wire import Answer, WireRequest
 from .exceptions import (
@@ -94,7 +93,8 @@ async def exchange(
                 before=before,
             )
         if delay is None or time.monotonic() + delay >= deadline:
-            if _says_unreachable(error) and not sender.closed:
+            unreachable = isinstance(error, (NoConnectionError, RequestTimeoutError))
+            if unreachable and sender.blames_server(error):
                 health.failed(error)
             try:
                 raise error
@@ -111,25 +111,17 @@ async def _attempt(
     try:
         answer = await face.send(sender, request, options.attempt_until(deadline))
     except UpgradeApiError as error:
-        if _logger.isEnabledFor(logging.DEBUG):
-            took = (time.monotonic() - begun) * 1000
-            _logger.debug("%s -> %s after %.1f ms", request.endpoint, error.message, took)
+        took = (time.monotonic() - begun) * 1000
+        _logger.debug("%s -> %s after %.1f ms", request.endpoint, error.message, took)
         raise
-    if _logger.isEnabledFor(logging.DEBUG):
-        _logger.debug(
-            "%s -> %d in %.1f ms, request %s",
-            request.endpoint,
-            answer.status,
-            (time.monotonic() - begun) * 1000,
-            answer.headers.get("x-request-id"),
-        )
+    _logger.debug(
+        "%s -> %d in %.1f ms, request %s",
+        request.endpoint,
+        answer.status,
+        (time.monotonic() - begun) * 1000,
+        answer.headers.get("x-request-id"),
+    )
     return answer
-
-
-def _says_unreachable(error: UpgradeApiError) -> bool:
-    if isinstance(error.__cause__, PoolIsFullError):  # it was not tried
-        return False
-    return isinstance(error, (NoConnectionError, RequestTimeoutError))
 
 
 def _read(operation: Operation[T], answer: Answer, attempts: int) -> T:

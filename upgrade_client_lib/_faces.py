@@ -17,19 +17,19 @@ from typing import Any, Protocol, TypeVar
 import anyio
 
 from ._wire import Answer, Attempt, WireRequest
+from .exceptions import UpgradeApiError
 
 T = TypeVar("T")
 
 
 class Sender(Protocol):
-    """What carries requests to a server, either way, until it is closed."""
-
-    @property
-    def closed(self) -> bool: ...
+    """What carries requests to a server, either way."""
 
     def send(self, request: WireRequest, attempt: Attempt) -> Answer: ...
 
     async def send_async(self, request: WireRequest, attempt: Attempt) -> Answer: ...
+
+    def blames_server(self, error: UpgradeApiError) -> bool: ...
 
 
 class Face(Protocol):

@@ -60,7 +60,7 @@ class Transport:
         self._headers = _by_name(host, _OUR_HEADERS, settings.headers)
         self._urls: dict[str, httpx.URL] = {}
         self._lock = threading.RLock()
-        self.closed = False
+        self._closed = False
         self._ssl_context: ssl.SSLContext | None = settings.ssl_context
         self._blocking: BlockingPool | None = None
         self._by_loop: dict[asyncio.AbstractEventLoop, LoopPool] = {}
@@ -87,7 +87,7 @@ class Transport:
                     return _answer_until(attempt.deadline, response)
             finally:
                 pool.release()
-                if self.closed:
+                if self._closed:
                     pool.close()  # closed meanwhile; this call may have opened it again
 
     async def send_async(self, request: WireRequest, attempt: Attempt) -> Answer:
@@ -113,6 +113,10 @@ class Transport:
                         return await _sent(pool.transport, self._request(request, attempt))
             finally:
                 pool.release()
+
+    def blames_server(self, error: UpgradeApiError) -> bool:
+        """Whether the server had a chance: it was tried, and not closed meanwhile."""
+        return not self._closed and not isinstance(error.__cause__, _NO_PLACE)
 
     def close(self) -> None:
         """Close the blocking pool, and have the event loops close theirs; waits for no loop."""
@@ -144,7 +148,7 @@ class Transport:
     def _shut(self) -> list[LoopPool]:
         """Let no more requests out, close the blocking pool, and give the others."""
         with self._lock:
-            self.closed = True
+            self._closed = True
             blocking, self._blocking = self._blocking, None
             pools, self._by_loop = list(self._by_loop.values()), {}
         if blocking is not None:
@@ -152,7 +156,7 @@ class Transport:
         return pools
 
     def _check_open(self) -> None:
-        if self.closed:
+        if self._closed:
             raise RuntimeError(f"the connection to {self._settings.host_url} is closed")
 
     @contextmanager
@@ -162,15 +166,14 @@ class Transport:
         try:
             yield
         except (httpx.HTTPError, OSError) as error:  # some of what TLS says reaches us bare
-            cause = PoolIsFullError(error) if isinstance(error, httpx.PoolTimeout) else error
-            kind, message = _broken(cause, before, self._settings.host_url)
-            if self.closed:
+            kind, message = _broken(error, before, self._settings.host_url)
+            if self._closed:
                 message = f"the connection to {self._settings.host_url} was closed meanwhile"
             raise kind(
                 message,
                 endpoint=request.endpoint,
-                may_have_been_applied=not isinstance(cause, _SENT_NOTHING),
-            ) from cause
+                may_have_been_applied=not isinstance(error, _SENT_NOTHING),
+            ) from error
 
     def _url(self, path: str) -> httpx.URL:
         url = self._urls.get(path)
@@ -277,11 +280,13 @@ def _by_name(*several: Mapping[str, str]) -> dict[str, tuple[bytes, bytes]]:
 
 
 def _timeouts(attempt: Attempt) -> dict[str, float]:
+    """The limits of an attempt's steps, now that it may have waited for a place."""
+    left = max(attempt.deadline - time.monotonic(), 1e-3)
     return {
-        "connect": attempt.connect,
-        "read": attempt.read,
-        "write": attempt.write,
-        "pool": attempt.pool,
+        "connect": min(attempt.connect, left),
+        "read": min(attempt.read, left),
+        "write": min(attempt.write, left),
+        "pool": min(attempt.pool, left),
     }
 
 
@@ -376,12 +381,13 @@ def _ssl_context(settings: TransportSettings, proxy: str | None) -> ssl.SSLConte
 
 # ---- What broke ----
 
+_NO_PLACE = (httpx.PoolTimeout, PoolIsFullError)
 _SENT_NOTHING = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.ProxyError,
-    PoolIsFullError,
     socket.gaierror,
+    *_NO_PLACE,
 )
 
 
@@ -394,7 +400,7 @@ def _broken(
 ) -> tuple[type[UpgradeApiError], str]:
     """Say what an exception of httpx's amounts to: the class of the error, and its message."""
     detail = _detail(error, before)
-    if isinstance(error, PoolIsFullError):
+    if isinstance(error, _NO_PLACE):
         return RequestTimeoutError, f"no free connection to {host_url}: {detail}"
     if isinstance(error, (httpx.TimeoutException, TimeoutError)):
         what = "connection to" if isinstance(error, httpx.ConnectTimeout) else "answer from"

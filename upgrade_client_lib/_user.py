@@ -7,6 +7,7 @@ for anything, and checks it before it sends.
 
 from __future__ import annotations
 
+import copy
 import time
 import weakref
 from collections.abc import Awaitable, Mapping, Sequence
@@ -18,7 +19,7 @@ from . import _endpoints, _validation
 from ._answers import Point
 from ._cache import AssignmentCache, Assignments, Fate, Flags, Mark, Rotation
 from ._endpoints import Identity, Operation
-from ._faces import BLOCKING, IN_EVENT_LOOP, Face, run
+from ._faces import Face
 from ._metrics import ready_entries
 from ._options import CallOptions
 from ._server import Server
@@ -125,7 +126,7 @@ class User:
         user = await self._call(face, options, operation)
         self.group, self.working_group = user.group, user.workingGroup
         self.clear()
-        return user
+        return self._as_known(user.id)
 
     async def set_group_membership(
         self, face: Face, options: CallOptions, group: object
@@ -135,7 +136,7 @@ class User:
         user = await self._call(face, options, operation)
         self.group = user.group
         self.clear()
-        return ExperimentUser(user.id, self.group, self.working_group)
+        return self._as_known(user.id)
 
     async def set_working_group(
         self, face: Face, options: CallOptions, working_group: object
@@ -145,7 +146,7 @@ class User:
         user = await self._call(face, options, operation)
         self.working_group = user.workingGroup
         self.clear()
-        return ExperimentUser(user.id, self.group, self.working_group)
+        return self._as_known(user.id)
 
     async def set_alt_user_ids(
         self, face: Face, options: CallOptions, aliases: object
@@ -302,6 +303,10 @@ class User:
             assignments.mark_ends(mark, fate, self.rotation, stored)
         return marked
 
+    def _as_known(self, root_id: str) -> ExperimentUser:
+        """Describe the user with groups of the caller's own, who may change them."""
+        return ExperimentUser(root_id, copy.deepcopy(self.group), copy.deepcopy(self.working_group))
+
     @property
     def _marker(self) -> UserMarker:
         return UserMarker(self, self.server.options)
@@ -350,23 +355,14 @@ class UserMarker:
 
     async def mark(
         self,
+        face: Face,
         assignment: Assignment,
-        status: MarkedDecisionPointStatus | str,
-        uniquifier: str,
-        client_error: str,
+        status: object,
+        uniquifier: object,
+        client_error: object,
     ) -> MarkedDecisionPoint:
         report = Report.checked(status, uniquifier, client_error)
-        return await self.user.mark_assignment(IN_EVENT_LOOP, self.options, assignment, report)
-
-    def mark_sync(
-        self,
-        assignment: Assignment,
-        status: MarkedDecisionPointStatus | str,
-        uniquifier: str,
-        client_error: str,
-    ) -> MarkedDecisionPoint:
-        report = Report.checked(status, uniquifier, client_error)
-        return run(self.user.mark_assignment(BLOCKING, self.options, assignment, report))
+        return await self.user.mark_assignment(face, self.options, assignment, report)
 
 
 def _working_group(value: object) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import attrs
 
+from ._faces import BLOCKING, IN_EVENT_LOOP, Face, run
 from .types import ExperimentType, MarkedDecisionPoint, MarkedDecisionPointStatus, Payload
 
 __all__ = ["Assignment"]
@@ -17,18 +18,11 @@ class Marker(Protocol):
 
     async def mark(
         self,
+        face: Face,
         assignment: Assignment,
-        status: MarkedDecisionPointStatus | str,
-        uniquifier: str,
-        client_error: str,
-    ) -> MarkedDecisionPoint: ...
-
-    def mark_sync(
-        self,
-        assignment: Assignment,
-        status: MarkedDecisionPointStatus | str,
-        uniquifier: str,
-        client_error: str,
+        status: object,
+        uniquifier: object,
+        client_error: object,
     ) -> MarkedDecisionPoint: ...
 
 
@@ -57,7 +51,7 @@ class Assignment:
     _condition: str | None = attrs.field(alias="condition")
     _experiment_type: ExperimentType | str | None = attrs.field(alias="experiment_type")
     _payload: Payload | None = attrs.field(alias="payload")
-    _factors: Mapping[str, tuple[str, Payload | None]] = attrs.field(alias="factors")
+    _factors: Mapping[str, tuple[str, Payload | None]] = attrs.field(alias="factors", hash=False)
     _marker: Marker = attrs.field(alias="marker", eq=False)
 
     def __repr__(self) -> str:
@@ -112,7 +106,7 @@ class Assignment:
         The same as :meth:`UpgradeClient.mark_decision_point` with this snapshot's condition and
         ids, even if the client has learned another since.
         """
-        return await self._marker.mark(self, status, uniquifier, client_error)
+        return await self._marker.mark(IN_EVENT_LOOP, self, status, uniquifier, client_error)
 
     def mark_decision_point_sync(
         self,
@@ -125,4 +119,4 @@ class Assignment:
         The same as :meth:`UpgradeClient.mark_decision_point_sync` with this snapshot's condition
         and ids, even if the client has learned another since.
         """
-        return self._marker.mark_sync(self, status, uniquifier, client_error)
+        return run(self._marker.mark(BLOCKING, self, status, uniquifier, client_error))

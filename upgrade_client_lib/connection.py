@@ -49,8 +49,9 @@ class UpgradeConnection:
         token: sent as ``Authorization: Bearer`` by clients that have no token of their own.
         timeout: how long a call may take: the seconds for the whole of it, or a ``Timeout``.
         retries: how often a call may be sent again, where that is safe; 0 turns it off.
-        max_connections: how many sockets each pool may hold, and so how many async calls are in
-            flight at once; further ones wait for ``Timeout.pool`` seconds at most.
+        max_connections: how many calls may be in flight at once, those of all threads together
+            and those of each event loop; further ones wait for ``Timeout.pool`` seconds at most.
+            Calls through an httpx client of your own are not counted.
         headers: sent with every request, beside those that UpGrade needs, which win.
         proxy: the address of a proxy. Without it, the usual environment variables decide,
             unless ``trust_env`` is false.

@@ -60,7 +60,8 @@ class Payload:
 
     def _parsed_csv(self) -> list[str]:
         try:
-            rows = list(csv.reader(io.StringIO(self.value, newline=""), strict=True))
+            lines = csv.reader(io.StringIO(self.value, newline=""), strict=True)
+            rows = [row for row in lines if row]
         except csv.Error as error:
             raise ValueError(f"this csv payload is not CSV ({error}): {self.value!r}") from error
         if len(rows) > 1:
