@@ -15,9 +15,8 @@ README = Path(__file__).parent.parent / "README.md"
 ADDRESS = "http://127.0.0.1:3030"
 
 
-def every_method(user_id: str, hint: str) -> list[tuple[str, list[Any]]]:
-    """Give every documented method that asks the server, with arguments for a user."""
-    time = {"timestamp": "2026-11-20T09:00:00Z", "metrics": {"attributes": {"totalTimeSeconds": 7}}}
+def before_the_mark(user_id: str) -> list[tuple[str, list[Any]]]:
+    """Give the documented methods that come before a mark, with arguments for a user."""
     return [
         ("init", [{"class": ["class-1"]}, {"class": "class-1"}]),
         ("set_group_membership", [{"class": ["class-1", "class-2"]}]),
@@ -25,6 +24,14 @@ def every_method(user_id: str, hint: str) -> list[tuple[str, list[Any]]]:
         ("set_alt_user_ids", [[f"{user_id}-at-home"]]),
         ("get_all_experiment_conditions", []),
         ("get_decision_point_assignment", ["classroom", "leaderboard"]),
+        ("get_decision_point_assignment", ["lesson", "hint"]),
+    ]
+
+
+def from_the_mark_on(hint: str) -> list[tuple[str, list[Any]]]:
+    """Give the other documented methods, with the condition to mark."""
+    time = {"timestamp": "2026-11-20T09:00:00Z", "metrics": {"attributes": {"totalTimeSeconds": 7}}}
+    return [
         ("mark_decision_point", ["lesson", "hint", hint, "condition applied"]),
         ("get_all_feature_flags", []),
         ("has_feature_flag", ["dark-mode"]),
@@ -45,18 +52,20 @@ def quick_start(name: str) -> str:
 def tour_sync(url: str) -> None:
     """Call every documented method, blocking."""
     client = UpgradeClient("toured-sync", url, "my-app")
-    client.init_sync()
+    for name, arguments in before_the_mark(client.user_id):
+        show(name + "_sync", getattr(client, name + "_sync")(*arguments))
     hint = client.get_decision_point_assignment_sync("lesson", "hint")
-    for name, arguments in every_method(client.user_id, hint.get_condition() if hint else ""):
+    for name, arguments in from_the_mark_on(hint.get_condition() if hint else ""):
         show(name + "_sync", getattr(client, name + "_sync")(*arguments))
 
 
 async def tour(url: str) -> None:
     """Call every documented method in the running event loop."""
     client = UpgradeClient("toured-async", url, "my-app")
-    await client.init()
+    for name, arguments in before_the_mark(client.user_id):
+        show(name, await getattr(client, name)(*arguments))
     hint = await client.get_decision_point_assignment("lesson", "hint")
-    for name, arguments in every_method(client.user_id, hint.get_condition() if hint else ""):
+    for name, arguments in from_the_mark_on(hint.get_condition() if hint else ""):
         show(name, await getattr(client, name)(*arguments))
 
 

@@ -1,7 +1,7 @@
 """The code in the README and on the documentation's pages runs, and prints what they say.
 
-Each page is run from top to bottom against a school (`examples/school.py`) that is served at the
-address the pages name:
+Each page is run from top to bottom against the sample school, served at the address that the
+pages name:
 
 - `python` blocks run in one namespace; those of the notebooks' page as cells, in an event loop.
 - A `python` block with a title is a file of this name beside the others.
@@ -76,17 +76,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         origin = getattr(sys.modules[name], "__file__", None)
         if origin and tmp_path in Path(origin).parents:
             del sys.modules[name]
-
-
-@pytest.fixture(autouse=True)
-def logging_stays_as_it_was() -> Iterator[None]:
-    """Undo what a page does to the loggers it speaks of."""
-    loggers = [logging.getLogger(), logging.getLogger("upgrade_client_lib")]
-    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
-    yield
-    for logger, level, handlers in before:
-        logger.setLevel(level)
-        logger.handlers[:] = handlers
 
 
 @pytest.fixture
@@ -195,3 +184,26 @@ def test_the_page_on_the_wire_shows_every_operation_header_and_schema() -> None:
         assert f"\n### {name}\n" in filled
         for field in schema.get("properties", ()):
             assert f"| `{field}` |" in filled
+
+
+def test_the_page_on_the_wire_has_a_row_for_an_operation_without_a_body() -> None:
+    operations = runpy.run_path(str(ROOT / "docs" / "hooks" / "wire.py"))["operations"]
+    version = {
+        "summary": "Ask for the version",
+        "description": "The server's version.",
+        "responses": {
+            "200": {
+                "content": {
+                    "application/json": {
+                        "schema": {"type": "string"},
+                        "examples": {"newer": {"value": "6.7"}},
+                    }
+                }
+            }
+        },
+    }
+    lines = list(operations({"paths": {"/api/version": {"get": version}}}))
+    row = "| [`GET /api/version`](#ask-for-the-version)<br>Ask for the version |  | string |"
+    assert row in lines
+    assert "A request:" not in lines
+    assert '"6.7"' in lines

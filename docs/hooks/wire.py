@@ -33,18 +33,18 @@ def operations(spec: Mapping[str, Any]) -> Iterator[str]:
         for path, item in spec["paths"].items()
         for method, operation in item.items()
     ]
-    yield "| operation | does | takes | gives |"
-    yield "|---|---|---|---|"
+    yield "| operation | takes | gives |"
+    yield "|---|---|---|"
     for name, operation in every:
-        taken, given = _json(operation["requestBody"]), _json(operation["responses"]["200"])
         summary = operation["summary"]
-        shapes = f"{_type(taken['schema'])} | {_type(given['schema'])}"
-        yield f"| [`{name}`](#{_anchor(summary)}) | {summary} | {shapes} |"
+        shapes = " | ".join(_type(body["schema"]) if body else "" for _, body in _bodies(operation))
+        yield f"| [`{name}`](#{_anchor(summary)})<br>{summary} | {shapes} |"
     for name, operation in every:
         yield from ("", f"### {operation['summary']}", "", f"`{name}`", "")
         yield operation["description"]
-        taken, given = _json(operation["requestBody"]), _json(operation["responses"]["200"])
-        yield from ("A request:", "", *_example(taken), "", "An answer:", "", *_example(given))
+        for title, body in _bodies(operation):
+            if body:
+                yield from ("", f"{title}:", "", *_example(body))
 
 
 def headers(spec: Mapping[str, Any]) -> Iterator[str]:
@@ -74,9 +74,13 @@ def schemas(spec: Mapping[str, Any]) -> Iterator[str]:
             yield f"| `{field}` | {_type(about)} | {needed} | {meaning} |"
 
 
-def _json(holder: Mapping[str, Any]) -> Mapping[str, Any]:
-    content: Mapping[str, Any] = holder["content"]["application/json"]
-    return content
+def _bodies(operation: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What an operation takes and what it gives, each with a title; empty where it has no body."""
+    for title, holder in (
+        ("A request", operation.get("requestBody", {})),
+        ("An answer", operation["responses"]["200"]),
+    ):
+        yield title, holder.get("content", {}).get("application/json", {})
 
 
 def _example(content: Mapping[str, Any]) -> Iterator[str]:
