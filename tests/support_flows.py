@@ -1,4 +1,4 @@
-"""The 19 recorded flows: what each does with ``UpgradeClient``, and what must come of it.
+"""The recorded flows: what each does with ``UpgradeClient``, and what must come of it.
 
 Every flow is named after its cassette. The conditions are those that UpGrade's draws give these
 users in these experiments; adaptive experiments draw anew each time, so nothing here expects one

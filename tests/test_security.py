@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 import logging
 import pickle
 import ssl
@@ -286,7 +285,6 @@ def test_what_is_known_of_a_user_goes_with_their_client(call: Face) -> None:
         known: list[Callable[[], object]] = [weakref.ref(client), weakref.ref(cache)]
 
         del client, assignment, cache
-        gc.collect()
 
         assert [one() for one in known] == [None, None]
 

@@ -335,9 +335,10 @@ def test_a_change_during_an_outage_keeps_the_last_good_state(
     before = read_everything(call, client)
     local.down()
 
-    with pytest.raises(UpgradeApiError):
+    with pytest.raises(UpgradeApiError) as caught:
         call(getattr(client.with_options(retries=0), method), *arguments)
 
+    assert str(caught.value.endpoint).endswith(f"/{endpoint}")
     assert read_everything(call, client) == before
 
 
