@@ -73,6 +73,8 @@ class Sent:
 
     endpoint: str
     json: Any
+    timeouts: dict[str, float]
+    """How long each step of it may take, in seconds."""
 
 
 class SteeredServer(httpx.BaseTransport, httpx.AsyncBaseTransport):
@@ -157,7 +159,8 @@ class SteeredServer(httpx.BaseTransport, httpx.AsyncBaseTransport):
     def _next_step(self, request: httpx.Request) -> _Step:
         endpoint = _endpoint(request)
         with self._lock:
-            self.sent.append(Sent(endpoint, json.loads(request.read())))
+            limits = request.extensions["timeout"]
+            self.sent.append(Sent(endpoint, json.loads(request.read()), limits))
             steps = self._steps.get(endpoint)
             return steps.popleft() if steps else _Step("before")
 

@@ -22,6 +22,7 @@ from tests.support_calls import (
     marks_at_banner,
     upgrade_with_user,
 )
+from tests.support_clock import Clock
 from tests.support_faces import FACES, Face
 from tests.support_faulty_server import (
     Fault,
@@ -31,11 +32,13 @@ from tests.support_faulty_server import (
     never_answers,
     unanswering_address,
 )
+from tests.support_server import SteeredServer
 from upgrade_client_lib import (
     RequestTimeoutError,
     Timeout,
     UpgradeConnection,
 )
+from upgrade_client_lib.testing import LocalUpgrade
 
 each_face = pytest.mark.parametrize("call", FACES)
 
@@ -254,6 +257,52 @@ def test_no_more_requests_are_in_flight_in_a_loop_than_there_are_connections() -
     assert server.connections == 3
 
 
+def test_no_more_tasks_are_inside_a_transport_of_the_users_own_than_there_are_connections() -> None:
+    class Counting(httpx.AsyncBaseTransport):
+        inside = most = done = 0
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            for _ in range(5):
+                await asyncio.sleep(0)  # all the others come as far as they can
+            self.inside -= 1
+            self.done += 1
+            return httpx.Response(200, json={"id": "user"})
+
+    async def scenario() -> None:
+        async with UpgradeConnection(
+            "http://upgrade", transport=transport, max_connections=3
+        ) as connection:
+            client = connection.client("user", "my-app")
+            await asyncio.gather(*[client.init() for _ in range(20)])
+
+    transport = Counting()
+    asyncio.run(scenario())
+
+    assert (transport.most, transport.done) == (3, 20)
+
+
+def test_a_thread_waits_for_a_transport_of_the_users_own_as_for_a_connection() -> None:
+    server = SteeredServer(LocalUpgrade().transport)
+    timeout = Timeout(total=LONG, pool=SHORT)
+    with (
+        UpgradeConnection(
+            "http://upgrade", transport=server, timeout=timeout, retries=0, max_connections=1
+        ) as connection,
+        ThreadPoolExecutor(1) as other,
+    ):
+        client = connection.client("user", "my-app")
+        held = server.hold_next("init")
+        first = other.submit(client.init_sync)
+        held.wait()
+        with pytest.raises(RequestTimeoutError, match="no free connection"):
+            client.init_sync()
+        assert server.count("init") == 1
+        held.release()
+        assert first.result().id == "user"
+
+
 # ---- Callers who wait for each other ----
 
 
@@ -271,15 +320,27 @@ def test_a_cold_mark_takes_no_longer_than_its_total_and_is_sent_all_the_same(cal
 
 
 @each_face
-def test_a_cold_mark_of_a_server_that_hangs_ends_with_its_total(call: Face) -> None:
-    upgrade = upgrade_with_user()
-    with (
-        FaultyServer(upgrade, assign=never_answers, mark=never_answers) as server,
-        UpgradeConnection(server.url, timeout=0.4, retries=2) as connection,
-        taking(0.4, 0.75),
-        pytest.raises(RequestTimeoutError),
-    ):
+def test_a_cold_mark_has_what_finding_out_its_ids_left_of_its_total(
+    call: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock.stopped(monkeypatch)
+
+    class Slow(SteeredServer):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            response = super().handle_request(request)
+            clock.let_pass(25.0)
+            return response
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            return self.handle_request(request)
+
+    server = Slow(upgrade_with_user().transport)
+    timeout = Timeout(total=60.0, read=60.0)
+    with UpgradeConnection("http://upgrade", transport=server, timeout=timeout) as connection:
         MARK.call(call, connection.client("user", "my-app"))
+
+    assert [sent.endpoint for sent in server.sent] == ["assign", "mark"]
+    assert [sent.timeouts["read"] for sent in server.sent] == pytest.approx([30.0, 35.0])
 
 
 def test_a_caller_waits_for_anothers_load_no_longer_than_its_own_total() -> None:
