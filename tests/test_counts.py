@@ -1,11 +1,8 @@
-"""How many requests, connections and imports things take."""
+"""How many requests and connections things take."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
-import sys
 import threading
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -186,43 +183,3 @@ def test_closing_a_client_closes_no_connection(
             one.close()
 
     assert (server.count("init"), server.connections) == (6, 1)
-
-
-# ---- Imports ----
-
-
-def modules_after(code: str) -> set[str]:
-    """What a new interpreter has loaded after running the code."""
-    script = f"import json, sys\n{code}\nprint(json.dumps(sorted(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
-    )
-    return set(json.loads(done.stdout))
-
-
-LATE = {"httpx", "httpcore", "anyio", "asyncio", "attr", "dateutil", "upgrade_openapi"}
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import upgrade_client_lib",
-        "import upgrade_client_lib; upgrade_client_lib.__version__; dir(upgrade_client_lib)",
-        "from upgrade_client_lib import UpgradeApiError, RequestTimeoutError",
-        "from upgrade_client_lib import exceptions",
-    ],
-)
-def test_importing_the_package_loads_no_more_than_itself(code: str) -> None:
-    assert modules_after(code).isdisjoint(LATE)
-
-
-@pytest.mark.parametrize("name", ["Assignment", "Timeout", "types"])
-def test_importing_the_types_loads_neither_httpx_nor_generated_code(name: str) -> None:
-    loaded = modules_after(f"from upgrade_client_lib import {name}")
-    assert loaded.isdisjoint({"httpx", "httpcore", "upgrade_openapi"})
-
-
-def test_the_first_client_loads_what_sends() -> None:
-    loaded = modules_after("from upgrade_client_lib import UpgradeClient")
-    assert {"httpx", "upgrade_openapi"} <= loaded
-    assert "upgrade_client_lib.testing" not in loaded

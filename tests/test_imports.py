@@ -67,8 +67,16 @@ def test_importing_the_package_loads_nothing_heavy(code: str) -> None:
     assert not loaded & NEVER_AT_FIRST
 
 
-def test_the_types_load_no_transport() -> None:
-    loaded = loaded_by("from upgrade_client_lib.types import LogInput, Payload, ExperimentType")
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from upgrade_client_lib.types import LogInput, Payload, ExperimentType",
+        "from upgrade_client_lib import Assignment",
+        "from upgrade_client_lib import Timeout",
+    ],
+)
+def test_the_types_load_no_transport(code: str) -> None:
+    loaded = loaded_by(code)
 
     assert not loaded & {"httpx", "httpcore", "anyio", "upgrade_openapi", "asyncio", "ssl"}
 
