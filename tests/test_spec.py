@@ -124,11 +124,19 @@ def complaints(schema: dict[str, Any], value: Any) -> list[str]:
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)]
 
 
+def bodies_of(operation: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The body of the request, where it has one, and those of the answers."""
+    bodies: dict[str, dict[str, Any]] = dict(operation["responses"])
+    if "requestBody" in operation:
+        bodies["request"] = operation["requestBody"]
+    return bodies
+
+
 def examples() -> Iterator[Any]:
     media = [
         (f"{operation['operationId']}-{where}", resolve(node)["content"]["application/json"])
         for operation in OPERATIONS.values()
-        for where, node in {"request": operation["requestBody"], **operation["responses"]}.items()
+        for where, node in bodies_of(operation).items()
         if "content" in resolve(node)
     ]
     for where, content in media:
@@ -139,7 +147,8 @@ def examples() -> Iterator[Any]:
 def request_schemas() -> set[str]:
     """Name the object schemas with fixed keys that requests are made of."""
     found: set[str] = set()
-    unread = [schema_of(operation["requestBody"]) for operation in OPERATIONS.values()]
+    bodies = [bodies_of(operation).get("request") for operation in OPERATIONS.values()]
+    unread = [schema_of(body) for body in bodies if body is not None]
     while unread:
         named = re.findall(r"#/components/schemas/(\w+)", json.dumps(unread.pop()))
         unread += [SCHEMAS[name] for name in named if name not in found]
