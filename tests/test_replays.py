@@ -3,7 +3,7 @@
 ``pytest tests/test_replays.py --record`` first records every flow anew, from the live server that
 UPGRADE_HOST_URL names (with the bearer token UPGRADE_TOKEN, if it wants one), and then replays
 what it recorded. That server must hold the experiments and flags of tests/recordings/exports, the
-200 experiments and flags of big-app among them (tests/support_replay_server.py says which), and
+200 experiments and flags of big-app among them (tests/testing/support_recorded.py says which), and
 must not know the flows' users: a user's marks, groups and aliases stay on the server, so record
 from a fresh one, or one whose learner-... users were removed. A flow that fails on the way keeps
 its old cassette. Which condition a user gets follows from the ids of user and experiment: where
@@ -19,7 +19,7 @@ import pytest
 
 from tests.support_flows import FLOWS
 from tests.support_replay import CASSETTES, FACES, Face, Flow, cassette_of, record, replay
-from tests.support_replay_server import recorded_server
+from tests.testing.support_recorded import recorded_server
 
 
 @pytest.fixture(scope="module", autouse=True)

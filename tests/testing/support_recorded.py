@@ -56,8 +56,9 @@ def comparable(value: Any, key: str = "") -> Any:
         return _TIME.sub("<time>", _UUID.sub("<id>", value) if key == "id" else value)
     fields = object_or_none(value)
     if fields is not None:
-        if fields.get("site") in _ADAPTIVE_SITES and "assignedCondition" in fields:
-            fields = {**fields, "assignedCondition": "<the engine's choice>"}
+        if fields.get("site") in _ADAPTIVE_SITES:
+            drawn = {"assignedCondition", "condition"} & fields.keys()
+            fields = {**fields, **dict.fromkeys(drawn, "<the engine's choice>")}
         return {name: comparable(item, name) for name, item in fields.items()}
     items = list_or_none(value)
     if items is None:
