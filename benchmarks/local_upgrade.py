@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from urllib.parse import urlsplit
 
 import attrs
@@ -37,12 +38,13 @@ def throughput() -> Served:
     )
     assert process.stdout is not None
     try:
-        where = urlsplit(process.stdout.readline().strip())
+        url: str = process.stdout.readline().strip()
+        where = urlsplit(url)
         address = (where.hostname or "", where.port or 0)
         users = [f"user-{number}" for number in range(CONNECTIONS)]
         with ThreadPoolExecutor(CONNECTIONS) as threads:
             begun = time.perf_counter()
-            errors = sum(threads.map(lambda user: _errors_of(address, user), users))
+            errors = sum(threads.map(partial(_errors_of, address), users))
             took = time.perf_counter() - begun
     finally:
         process.communicate("\n")

@@ -8,53 +8,12 @@ library itself, so that an interpreter with another release of it can run it too
 
 from __future__ import annotations
 
-import asyncio
 import sys
-import time
-from collections.abc import Awaitable
 from importlib import import_module
-from itertools import repeat
-from typing import Any, Callable
+from typing import TYPE_CHECKING
 
-Timed = Callable[[int], float]
-"""Makes a number of calls, and gives the seconds that they took."""
-
-
-def blocking(function: Callable[..., object], *arguments: Any) -> Timed:
-    """Time a blocking call."""
-
-    def timed(loops: int) -> float:
-        begun = time.perf_counter()
-        for _ in repeat(None, loops):
-            function(*arguments)
-        return time.perf_counter() - begun
-
-    return timed
-
-
-def in_event_loop(function: Callable[..., Awaitable[object]], *arguments: Any) -> Timed:
-    """Time an async call, awaited again and again in one task of one event loop."""
-    loop = event_loop()
-
-    async def awaited(loops: int) -> float:
-        begun = time.perf_counter()
-        for _ in repeat(None, loops):
-            await function(*arguments)
-        return time.perf_counter() - begun
-
-    return lambda loops: loop.run_until_complete(awaited(loops))
-
-
-def event_loop() -> asyncio.AbstractEventLoop:
-    """Give the one event loop of this process."""
-    global _loop
-    if _loop is None:
-        _loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(_loop)
-    return _loop
-
-
-_loop: asyncio.AbstractEventLoop | None = None
+if TYPE_CHECKING:
+    from benchmarks.contestants.timed import Timed
 
 
 def main(module: str, benchmark: str, address: str) -> None:
@@ -70,5 +29,4 @@ def main(module: str, benchmark: str, address: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.modules["worker"] = sys.modules["__main__"]
     main(*sys.argv[1:])

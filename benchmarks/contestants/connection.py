@@ -7,10 +7,9 @@ import functools
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from worker import Timed, blocking, in_event_loop
-
 from upgrade_client_lib import UpgradeConnection
 
+from .timed import Timed, blocking, in_event_loop
 from .upgrade import CONTEXT, POINTS, entries
 
 

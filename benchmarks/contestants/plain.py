@@ -8,7 +8,8 @@ import json
 from typing import Any
 
 import httpx
-from worker import Timed, blocking, in_event_loop
+
+from .timed import Timed, blocking, in_event_loop
 
 HEADERS = {
     "User-Id": "learner-big",
@@ -39,7 +40,10 @@ LOG = (
         "value": [
             {
                 "timestamp": "2026-11-20T08:00:00.000Z",
-                "metrics": {"attributes": {"totalTimeSeconds": 95}, "groupedMetrics": []},
+                "metrics": {
+                    "attributes": {"totalTimeSeconds": 95},
+                    "groupedMetrics": list[object](),
+                },
             }
         ]
     },

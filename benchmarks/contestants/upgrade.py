@@ -7,10 +7,10 @@ import functools
 import time
 from typing import Any
 
-from worker import Timed, blocking, event_loop, in_event_loop
-
 from upgrade_client_lib import UpgradeClient
 from upgrade_client_lib.types import LogInput, LogMetrics
+
+from .timed import Timed, blocking, event_loop, in_event_loop
 
 CONTEXT = "big-app"
 POINTS = [(f"site{i // 10:02}", f"target{i:03}") for i in range(0, 200, 20)]

@@ -1,0 +1,49 @@
+"""How the calls of a contestant are timed. Nothing here needs this project's library."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from itertools import repeat
+from typing import Any, Callable
+
+Timed = Callable[[int], float]
+"""Makes a number of calls, and gives the seconds that they took."""
+
+
+def blocking(function: Callable[..., object], *arguments: Any) -> Timed:
+    """Time a blocking call."""
+
+    def timed(loops: int) -> float:
+        begun = time.perf_counter()
+        for _ in repeat(None, loops):
+            function(*arguments)
+        return time.perf_counter() - begun
+
+    return timed
+
+
+def in_event_loop(function: Callable[..., Awaitable[object]], *arguments: Any) -> Timed:
+    """Time an async call, awaited again and again in one task of one event loop."""
+    loop = event_loop()
+
+    async def awaited(loops: int) -> float:
+        begun = time.perf_counter()
+        for _ in repeat(None, loops):
+            await function(*arguments)
+        return time.perf_counter() - begun
+
+    return lambda loops: loop.run_until_complete(awaited(loops))
+
+
+def event_loop() -> asyncio.AbstractEventLoop:
+    """Give the one event loop of this process."""
+    global _loop
+    if _loop is None:
+        _loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(_loop)
+    return _loop
+
+
+_loop: asyncio.AbstractEventLoop | None = None
