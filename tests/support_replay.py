@@ -52,8 +52,6 @@ class Session:
     def __init__(self, connection: UpgradeConnection, face: Face) -> None:
         self._connection = connection
         self._face = face
-        self.outcomes: list[object] = []
-        """What every call gave or raised, in order."""
 
     def client(self, user_id: str, context: str = "my-app") -> UpgradeClient:
         return self._connection.client(user_id, context, client_session_id=_SESSION_ID)
@@ -62,16 +60,10 @@ class Session:
         self, method: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Call the method, or its ``_sync`` twin."""
-        try:
-            if self._face == "async":
-                outcome = await method(*args, **kwargs)
-            else:
-                owner: object = method.__self__  # type: ignore[attr-defined]
-                outcome = getattr(owner, f"{method.__name__}_sync")(*args, **kwargs)
-        except UpgradeApiError as error:
-            self.outcomes.append(error)
-            raise
-        self.outcomes.append(outcome)
+        if self._face == "async":
+            return await method(*args, **kwargs)
+        owner: object = method.__self__  # type: ignore[attr-defined]
+        outcome: T = getattr(owner, f"{method.__name__}_sync")(*args, **kwargs)
         return outcome
 
     async def refused(
@@ -91,26 +83,23 @@ class Session:
 Flow = Callable[[Session], Coroutine[Any, Any, None]]
 
 
-def run(flow: Flow, connection: UpgradeConnection, face: Face) -> list[object]:
-    """Run a flow and give the outcome of each of its calls."""
-    session = Session(connection, face)
-    scenario = flow(session)
+def run(flow: Flow, connection: UpgradeConnection, face: Face) -> None:
+    """Run a flow to its end."""
+    scenario = flow(Session(connection, face))
     if face == "async":
         asyncio.run(scenario)
     else:
         with pytest.raises(StopIteration):  # so it returned, without ever suspending
             scenario.send(None)
-    return session.outcomes
 
 
-def replay(flow: Flow, face: Face, folder: Path = CASSETTES) -> list[object]:
+def replay(flow: Flow, face: Face, folder: Path = CASSETTES) -> None:
     """Run a flow on its cassette, which must hold just its requests, in their order."""
     with _cassette(cassette_of(flow, folder), "none") as cassette:
         with UpgradeConnection(RECORDED_HOST) as connection:
-            outcomes = run(flow, connection, face)
+            run(flow, connection, face)
         assert cassette.all_played
         assert list(cassette.play_counts.items()) == [(n, 1) for n in range(len(cassette))]
-    return outcomes
 
 
 def record(flow: Flow, host_url: str, token: str, folder: Path) -> None:
