@@ -7,14 +7,11 @@ that is why the ``_sync`` methods work inside a running loop (in Jupyter, say) a
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import time
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
-
-import anyio
 
 from ._wire import Answer, Attempt, WireRequest
 from .exceptions import UpgradeApiError
@@ -70,9 +67,15 @@ class _InEventLoop:
         return await sender.send_async(request, attempt)
 
     async def sleep(self, seconds: float) -> None:
+        import asyncio  # late, since the types load this module, and should load little
+
         await asyncio.sleep(seconds)
 
     async def wait(self, future: Future[T], seconds: float) -> T:
+        import asyncio
+
+        import anyio
+
         # Not asyncio.wait_for: before Python 3.12 it swallows a cancellation now and then.
         with anyio.fail_after(seconds):
             return await asyncio.wrap_future(future)
