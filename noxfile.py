@@ -351,7 +351,7 @@ def version_of_package() -> str:
 
 
 def check_version(session: nox.Session, version: str, dry_run: bool) -> None:
-    """Want a released version with a dated entry in the changelog; a dry run bears less."""
+    """Want a final version, dated in the changelog, that no page calls future; a dry run warns."""
     entry = re.search(
         rf"^## \[{re.escape(version)}\] - (.+)$",
         (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
@@ -359,9 +359,12 @@ def check_version(session: nox.Session, version: str, dry_run: bool) -> None:
     )
     if not entry:
         session.error(f"CHANGELOG.md has no entry `## [{version}] - DATE`")
+    problem = session.warn if dry_run else session.error
     if ".dev" in version or not re.fullmatch(r"\d{4}-\d{2}-\d{2}", entry[1]):
-        problem = f"{version} ({entry[1]}) cannot be released: set a final version and its date"
-        (session.warn if dry_run else session.error)(problem)
+        problem(f"{version} ({entry[1]}) cannot be released: set a final version and its date")
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        if "\nUntil 7.0 is on PyPI" in page.read_text(encoding="utf-8"):
+            problem(f"{page.name} still says `Until 7.0 is on PyPI`")
 
 
 def build_archives(session: nox.Session, folder: Path) -> list[Path]:
