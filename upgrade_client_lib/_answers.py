@@ -35,6 +35,9 @@ Point = tuple[str, str]
 Unreadable = (TypeError, ValueError, KeyError)
 """What a reader raises."""
 
+USER_NOT_DEFINED: str = models.ErrorType.EXPERIMENT_USER_NOT_DEFINED.value
+"""The type of the error for a user who was never initialised."""
+
 _logger = logging.getLogger("upgrade_client_lib")
 
 # Assignments are indexed as they arrive and read when they are asked for, straight from the JSON:
@@ -284,7 +287,7 @@ def _text_or_none(value: Any) -> str | None:
 
 
 def _text_if_text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    return str(value) if isinstance(value, str) else None  # of generated enums, the value
 
 
 def _number_or_none(value: Any) -> Any:

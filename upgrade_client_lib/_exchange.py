@@ -10,7 +10,7 @@ import logging
 import time
 from typing import TypeVar
 
-from ._answers import Unreadable, read_error
+from ._answers import USER_NOT_DEFINED, Unreadable, read_error
 from ._causes import being_handled
 from ._endpoints import Operation
 from ._faces import Face, Sender
@@ -33,8 +33,6 @@ from .exceptions import (
 T = TypeVar("T")
 
 _logger = logging.getLogger("upgrade_client_lib")
-
-_USER_NOT_DEFINED = "Experiment user not defined"
 
 
 class Health:
@@ -170,7 +168,7 @@ def _error_of(answer: Answer, request: WireRequest, retry_after: float | None) -
 def _kind_of(status: int, error_type: str | None) -> type[UpgradeApiError]:
     if status in (401, 403):
         return NotAuthorizedError
-    if status == 404 and error_type == _USER_NOT_DEFINED:
+    if status == 404 and error_type == USER_NOT_DEFINED:
         return UserNotInitializedError
     if status == 409:
         return ConflictError

@@ -6,6 +6,7 @@ from .assigned_factor import AssignedFactor
 from .assigned_level import AssignedLevel
 from .decision_point_assignment import DecisionPointAssignment
 from .error import Error
+from .error_type import ErrorType
 from .experiment_type import ExperimentType
 from .experiment_user import ExperimentUser
 from .feature_flags_request import FeatureFlagsRequest
@@ -42,6 +43,7 @@ __all__ = (
     "AssignRequest",
     "DecisionPointAssignment",
     "Error",
+    "ErrorType",
     "ExperimentType",
     "ExperimentUser",
     "FeatureFlagsRequest",

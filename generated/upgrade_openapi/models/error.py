@@ -3,11 +3,13 @@ from typing import (
     Any,
     TypeVar,
     Union,
+    cast,
 )
 
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..models.error_type import ErrorType
 from ..types import UNSET, Unset
 
 T = TypeVar("T", bound="Error")
@@ -23,7 +25,7 @@ class Error:
             message (Union[Unset, str]):
             end_point (Union[Unset, str]):
             error_code (Union[Unset, int]): The HTTP status again.
-            type_ (Union[Unset, str]):
+            type_ (Union[ErrorType, Unset, str]):
             request (Union[Unset, Any]): The request's body again.
     """
 
@@ -31,7 +33,7 @@ class Error:
     message: Union[Unset, str] = UNSET
     end_point: Union[Unset, str] = UNSET
     error_code: Union[Unset, int] = UNSET
-    type_: Union[Unset, str] = UNSET
+    type_: Union[ErrorType, Unset, str] = UNSET
     request: Union[Unset, Any] = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -44,7 +46,13 @@ class Error:
 
         error_code = self.error_code
 
-        type_ = self.type_
+        type_: Union[Unset, str]
+        if isinstance(self.type_, Unset):
+            type_ = UNSET
+        elif isinstance(self.type_, ErrorType):
+            type_ = self.type_.value
+        else:
+            type_ = self.type_
 
         request = self.request
 
@@ -77,7 +85,20 @@ class Error:
 
         error_code = d.pop("errorCode", UNSET)
 
-        type_ = d.pop("type", UNSET)
+        def _parse_type_(data: object) -> Union[ErrorType, Unset, str]:
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                type_type_0 = ErrorType(data)
+
+                return type_type_0
+            except:  # noqa: E722
+                pass
+            return cast(Union[ErrorType, Unset, str], data)
+
+        type_ = _parse_type_(d.pop("type", UNSET))
 
         request = d.pop("request", UNSET)
 
