@@ -209,7 +209,7 @@ def test_a_mark_where_nothing_is_assigned_may_enrol_the_user_there(call: Face) -
 
 
 @both_faces
-def test_marks_where_nothing_is_ever_assigned_ask_once(call: Face) -> None:
+def test_marks_where_nothing_is_ever_assigned_ask_once_for_each_point(call: Face) -> None:
     server, client, theirs = two_that_share_a_point()
     server.answer(
         "mark",
@@ -224,10 +224,11 @@ def test_marks_where_nothing_is_ever_assigned_ask_once(call: Face) -> None:
     )
 
     for _ in range(3):
-        call(client.mark_decision_point, "only", theirs, None, NONE_ASSIGNED)
-        assert call(client.get_decision_point_assignment, "only", theirs) is None
+        for target in [theirs, "elsewhere"]:
+            call(client.mark_decision_point, "only", target, None, NONE_ASSIGNED)
+            assert call(client.get_decision_point_assignment, "only", target) is None
 
-    assert server.count("assign") == 2
+    assert server.count("assign") == 1 + 2
 
 
 @both_faces

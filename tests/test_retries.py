@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import ssl
 from typing import Any
 
 import pytest
@@ -192,6 +193,21 @@ def test_every_request_is_sent_again_when_no_connection_was_made(
 
     assert caught.value.attempts == 4
     assert not caught.value.may_have_been_applied
+
+
+@each_face
+def test_what_the_caller_is_handling_keeps_no_request_from_being_sent_again(call: Face) -> None:
+    upgrade = LocalUpgrade()
+    upgrade.down()
+    client = UpgradeClient("user", "http://upgrade", "my-app", transport=upgrade.transport)
+
+    try:
+        raise ssl.SSLCertVerificationError("the certificate of another server")
+    except ssl.SSLError:
+        with pytest.raises(NoConnectionError) as caught:
+            call(client.init)
+
+    assert caught.value.attempts == 3
 
 
 @each_face
