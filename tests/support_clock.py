@@ -1,25 +1,45 @@
-"""A clock that a test moves, for limits that are told apart by what is left of them."""
+"""Time in tests: a clock that they move, and how long something takes."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import attrs
 import pytest
+
+MARGIN = 1.0
+"""What a busy machine may take longer, in seconds."""
 
 
 @attrs.define
 class Clock:
     """What ``time.monotonic()`` says, in the library and in event loops."""
 
-    now: float
+    _passed: float = attrs.field(default=0.0, init=False)
 
     @classmethod
     def stopped(cls, monkeypatch: pytest.MonkeyPatch) -> Clock:
         """Have time stand still from now on, but for what the test lets pass."""
-        clock = cls(time.monotonic())
-        monkeypatch.setattr(time, "monotonic", lambda: clock.now)
+        clock, begun = cls(), time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: begun + clock._passed)
+        return clock
+
+    @classmethod
+    def running(cls, monkeypatch: pytest.MonkeyPatch) -> Clock:
+        """Have time go on, and what the test lets pass besides."""
+        clock, real = cls(), time.monotonic
+        monkeypatch.setattr(time, "monotonic", lambda: real() + clock._passed)
         return clock
 
     def let_pass(self, seconds: float) -> None:
-        self.now += seconds
+        self._passed += seconds
+
+
+@contextmanager
+def taking(least: float, most: float) -> Generator[None, None, None]:
+    """Check how long the block takes."""
+    begun = time.monotonic()
+    yield
+    assert 0.8 * least <= time.monotonic() - begun < most

@@ -8,7 +8,6 @@ import socket
 import ssl
 import sys
 import threading
-import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from tests.support_calls import (
     marks_at_banner,
     upgrade_with_user,
 )
-from tests.support_clock import Clock
+from tests.support_clock import MARGIN, Clock, taking
 from tests.support_faces import FACES, Face
 from tests.support_faulty_server import (
     Fault,
@@ -38,22 +37,12 @@ from upgrade_client_lib import (
     Timeout,
     UpgradeConnection,
 )
-from upgrade_client_lib.testing import LocalUpgrade
 
 each_face = pytest.mark.parametrize("call", FACES)
 
 SHORT = 0.08
 LONG = 30.0
-MARGIN = 1.0
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # quickly made
-
-
-@contextmanager
-def taking(least: float, most: float) -> Generator[None, None, None]:
-    """Check how long the block takes."""
-    begun = time.monotonic()
-    yield
-    assert 0.8 * least <= time.monotonic() - begun < most
 
 
 @each_face
@@ -127,7 +116,7 @@ def test_a_host_with_an_address_that_does_not_answer_is_reached_at_the_next(
 ) -> None:
     def two_addresses(host: str, port: int, *_: object, **__: object) -> list[Any]:
         kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
-        found = ["192.0.2.1", "127.0.0.1"] if host == "upgrade.example.org" else [host]
+        found = ["192.0.2.1", "192.0.2.1", "127.0.0.1"] if host == "upgrade.example.org" else [host]
         return [(*kind, (address, port)) for address in found]
 
     reached: list[str] = []
@@ -177,6 +166,41 @@ def test_a_server_that_takes_a_large_request_slowly_does_not_outlast_the_total(
         connection.client("user", "my-app").log_sync([entry])
 
 
+@each_face
+@pytest.mark.parametrize("stuck", ["handshake", "request", "answer"])
+def test_a_step_has_no_longer_than_what_looking_up_the_host_left(
+    call: Face, stuck: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking_up, clock = socket.getaddrinfo, Clock.running(monkeypatch)
+
+    def slowly(*args: Any, **options: Any) -> Any:
+        found = looking_up(*args, **options)
+        clock.let_pass(9.8 if not looked_up else 0.0)
+        looked_up.append(args[0])
+        return found
+
+    looked_up: list[str] = []
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    scheme = "https" if stuck == "handshake" else "http"
+    value = "x" * (20_000_000 if stuck == "request" else 1)
+    entry = {"timestamp": "2025-01-01T00:00:00Z", "metrics": {"attributes": {"essay": value}}}
+    with (
+        slow_reader() as url,
+        UpgradeConnection(
+            url.replace("http://127.0.0.1", f"{scheme}://localhost"),
+            timeout=Timeout(total=10.0, connect=10.0, read=10.0, write=10.0),
+            retries=0,
+            ssl_context=NO_TLS,
+            trust_env=False,
+        ) as connection,
+        taking(10.0, 10.0 + MARGIN),
+        pytest.raises(RequestTimeoutError),
+    ):
+        call(connection.client("user", "my-app").log, [entry])
+
+    assert looked_up
+
+
 @contextmanager
 def slow_reader() -> Generator[str, None, None]:
     """A server that takes a few bytes at a time, and never answers."""
@@ -197,110 +221,6 @@ def slow_reader() -> Generator[str, None, None]:
         finally:
             done.set()
             thread.join()
-
-
-# ---- Waiting for a free connection ----
-
-
-def test_a_thread_that_finds_no_free_connection_in_time_sent_nothing() -> None:
-    timeout = Timeout(total=LONG, pool=SHORT, read=SHORT * 4)
-    with (
-        FaultyServer(init=never_answers) as server,
-        UpgradeConnection(server.url, timeout=timeout, retries=0, max_connections=1) as connection,
-        ThreadPoolExecutor(1) as other,
-    ):
-        client = connection.client("user", "my-app")
-        first = other.submit(client.init_sync)
-        server.wait_for(1, "init")
-        with taking(SHORT, SHORT + MARGIN), pytest.raises(RequestTimeoutError) as caught:
-            client.init_sync()
-        with pytest.raises(RequestTimeoutError):
-            first.result()
-
-    assert "no free connection" in caught.value.message
-    assert not caught.value.may_have_been_applied
-    assert server.count("init") == 1
-
-
-def test_a_task_that_finds_no_free_connection_in_time_sent_nothing() -> None:
-    async def scenario() -> RequestTimeoutError:
-        async with UpgradeConnection(
-            server.url, timeout=timeout, retries=0, max_connections=1
-        ) as connection:
-            client = connection.client("user", "my-app")
-            results = await asyncio.gather(
-                *[client.init() for _ in range(3)], return_exceptions=True
-            )
-        errors = [error for error in results if isinstance(error, RequestTimeoutError)]
-        assert len(errors) == 3
-        return min(errors, key=lambda error: error.may_have_been_applied)
-
-    timeout = Timeout(total=LONG, pool=SHORT, read=SHORT * 3)
-    with FaultyServer(init=never_answers) as server:
-        error = asyncio.run(scenario())
-
-    assert "no free connection" in error.message
-    assert not error.may_have_been_applied
-    assert server.count("init") == 1
-
-
-def test_no_more_requests_are_in_flight_in_a_loop_than_there_are_connections() -> None:
-    async def scenario() -> None:
-        async with UpgradeConnection(server.url, max_connections=3) as connection:
-            clients = [connection.client(f"user-{i}", "my-app") for i in range(50)]
-            await asyncio.gather(*[client.init() for client in clients])
-
-    with FaultyServer() as server:
-        asyncio.run(scenario())
-
-    assert server.count("init") == 50
-    assert server.connections == 3
-
-
-def test_no_more_tasks_are_inside_a_transport_of_the_users_own_than_there_are_connections() -> None:
-    class Counting(httpx.AsyncBaseTransport):
-        inside = most = done = 0
-
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            self.inside += 1
-            self.most = max(self.most, self.inside)
-            for _ in range(5):
-                await asyncio.sleep(0)  # all the others come as far as they can
-            self.inside -= 1
-            self.done += 1
-            return httpx.Response(200, json={"id": "user"})
-
-    async def scenario() -> None:
-        async with UpgradeConnection(
-            "http://upgrade", transport=transport, max_connections=3
-        ) as connection:
-            client = connection.client("user", "my-app")
-            await asyncio.gather(*[client.init() for _ in range(20)])
-
-    transport = Counting()
-    asyncio.run(scenario())
-
-    assert (transport.most, transport.done) == (3, 20)
-
-
-def test_a_thread_waits_for_a_transport_of_the_users_own_as_for_a_connection() -> None:
-    server = SteeredServer(LocalUpgrade().transport)
-    timeout = Timeout(total=LONG, pool=SHORT)
-    with (
-        UpgradeConnection(
-            "http://upgrade", transport=server, timeout=timeout, retries=0, max_connections=1
-        ) as connection,
-        ThreadPoolExecutor(1) as other,
-    ):
-        client = connection.client("user", "my-app")
-        held = server.hold_next("init")
-        first = other.submit(client.init_sync)
-        held.wait()
-        with pytest.raises(RequestTimeoutError, match="no free connection"):
-            client.init_sync()
-        assert server.count("init") == 1
-        held.release()
-        assert first.result().id == "user"
 
 
 # ---- Callers who wait for each other ----
@@ -406,42 +326,6 @@ def test_the_total_bounds_calls_through_a_client_or_transport_of_the_users_own(
             pytest.raises(RequestTimeoutError),
         ):
             connection.client("user", "my-app").init_sync()
-
-
-def test_what_a_call_waited_for_its_turn_is_taken_off_the_limits_of_its_steps(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class Clock:
-        now = time.monotonic()
-
-        def monotonic(self) -> float:
-            return self.now
-
-    def acquire(pool: object, seconds: float) -> None:
-        clock.now += 0.75 * LONG
-
-    def release(pool: object) -> None:
-        clock.now += LONG
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        limits.append(request.extensions["timeout"])
-        return httpx.Response(200, json={"id": "user"})
-
-    limits: list[dict[str, float]] = []
-    clock = Clock()
-    for module in ["_exchange", "_options", "_transport"]:
-        monkeypatch.setattr(f"upgrade_client_lib.{module}.time", clock)
-    monkeypatch.setattr("upgrade_client_lib._pools.BlockingPool.acquire", acquire)
-    monkeypatch.setattr("upgrade_client_lib._pools.BlockingPool.release", release)
-    timeout = Timeout(total=LONG, connect=LONG, read=LONG, write=LONG, pool=LONG)
-    connection = UpgradeConnection(
-        "http://upgrade", timeout=timeout, transport=httpx.MockTransport(answer)
-    )
-
-    connection.client("user", "my-app").init_sync()
-
-    left = pytest.approx(0.25 * LONG)
-    assert limits == [{"connect": left, "read": left, "write": left, "pool": left}]
 
 
 @each_face
