@@ -18,6 +18,7 @@ import trustme
 
 from tests.support_faces import FACES, Face, blocking, in_event_loop
 from tests.support_faulty_server import FaultyServer, answers, never_answers
+from tests.support_server import SteeredServer
 from upgrade_client_lib import (
     NoConnectionError,
     Timeout,
@@ -106,7 +107,7 @@ def test_leaving_an_async_with_block_closes_the_sockets_before_it_returns() -> N
         async with UpgradeConnection(server.url) as connection:
             await connection.client("user", "my-app").init()
             connection.client("user", "my-app").init_sync()
-        await asyncio.to_thread(server.wait_until_all_hung_up)
+        server.wait_until_all_hung_up()  # which gives the loop no time for it
 
     with FaultyServer() as server:
         asyncio.run(scenario())
@@ -172,7 +173,7 @@ def test_closing_ends_the_calls_under_way_in_threads(
         server.wait_for(1, "init")
         connection.close()
         with pytest.raises(NoConnectionError, match="was closed meanwhile") as caught:
-            under_way.result(10)
+            under_way.result(2)  # the server would hang up later
         server.wait_until_all_hung_up()
 
     assert caught.value.may_have_been_applied
@@ -196,6 +197,42 @@ def test_a_call_that_waited_for_a_connection_meets_the_closed_one() -> None:
             waiting.result(5)
 
     assert server.count("init") == 1
+
+
+def test_a_task_that_waited_for_a_connection_meets_the_closed_one() -> None:
+    async def scenario() -> None:
+        connection = UpgradeConnection(URL, transport=server, max_connections=1)
+        held = server.hold_next("init")
+        under_way = asyncio.ensure_future(connection.client("one", "my-app").init())
+        await held.wait_async()
+        waiting = asyncio.ensure_future(connection.client("other", "my-app").init())
+        await asyncio.sleep(0)
+        connection.close()
+        held.release()
+        assert (await under_way).id == "one"
+        with pytest.raises(RuntimeError, match="is closed"):
+            await waiting
+
+    server = SteeredServer(LocalUpgrade().transport)
+    asyncio.run(scenario())
+
+    assert server.count("init") == 1
+
+
+def test_a_call_whose_connection_is_closed_as_it_begins_leaves_no_socket(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    send = httpx.HTTPTransport.handle_request
+
+    def closed_before(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        connection.close()
+        return send(transport, request)
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", closed_before)
+    with FaultyServer() as server:
+        connection = UpgradeConnection(server.url)
+        assert connection.client("user", "my-app").init_sync().id == "user"
+        server.wait_until_all_hung_up()
 
 
 def test_closing_ends_the_calls_under_way_in_event_loops() -> None:
