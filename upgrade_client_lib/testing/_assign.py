@@ -33,9 +33,7 @@ def assign(world: World, call: Call) -> bytes:
 
 def entered(world: World, user: User, context: str) -> list[Experiment]:
     """The experiments of the context that have a condition for this user."""
-    excluded, groups = world.catalogue.excluded, user.groups
-    if user.id in excluded.users or not excluded.groups.isdisjoint(groups):
-        return []
+    groups = user.groups
     mine = [
         experiment
         for experiment in world.catalogue.in_context(context)
@@ -51,7 +49,7 @@ def may_enrol(world: World, user: User, experiment: Experiment) -> bool:
 
 def condition_index(world: World, user: User, experiment: Experiment) -> int:
     """The condition that a between-subjects experiment gives this user."""
-    forced = world.store.forced.get((experiment.id, user.id))
+    forced = _forced(world, user).get(experiment.id)
     if forced is not None:
         return forced
     code = _stored_condition(world, user, experiment)
@@ -69,12 +67,19 @@ def working_group(user: User, experiment: Experiment) -> str | None:
     return (user.working_group or {}).get(experiment.group_type or "")
 
 
+def _forced(world: World, user: User) -> dict[str, int]:
+    """The conditions that are forced for this user, by experiment, the latest last."""
+    return world.store.forced.get(user.id, {})
+
+
 def _may_enter(
     world: World, user: User, groups: frozenset[tuple[str, str]], experiment: Experiment
 ) -> bool:
-    key = (experiment.id, user.id)
-    if key in world.store.forced:
+    if experiment.id in _forced(world, user):
         return True
+    if world.catalogue.excluded.hold(user.id, groups):
+        return False
+    key = (experiment.id, user.id)
     if key in world.store.exclusions or not experiment.filter.admits(user.id, groups):
         return False
     if experiment.unit == GROUP:
@@ -126,10 +131,13 @@ def _pools(world: World, experiments: Sequence[Experiment]) -> list[list[Experim
 def _choice(world: World, user: User, pool: list[Experiment]) -> Experiment:
     if len(pool) == 1:
         return pool[0]
-    for settled in (world.store.forced, world.store.enrolments):
-        for experiment in pool:
-            if (experiment.id, user.id) in settled:
-                return experiment
+    pooled = {experiment.id: experiment for experiment in pool}
+    for experiment_id in reversed(_forced(world, user)):
+        if experiment_id in pooled:
+            return pooled[experiment_id]
+    for experiment in pool:
+        if (experiment.id, user.id) in world.store.enrolments:
+            return experiment
     return one_of_pool(user.id, pool)
 
 
@@ -137,7 +145,7 @@ def _queue(world: World, user: User, experiment: Experiment, point: int) -> tupl
     store, places = world.store, world.catalogue.places[experiment.id]
     length = len(experiment.conditions)
     drawn = queue(experiment.order or "", experiment.id, user.id, length)
-    forced = store.forced.get((experiment.id, user.id))
+    forced = _forced(world, user).get(experiment.id)
     if forced is not None:
         return (forced,) * len(drawn)
     counted = places if world.newer else places[point : point + 1]

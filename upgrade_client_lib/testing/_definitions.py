@@ -78,6 +78,10 @@ class Members:
     users: frozenset[str] = frozenset()
     groups: frozenset[tuple[str, str]] = frozenset()
 
+    def hold(self, user_id: str, groups: frozenset[tuple[str, str]]) -> bool:
+        """Whether this user is listed, or one of these groups."""
+        return user_id in self.users or not self.groups.isdisjoint(groups)
+
 
 @attrs.frozen
 class Filter:

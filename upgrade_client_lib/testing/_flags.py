@@ -15,8 +15,7 @@ def featureflag(world: World, call: Call) -> object:
     groups = call.user.groups.union(
         (kind, name) for kind, names in session.items() for name in names
     )
-    excluded = world.catalogue.excluded
-    if call.user.id in excluded.users or not excluded.groups.isdisjoint(groups):
+    if world.catalogue.excluded.hold(call.user.id, groups):
         return []
     return [
         flag.key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from uuid import uuid4
 
@@ -73,8 +74,9 @@ class LogRow:
 class Store:
     """The server's database, as far as users fill it.
 
-    ``roots`` lead from aliases to root users. Enrolments, exclusions and forced conditions are
-    kept by experiment id and user id (or working group).
+    ``roots`` lead from aliases to root users. Enrolments and exclusions are kept by experiment id
+    and user id (or working group); ``forced`` are indices of conditions by experiment id, for each
+    user, the latest last.
     """
 
     def __init__(self) -> None:
@@ -83,7 +85,7 @@ class Store:
         self.enrolments: dict[tuple[str, str], Enrolment] = {}
         self.group_enrolments: dict[tuple[str, str], str] = {}
         self.exclusions: set[tuple[str, str]] = set()
-        self.forced: dict[tuple[str, str], int] = {}
+        self.forced: dict[str, dict[str, int]] = {}
         self.visits: dict[tuple[str, str, str | None], Visit] = {}
         self.log_rows: dict[str, list[LogRow]] = {}
         self.last_log_id = 0
@@ -94,3 +96,16 @@ class Store:
     def user(self, user_id: str) -> User | None:
         """The root user of this id or alias."""
         return self.users.get(self.roots.get(user_id, user_id))
+
+    def link(self, aliases: Iterable[str], root: str) -> None:
+        """Makes these the root user's aliases. What is forced for them is forced for the root."""
+        for alias in aliases:
+            self.roots[alias] = root
+            if alias in self.forced:
+                self.forced[root] = {**self.forced.pop(alias), **self.forced.get(root, {})}
+
+    def force(self, user_id: str, experiment_id: str, condition: int) -> None:
+        """Gives a user, who need not exist yet, this condition from now on."""
+        forced = self.forced.setdefault(self.roots.get(user_id, user_id), {})
+        forced.pop(experiment_id, None)
+        forced[experiment_id] = condition

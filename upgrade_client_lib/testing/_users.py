@@ -73,7 +73,7 @@ def useraliases(world: World, call: Call) -> object:
     new = [alias for alias in wanted if alias not in store.roots]
     if len(set(new)) < len(new):  # the server's insert fails as a whole, and it does not tell
         new = []
-    store.roots.update(dict.fromkeys(new, root))
+    store.link(new, root)
     return {"userId": root, "aliases": linked + new}
 
 

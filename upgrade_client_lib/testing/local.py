@@ -260,20 +260,29 @@ class LocalUpgrade(Observed):
     def force(self, site: str, target: str | None = "", *, user: str, condition: str) -> None:
         """Give a user this condition at a decision point, until :meth:`reset`.
 
-        It wins over draws, enrolments, states and exclusions. The user need not exist yet. A
-        within-subjects queue becomes this condition throughout.
+        It wins over draws, enrolments, states and exclusions, and holds in every context that has
+        this condition there. The user need not exist yet, and may be an alias, linked already or
+        later. A within-subjects queue becomes this condition throughout.
         """
         with self._api.lock:
-            here = self._catalogue.at(site, target)
+            here = [
+                experiment
+                for experiment in self._catalogue.experiments.values()
+                if any(
+                    (point.site, point.target or "") == (site, target or "")
+                    for point in experiment.points
+                )
+            ]
+            contexts: set[str] = set()
             for experiment in here:
                 index = experiment.index_of(condition)
-                if index is not None:
-                    root = self._world.store.roots.get(user, user)
-                    self._world.store.forced[experiment.id, root] = index
-                    return
-        codes = [one.code for experiment in here for one in experiment.conditions]
-        there_are = f"only {', '.join(map(repr, codes))}" if codes else "nor any experiment"
-        raise ValueError(f"no condition {condition!r} at ({site!r}, {target!r}), {there_are}")
+                if index is not None and experiment.context not in contexts:
+                    contexts.add(experiment.context)
+                    self._world.store.force(user, experiment.id, index)
+        if not contexts:
+            codes = [one.code for experiment in here for one in experiment.conditions]
+            there_are = f"only {', '.join(map(repr, codes))}" if codes else "nor any experiment"
+            raise ValueError(f"no condition {condition!r} at ({site!r}, {target!r}), {there_are}")
 
     def fail_next(
         self,
