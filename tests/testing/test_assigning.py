@@ -135,6 +135,19 @@ def test_globally_excluded_users_and_groups_get_nothing() -> None:
     assert codes(local, "u3") != {}
 
 
+def test_a_mark_does_not_enrol_who_is_excluded_globally() -> None:
+    local = LocalUpgrade()
+    experiment = local.experiment("home", "banner", conditions=CONDITIONS)
+    local.exclude(users=["u1"])
+    for user_id in ("u1", "u2"):
+        client(local, user_id)
+        assert mark(local, "home", "banner", "control", user_id).status_code == 200
+    local.exclude()
+    local.set_state(experiment, "enrollmentComplete")
+    assert codes(local, "u1") == {}
+    assert codes(local, "u2") != {}
+
+
 def test_a_disabled_flag_and_one_of_another_context_are_off() -> None:
     local = LocalUpgrade(contexts=["my-app", "other-app"])
     local.flag("on")

@@ -91,6 +91,17 @@ def test_failed_assertions_show_what_happened_instead() -> None:
         local.assert_rewarded("SUCCESS")
 
 
+@pytest.mark.parametrize("asserted", [None, ""])
+def test_no_target_and_an_empty_one_are_the_same_in_an_assertion(asserted: str | None) -> None:
+    by_client, by_null = LocalUpgrade(), LocalUpgrade(server="6.7")
+    client(by_client).mark_decision_point_sync("home", None, None, APPLIED)
+    client(by_null)
+    assert mark(by_null, "home", None, None).status_code == 200
+    for local in (by_client, by_null):
+        local.assert_marked("home", asserted)
+        assert [made.target for made in local.marks] == [""]
+
+
 def test_a_metric_that_nobody_queries_was_not_logged_and_the_failure_says_so() -> None:
     local = LocalUpgrade()
     user = client(local)

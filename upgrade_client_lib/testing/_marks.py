@@ -22,7 +22,7 @@ def mark(world: World, call: Call) -> object:
     made = Mark(
         user=call.user.id,
         site=data["site"],
-        target=data.get("target"),
+        target=data.get("target") or "",
         condition=assigned.get("conditionCode"),
         experiment_id=assigned.get("experimentId") or None,
         status=call.body.get("status"),

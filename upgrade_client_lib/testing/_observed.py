@@ -59,12 +59,15 @@ class Observed:
         status: str | None = ANY,
         uniquifier: str | None = ANY,
     ) -> None:
-        """Pass when this decision point was marked so; else show what was marked instead."""
+        """Pass when this decision point was marked so; else show what was marked instead.
+
+        No target and an empty one are the same.
+        """
         assert_recorded(
             "mark",
             self.marks,
             site=site,
-            target=target,
+            target=target or "",
             user=user,
             condition=condition,
             status=status,

@@ -36,11 +36,14 @@ class Request:
 
 @attrs.frozen
 class Mark:
-    """An accepted mark. ``user`` is the root user, ``condition`` the code that was sent."""
+    """An accepted mark. ``user`` is the root user, ``condition`` the code that was sent.
+
+    ``target`` is "" where none was sent, for both are the same.
+    """
 
     user: str
     site: str
-    target: str | None
+    target: str
     condition: str | None
     experiment_id: str | None = None
     status: str | None = None
