@@ -172,6 +172,10 @@ def _without(field: str) -> Change:
         (_set("partitions", "home"), "partitions: missing or malformed"),
         (_without("partitions"), "partitions: missing or malformed"),
         (_without("id"), "id: missing or malformed"),
+        (
+            _in_first("partitions", site="half \ud800"),
+            "partitions: site must not hold half a surrogate pair",
+        ),
         (_set("state", "on"), "state: 'on' is not one of"),
         (_set("context", []), "context: there must be exactly one"),
         (_set("assignmentUnit", "group"), "group_type: a group experiment needs"),

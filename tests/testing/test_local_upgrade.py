@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -140,7 +141,10 @@ def test_a_factorial_experiment_may_name_some_combinations() -> None:
         ({"conditions": {"a": float("nan")}}, "weights: nan of 'a'"),
         ({"conditions": {"a": 0}}, "weights: they sum to 0"),
         ({"conditions": {"a": True}}, "weights: True of 'a'"),
-        ({"conditions": []}, "conditions|weights"),
+        ({}, "conditions: give at least one, or factors"),
+        ({"conditions": []}, "conditions: give at least one, or factors"),
+        ({"conditions": {}}, "conditions: give at least one, or factors"),
+        ({"factors": {"color": []}}, "conditions: give at least one, or factors"),
         ({"conditions": ["a", "a"]}, "conditions: a code occurs more than once"),
         ({"conditions": ["a", ""]}, "conditions: a condition code must not be empty"),
         ({"conditions": ["a"], "payloads": {"b": "x"}}, "payloads: there is no condition 'b'"),
@@ -180,6 +184,72 @@ def test_a_definition_that_does_not_add_up_names_the_experiment_and_the_field(
 def test_a_string_where_a_list_belongs_is_a_type_error(arguments: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
         LocalUpgrade().experiment("home", "banner", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"site": 5}, "experiment 'broken': site"),
+        ({"target": 5}, "experiment 'broken': target"),
+        ({"name": 5}, "experiment 5: name"),
+        ({"name": None, "context": None}, "an experiment's context"),
+        ({"id": 5}, "experiment 'broken': id"),
+        ({"unit": "group", "group_type": 5}, "experiment 'broken': group_type"),
+        ({"conditions": [1, 2]}, "experiment 'broken': conditions: a code"),
+        ({"points": [("home", 5)]}, "experiment 'broken': points: a site or target"),
+        ({"payloads": {"a": Payload("string", 5)}}, "experiment 'broken': payload of 'a'"),  # type: ignore[arg-type]
+        ({"factors": {5: ["red"]}}, "experiment 'broken': factors: a factor"),
+        ({"factors": {"color": "red"}}, "experiment 'broken': factors: 'color'"),
+        ({"factors": {"color": [5]}}, "experiment 'broken': factors: a level of 'color'"),
+        ({"factors": {"color": {"red": 5}}}, "experiment 'broken': factors: payload of 'red'"),
+        ({"factors": {"color": {"red": {}}}}, "experiment 'broken': factors: payload of 'red'"),
+        ({"exclude_users": [5]}, "a user id"),
+        ({"exclude": {"class": [5]}}, "one of the 'class' groups"),
+        ({"include": {5: ["class-1"]}}, "a group type"),
+    ],
+)
+def test_what_is_not_text_where_text_belongs_is_a_type_error(
+    arguments: dict[str, Any], complaint: str
+) -> None:
+    local = LocalUpgrade()
+    given: dict[str, Any] = {"site": "home", "name": "broken", "conditions": ["a"], **arguments}
+    if "factors" in given:
+        del given["conditions"]
+    with pytest.raises(TypeError, match=f"^{complaint} must "):
+        local.experiment(**given)
+    assert local.experiments == ()
+
+
+def test_half_a_surrogate_pair_is_refused_before_it_could_be_sent() -> None:
+    local, half = LocalUpgrade(), "home\ud800"
+    definitions: list[Callable[[], object]] = [
+        lambda: local.experiment(half, conditions=["a"]),
+        lambda: local.experiment("home", half, conditions=["a"]),
+        lambda: local.experiment("home", conditions=[half]),
+        lambda: local.experiment("home", conditions=["a"], payloads={"a": half}),
+        lambda: local.experiment("home", conditions=["a"], payloads={"a": [half]}),
+        lambda: local.experiment("home", factors={"color": {"red": half}}),
+        lambda: local.flag(half),
+        lambda: local.metric(half),
+        lambda: local.context(half),
+    ]
+    for define in definitions:
+        with pytest.raises(ValueError, match="must not hold half a surrogate pair: ") as raised:
+            define()
+        assert not isinstance(raised.value, UnicodeError)
+    assert (local.experiments, local.flags) == ((), ())
+
+
+def test_a_payload_that_json_has_no_value_for_is_refused() -> None:
+    payloads = {"a": [float("nan")]}
+    with pytest.raises(ValueError, match=r"experiment 'home': payload of 'a': \[nan\] is not JSON"):
+        LocalUpgrade().experiment("home", conditions=["a"], payloads=payloads)
+
+
+def test_the_state_of_an_experiment_of_another_server_cannot_be_set() -> None:
+    experiment = LocalUpgrade().experiment("home", "banner", conditions=CONDITIONS)
+    with pytest.raises(ValueError, match="experiment 'home/banner' is not one of this server's"):
+        LocalUpgrade().set_state(experiment, "enrollmentComplete")
 
 
 def test_names_of_contexts_and_group_types_come_in_lists() -> None:

@@ -20,6 +20,17 @@ from ._definitions import (
 _Problems = Iterator[tuple[str, str]]
 
 
+def text(what: str, value: object) -> str:
+    """The value, if it is a text that can be sent; else an error that names what it is."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a string, not {value!r}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} must not hold half a surrogate pair: {value!r}") from None
+    return value
+
+
 def checked(experiment: Experiment) -> Experiment:
     """The experiment; a ValueError that names it and the field if it does not add up."""
     for problems in (_settings, _conditions, _points):

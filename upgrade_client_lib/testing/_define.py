@@ -9,7 +9,7 @@ from typing import Any, Optional, Union
 from uuid import UUID, uuid5
 
 from .._narrow import mapping_or_none
-from ._checks import checked
+from ._checks import checked, text
 from ._definitions import (
     GROUP,
     INDIVIDUAL,
@@ -60,6 +60,8 @@ def percentages(name: str, conditions: Weights) -> dict[str, float]:
             f"experiment {name!r}: conditions: a list of codes, or weights by code, "
             f"not the string {conditions!r}"
         )
+    if not conditions:
+        raise ValueError(f"experiment {name!r}: conditions: give at least one, or factors")
     if isinstance(conditions, Mapping):
         weights = dict(conditions)
     else:
@@ -67,6 +69,7 @@ def percentages(name: str, conditions: Weights) -> dict[str, float]:
         if len(weights) < len(conditions):
             raise ValueError(f"experiment {name!r}: conditions: a code occurs more than once")
     for code, weight in weights.items():
+        text(f"experiment {name!r}: conditions: a code", code)
         if not _is_weight(weight):
             raise ValueError(
                 f"experiment {name!r}: weights: {weight!r} of {code!r} is not a positive number"
@@ -93,42 +96,57 @@ def stored_payloads(name: str, given: Payloads) -> dict[str, Payload]:
 
 def _payload(what: str, value: PayloadValue) -> Payload:
     if isinstance(value, Payload):
+        text(what, value.value)
         return value
     if isinstance(value, str):
-        return Payload("string", value)
+        return Payload("string", text(what, value))
     try:
-        return Payload("json", json.dumps(value, ensure_ascii=False))
+        written = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except TypeError:
         raise TypeError(f"{what}: {value!r} is neither a string nor JSON") from None
+    except ValueError:
+        raise ValueError(f"{what}: {value!r} is not JSON") from None
+    return Payload("json", text(what, written))
 
 
-def level_combinations(factors: Factors) -> dict[str, tuple[Level, ...]]:
+def level_combinations(name: str, factors: Factors) -> dict[str, tuple[Level, ...]]:
     """Every condition code that the factors' levels make, such as ``color=red; shape=circle``."""
-    levels = [
-        [
-            Level(factor, level, Payload("string", value) if value else None)
-            for level, value in (
-                given.items() if isinstance(given, Mapping) else dict.fromkeys(given, "").items()
-            )
-        ]
-        for factor, given in factors.items()
-    ]
+    levels = [_levels(f"experiment {name!r}: factors", *item) for item in factors.items()]
     return {
         "; ".join(f"{level.factor}={level.name}" for level in combination): combination
         for combination in product(*levels)
+        if combination
     }
+
+
+def _levels(where: str, factor: str, given: Mapping[str, str] | Sequence[str]) -> list[Level]:
+    if isinstance(given, str):
+        raise TypeError(f"{where}: {factor!r} must have a list of levels, not {given!r}")
+    payloads = given if isinstance(given, Mapping) else dict.fromkeys(given, "")
+    return [
+        Level(
+            text(f"{where}: a factor", factor),
+            text(f"{where}: a level of {factor!r}", level),
+            Payload("string", payload) if text(f"{where}: payload of {level!r}", payload) else None,
+        )
+        for level, payload in payloads.items()
+    ]
 
 
 def members(users: Iterable[str], groups: Groups | None) -> Members:
     """A list of users and groups."""
     if isinstance(users, str):
         raise TypeError(f"users must be a list of user ids, not the string {users!r}")
+    listed = frozenset(text("a user id", user) for user in users)
     pairs: set[tuple[str, str]] = set()
     for kind, names in (groups or {}).items():
         if isinstance(names, str):
             raise TypeError(f"the {kind!r} groups must be a list, not the string {names!r}")
-        pairs.update((kind, name) for name in names)
-    return Members(frozenset(users), frozenset(pairs))
+        pairs.update(
+            (text("a group type", kind), text(f"one of the {kind!r} groups", name))
+            for name in names
+        )
+    return Members(listed, frozenset(pairs))
 
 
 def participants(
@@ -166,12 +184,17 @@ def experiment(
     names: Iterable[str],
 ) -> Experiment:
     """An experiment that adds up; ``names`` are the names that its context has already."""
+    what = "an experiment's" if name is None else f"experiment {name!r}:"
+    optional = {"target": target, "name": name, "group_type": group_type, "id": id}
+    given = {field: value for field, value in optional.items() if value is not None}
+    for field, value in {"site": site, "context": context, **given}.items():
+        text(f"{what} {field}", value)
     if name is None:
         name = _free_name(site if not target else f"{site}/{target}", set(names))
     elif name in names:
         raise ValueError(f"experiment {name!r}: name: context {context!r} has one already")
     experiment_id = stable_id(context, name) if id is None else id
-    combinations = level_combinations(factors)
+    combinations = level_combinations(name, factors)
     weights = percentages(name, list(combinations) if conditions is None else conditions)
     for code in weights if factors else ():
         if code not in combinations:
@@ -188,6 +211,9 @@ def experiment(
             raise TypeError(f"experiment {name!r}: points: {place!r} is not (site, target)")
         if place in places:
             raise ValueError(f"experiment {name!r}: points: {place} occurs more than once")
+        for part in place:
+            if part is not None:
+                text(f"experiment {name!r}: points: a site or target", part)
         places[place] = everywhere if own is None else stored_payloads(name, own)
     if unit == WITHIN_SUBJECTS and order is None:
         order = RANDOM

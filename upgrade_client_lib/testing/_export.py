@@ -11,7 +11,7 @@ from typing import Any, Optional, Union, cast
 import attrs
 
 from .._narrow import list_or_none, object_or_none
-from ._checks import checked
+from ._checks import checked, text
 from ._definitions import (
     GROUP,
     INDIVIDUAL,
@@ -68,7 +68,7 @@ class _Item:
             return default
         if value is None or not isinstance(value, kind):
             raise ValueError(f"{self.name}: {field}: missing or malformed in this export")
-        return value
+        return text(f"{self.name}: {field}", value) if isinstance(value, str) else value
 
     def text(self, field: str, default: Any = attrs.NOTHING) -> str:
         return cast(str, self.get(field, str, default))

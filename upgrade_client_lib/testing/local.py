@@ -12,7 +12,7 @@ from . import _define, _export
 from ._api import Api
 from ._call import World
 from ._catalogue import Catalogue
-from ._checks import checked
+from ._checks import checked, text
 from ._define import (
     Factors,
     Groups,
@@ -121,6 +121,7 @@ class LocalUpgrade(Observed):
         """Make a context known. With ``group_types``, its group experiments must be of one."""
         if isinstance(group_types, str):
             raise TypeError(f"group_types must be a list, not the string {group_types!r}")
+        text("the name of a context", name)
         with self._api.lock:
             self._catalogue.add_context(name, group_types)
 
@@ -197,7 +198,10 @@ class LocalUpgrade(Observed):
     def set_state(self, experiment: Experiment, state: str) -> Experiment:
         """Move an experiment to another state, such as "enrollmentComplete"; give it anew."""
         with self._api.lock:
-            changed = checked(attrs.evolve(self._catalogue.experiments[experiment.id], state=state))
+            known = self._catalogue.experiments.get(experiment.id)
+            if known is None:
+                raise ValueError(f"experiment {experiment.name!r} is not one of this server's")
+            changed = checked(attrs.evolve(known, state=state))
             self._catalogue.experiments[experiment.id] = changed
         return changed
 
@@ -217,7 +221,9 @@ class LocalUpgrade(Observed):
         >>> local.flag("new-dashboard", include={"class": ["class-1"]})
         """
         who = _define.participants(include, include_users, exclude, exclude_users)
-        flag_id = _define.stable_id(context, key)
+        flag_id = _define.stable_id(
+            text("the context of a flag", context), text("the key of a flag", key)
+        )
         flag = FeatureFlag(flag_id, key, context, enabled=enabled, filter=who)
         with self._api.lock:
             self._catalogue.add_flag(flag)
@@ -239,6 +245,10 @@ class LocalUpgrade(Observed):
         """
         if (group_class is None) != (group_key is None):
             raise ValueError(f"metric {name!r}: group_class and group_key are given together")
+        given = {"name": name, "group_class": group_class, "group_key": group_key}
+        for field, value in given.items():
+            if value is not None:
+                text(f"a metric's {field}", value)
         path = () if group_class is None or group_key is None else (group_class, group_key)
         metric = Metric(
             key=METRIC_SEPARATOR.join((*path, name)),
