@@ -113,6 +113,7 @@ def test_it_runs_inside_a_program_too(capsys: pytest.CaptureFixture[str]) -> Non
         (["nothing.json"], "No such file or directory: 'nothing.json'"),
         ([str(FLAGS)], "error: experiment 'Flag NEW_DASHBOARD': assignmentUnit: missing"),
         ([str(EXPERIMENTS), str(EXPERIMENTS)], "is taken"),
+        ([str(EXPERIMENTS), "--port", "70000"], "error: port must be from 0 to 65535, not 70000"),
         ([str(EXPERIMENTS), "--host", "192.0.2.1"], "cannot serve on 192.0.2.1 port 3030: "),
     ],
 )

@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from upgrade_client_lib import UpgradeClient
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.testing._api import Api
+from upgrade_client_lib.testing._serve import Serving
 
 
 @pytest.fixture
@@ -243,6 +245,52 @@ def test_down_refuses_connections_and_up_takes_them_on_the_same_port(
         local.up()
         local.up()
         assert http.get(f"{url}/api/version").status_code == 200
+
+
+def test_what_is_served_while_it_is_down_takes_connections_after_up(local: LocalUpgrade) -> None:
+    local.down()
+    with local.serve() as url:
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{url}/api/version")
+        local.up()
+        assert httpx.get(f"{url}/api/version").status_code == 200
+
+
+def test_down_and_up_from_two_threads_come_one_after_the_other(
+    local: LocalUpgrade, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pause, up = Serving.pause, Thread(target=local.up)
+
+    def pause_late(serving: Serving) -> None:
+        if not up.ident:
+            up.start()
+            up.join(0.1)  # which it does not do before all doors are closed
+        pause(serving)
+
+    monkeypatch.setattr(Serving, "pause", pause_late)
+    local.down()
+    up.join()
+    assert httpx.get(f"{url}/api/version").status_code == 200
+
+
+def test_a_report_may_turn_the_server_off(
+    local: LocalUpgrade, caplog: pytest.LogCaptureFixture
+) -> None:
+    def turn_off(*_: object) -> None:
+        local.down()
+
+    with local.serve(report=turn_off) as url:
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"{url}/api/version")
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{url}/api/version")
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("port", [-1, 65536, 70000])
+def test_a_port_that_does_not_exist_is_a_value_error(local: LocalUpgrade, port: int) -> None:
+    with pytest.raises(ValueError, match=f"port must be from 0 to 65535, not {port}"):
+        local.serve(port=port).__enter__()
 
 
 def test_an_error_of_its_own_is_a_500_and_is_logged(

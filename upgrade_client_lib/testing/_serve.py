@@ -19,6 +19,7 @@ Report = Callable[[str, str, Optional[str], int, float], None]
 """Called after each request with its method, path, user, status and seconds."""
 
 _Handle = Callable[[str, str, Mapping[str, str], bytes], Answer]
+_LAST_PORT = 65535
 _logger = logging.getLogger("upgrade_client_lib.testing")
 
 
@@ -26,6 +27,8 @@ class Serving:
     """A listening socket and the connections that it accepted, until ``stop``."""
 
     def __init__(self, handle: _Handle, host: str, port: int, report: Report | None) -> None:
+        if not 0 <= port <= _LAST_PORT:
+            raise ValueError(f"port must be from 0 to {_LAST_PORT}, not {port}")
         self._handle = handle
         self._report = report
         self._lock = Lock()
@@ -56,7 +59,8 @@ class Serving:
         for connection in connections:
             _shut(connection)
         for thread in threads:
-            thread.join(KEEP_ALIVE_SECONDS)
+            if thread is not current_thread():  # a report may turn the server off
+                thread.join(KEEP_ALIVE_SECONDS)
 
     stop = pause
 

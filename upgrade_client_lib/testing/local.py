@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from random import Random
+from threading import Lock
 
 import attrs
 
@@ -83,6 +84,8 @@ class LocalUpgrade(Observed):
         self._world = World(self._catalogue, Store(), newer, adaptive, Random(0))
         self._api = Api(self._world, _VERSIONS[server], tokens)
         self._servings: list[Serving] = []
+        # Not the lock of the calls: ``down`` waits for those that are being answered.
+        self._doors = Lock()
         self._transport = LocalTransport(self._api.handle)
         for context in contexts:
             self.context(context)
@@ -313,15 +316,17 @@ class LocalUpgrade(Observed):
 
     def down(self) -> None:
         """Refuse connections: ``httpx.ConnectError`` in process, closed ports on sockets."""
-        self._api.down = True
-        for serving in self._servings:
-            serving.pause()
+        with self._doors:
+            self._api.down = True
+            for serving in self._servings:
+                serving.pause()
 
     def up(self) -> None:
         """Take connections again, on the same ports."""
-        self._api.down = False
-        for serving in self._servings:
-            serving.resume()
+        with self._doors:
+            self._api.down = False
+            for serving in self._servings:
+                serving.resume()
 
     def reset(self) -> None:
         """Forget users and all they did, what was forced, and faults; definitions stay."""
@@ -348,13 +353,18 @@ class LocalUpgrade(Observed):
         >>> with local.serve() as url:
         ...     client = UpgradeClient("user", url, "my-app")
 
-        Port 0 is any that is free; a port in use is an OSError. ``report`` is called with each
-        request's method, path, user, status and seconds.
+        Port 0 is any that is free; a port in use is an OSError. After :meth:`down` nobody can
+        connect before :meth:`up`. ``report`` is called with each request's method, path, user,
+        status and seconds.
         """
-        serving = Serving(self._api.handle, host, port, report)
-        self._servings.append(serving)
+        with self._doors:
+            serving = Serving(self._api.handle, host, port, report)
+            if self._api.down:
+                serving.pause()
+            self._servings.append(serving)
         try:
             yield serving.url
         finally:
-            self._servings.remove(serving)
-            serving.stop()
+            with self._doors:
+                self._servings.remove(serving)
+                serving.stop()
