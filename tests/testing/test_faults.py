@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support_spec import OPERATIONS
 from tests.testing.support_local import CONDITIONS, client, codes, mark, post
 from upgrade_client_lib.testing import LocalUpgrade
 
@@ -66,17 +67,53 @@ def test_a_fault_without_a_body_looks_like_the_servers_own() -> None:
     assert answer.json()["errorCode"] == 500
 
 
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_that_has_no_body_does_not_spoil_the_next_one(status: int) -> None:
+    local, headers = LocalUpgrade(), {"User-Id": "u1"}
+    with (
+        local.serve() as url,
+        httpx.Client(headers=headers) as on_a_socket,
+        httpx.Client(headers=headers, transport=local.transport) as in_process,
+    ):
+        for http in (on_a_socket, in_process):
+            local.fail_next("init", status=status, headers={"ETag": "x"})
+            answers = [http.post(f"{url}/api/v6/init", json={}) for _ in range(2)]
+            assert [answer.status_code for answer in answers] == [status, 200]
+            assert (answers[0].content, answers[0].headers["ETag"]) == (b"", "x")
+            assert not answers[0].headers.keys() & {"content-type", "content-length"}
+
+
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "complaint"),
     [
-        {"endpoint": "marks"},
-        {"endpoint": "mark", "times": 0},
-        {"endpoint": "mark", "status": 99},
+        ({"endpoint": "marks"}, "endpoint 'marks' is not one of init, .*mark"),
+        ({"endpoint": "version"}, "endpoint 'version' is not one of "),
+        ({"times": 0}, "times must be at least 1, not 0"),
+        ({"status": 99}, "status must be that of an answer, 200 to 999, not 99"),
+        ({"status": 100}, "status must be that of an answer"),
+        ({"status": 199}, "status must be that of an answer"),
+        ({"status": 1000}, "status must be that of an answer"),
+        ({"status": 204, "body": "x"}, "an answer with status 204 has no body"),
     ],
 )
-def test_a_fault_that_cannot_be_is_a_value_error(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"endpoint|times|status"):
-        LocalUpgrade().fail_next(**arguments)
+def test_a_fault_that_cannot_be_is_a_value_error(arguments: dict[str, Any], complaint: str) -> None:
+    given: dict[str, Any] = {"endpoint": "mark", **arguments}
+    with pytest.raises(ValueError, match=complaint):
+        LocalUpgrade().fail_next(**given)
+
+
+@pytest.mark.parametrize("arguments", [{"body": {1, 2}}, {"headers": {"Retry-After": 1}}])
+def test_a_fault_that_cannot_be_sent_is_a_type_error_at_once(arguments: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=r"not JSON serializable|header Retry-After must be a str"):
+        LocalUpgrade().fail_next("mark", **arguments)
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_every_endpoint_can_fail(method: str, path: str) -> None:
+    local, endpoint = LocalUpgrade(), path.rpartition("/")[2]
+    local.fail_next(endpoint, status=500)
+    answer = post(local, endpoint, {}, method=method)
+    assert (answer.status_code, answer.json()["endPoint"]) == (500, path)
 
 
 def test_down_is_a_connection_error_until_up() -> None:

@@ -80,7 +80,7 @@ class Api:
     world: World
     version: str
     tokens: TokenCheck | None
-    faults: Faults = attrs.field(factory=Faults)
+    faults: Faults = attrs.field(factory=lambda: Faults(_ENDPOINTS))
     down: bool = False
     requests: deque[Request] = attrs.field(factory=lambda: deque(maxlen=REQUESTS_KEPT))
     lock: RLock = attrs.field(factory=RLock, repr=False)
@@ -92,11 +92,11 @@ class Api:
         name, exact = _named(path)
         endpoint = _ENDPOINTS.get(name)
         if endpoint is None or endpoint.method != method:
-            return self._elsewhere(method, path, headers)
+            return self._elsewhere(method, path)
         with self.lock:
             fault = self.faults.next(name)
             if fault:
-                answer = Answer(fault.status, *fault.answer(name))
+                answer = Answer(fault.status, fault.headers, fault.content)
             else:
                 answer = self._answer(endpoint, exact, path, headers, body)
             self.requests.append(
@@ -151,7 +151,7 @@ class Api:
             return User(user_id)
         raise user_not_found(user_id)
 
-    def _elsewhere(self, method: str, path: str, headers: Mapping[str, str]) -> Answer:
+    def _elsewhere(self, method: str, path: str) -> Answer:
         """The few other routes there are, and the page for those there are not."""
         route = (method, path.partition("?")[0].rstrip("/").lower())
         if route in (("GET", "/api/version"), ("HEAD", "/api/version")):

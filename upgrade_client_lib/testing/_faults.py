@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Union
 
 import attrs
 
-ENDPOINTS = (
-    "init",
-    "assign",
-    "mark",
-    "log",
-    "featureflag",
-    "reward",
-    "groupmembership",
-    "workinggroup",
-    "useraliases",
-)
+from ._checks import text
+
+WITHOUT_BODY = (204, 304)
 
 Body = Union[str, bytes, Mapping[str, object], list[object], None]
 
@@ -28,51 +20,59 @@ class Fault:
     """An answer to give instead of the real one."""
 
     status: int
-    headers: Mapping[str, str]
-    body: Body
-
-    def answer(self, endpoint: str) -> tuple[list[tuple[str, str]], bytes]:
-        """Give headers and body."""
-        content = self._content(endpoint)
-        headers = list(self.headers.items())
-        if not any(name.lower() == "content-type" for name, _ in headers):
-            html = content.startswith(b"<")
-            kind = "text/html" if html else "application/json; charset=utf-8"
-            headers.append(("Content-Type", kind))
-        return headers, content
-
-    def _content(self, endpoint: str) -> bytes:
-        """Give the body; without one, what a proxy (502 to 504) or the server would say."""
-        if self.body is None and self.status in (502, 503, 504):
-            return f"<html><body><h1>{self.status}</h1></body></html>".encode()
-        if self.body is None:
-            error = {
-                "name": "Error",
-                "message": "This answer was asked for by a test.",
-                "endPoint": f"/api/v6/{endpoint}",
-                "errorCode": self.status,
-            }
-            return json.dumps(error).encode()
-        if isinstance(self.body, bytes):
-            return self.body
-        return (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()
+    headers: list[tuple[str, str]]
+    content: bytes
 
 
 class Faults:
-    """The faults that are still to come, in the order in which they were asked for."""
+    """The faults of these endpoints that are still to come, in the order they were asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, endpoints: Collection[str]) -> None:
+        self._endpoints = endpoints
         self.waiting: dict[str, list[Fault]] = {}
 
-    def add(self, endpoint: str, fault: Fault, times: int) -> None:
-        if endpoint not in ENDPOINTS:
-            raise ValueError(f"endpoint {endpoint!r} is not one of {', '.join(ENDPOINTS)}")
+    def add(
+        self, endpoint: str, *, status: int, times: int, headers: Mapping[str, str], body: Body
+    ) -> None:
+        if endpoint not in self._endpoints:
+            raise ValueError(f"endpoint {endpoint!r} is not one of {', '.join(self._endpoints)}")
         if times < 1:
             raise ValueError(f"times must be at least 1, not {times}")
-        if not 100 <= fault.status <= 999:
-            raise ValueError(f"status must be a status code, not {fault.status}")
+        if not 200 <= status <= 999:
+            raise ValueError(f"status must be that of an answer, 200 to 999, not {status}")
+        if body and status in WITHOUT_BODY:
+            raise ValueError(f"an answer with status {status} has no body")
+        content = _content(endpoint, status, body)
+        fault = Fault(status, _headers(status, headers, content), content)
         self.waiting.setdefault(endpoint, []).extend([fault] * times)
 
     def next(self, endpoint: str) -> Fault | None:
         waiting = self.waiting.get(endpoint)
         return waiting.pop(0) if waiting else None
+
+
+def _content(endpoint: str, status: int, body: Body) -> bytes:
+    """The body; without one, what a proxy (502 to 504) or the server would say."""
+    if isinstance(body, bytes):
+        return body
+    if isinstance(body, str):
+        return body.encode()
+    if status in WITHOUT_BODY:
+        return b""
+    if body is None and status in (502, 503, 504):
+        return f"<html><body><h1>{status}</h1></body></html>".encode()
+    error = {
+        "name": "Error",
+        "message": "This answer was asked for by a test.",
+        "endPoint": f"/api/v6/{endpoint}",
+        "errorCode": status,
+    }
+    return json.dumps(error if body is None else body).encode()
+
+
+def _headers(status: int, given: Mapping[str, str], content: bytes) -> list[tuple[str, str]]:
+    headers = [(name, text(f"header {name}", value)) for name, value in given.items()]
+    if status in WITHOUT_BODY or any(name.lower() == "content-type" for name, _ in headers):
+        return headers
+    html = content.startswith(b"<")
+    return [*headers, ("Content-Type", "text/html" if html else "application/json; charset=utf-8")]

@@ -8,6 +8,7 @@ from http import HTTPStatus
 import attrs
 
 from ._api import BODY_LIMIT, Answer
+from ._faults import WITHOUT_BODY
 
 KEEP_ALIVE_SECONDS = 5.0
 _HEAD_LIMIT = 16 * 1024
@@ -85,7 +86,8 @@ class Wire:
     def send(self, answer: Answer, *, keep_alive: bool, with_body: bool) -> None:
         lines = [f"HTTP/1.1 {answer.status} {_REASONS.get(answer.status, '')}"]
         lines += [f"{name}: {value}" for name, value in answer.headers]
-        lines.append(f"Content-Length: {len(answer.body)}")
+        if answer.status not in WITHOUT_BODY:
+            lines.append(f"Content-Length: {len(answer.body)}")
         lines.append("Connection: keep-alive" if keep_alive else "Connection: close")
         if keep_alive:
             lines.append(f"Keep-Alive: timeout={KEEP_ALIVE_SECONDS:g}")

@@ -55,7 +55,7 @@ def log(world: World, call: Call) -> object:
             elif queried and row and moment and in_time:
                 _write(row, moment, entry, [name])
                 updated[row.id] = row
-            records.append(_record(call, entry, key, name, stored=queried and in_time))
+            records.append(_record(call, entry, name, stored=queried and in_time))
         if new:
             rows.append(_new_row(world, moment, entry, new))
             added.append(_shown_new(world, call, rows[-1]))
@@ -106,7 +106,7 @@ def _is_text(entry: _Entry, name: str) -> bool:
     return isinstance(entry.attributes[name], str)
 
 
-def _record(call: Call, entry: _Entry, key: str, name: str, *, stored: bool) -> LoggedMetric:
+def _record(call: Call, entry: _Entry, name: str, *, stored: bool) -> LoggedMetric:
     group_class, group_key = entry.path or (None, None)
     return LoggedMetric(
         user=call.user.id,

@@ -29,7 +29,7 @@ from ._definitions import (
     FeatureFlag,
     Metric,
 )
-from ._faults import Body, Fault
+from ._faults import Body
 from ._observed import Observed
 from ._serve import Report, Serving
 from ._store import Store
@@ -309,10 +309,13 @@ class LocalUpgrade(Observed):
         """Answer the next ``times`` calls of an endpoint, such as "mark", with this status.
 
         Such a call does nothing else. Without a ``body`` the answer is HTML for 502 to 504, as
-        proxies send it, and UpGrade's JSON error for the rest.
+        proxies send it, nothing for 204 and 304, and UpGrade's JSON error for the rest. A
+        ValueError says what no answer can be, such as a status below 200.
         """
         with self._api.lock:
-            self._api.faults.add(endpoint, Fault(status, dict(headers or {}), body), times)
+            self._api.faults.add(
+                endpoint, status=status, times=times, headers=headers or {}, body=body
+            )
 
     def down(self) -> None:
         """Refuse connections: ``httpx.ConnectError`` in process, closed ports on sockets."""
