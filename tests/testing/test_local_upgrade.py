@@ -432,14 +432,15 @@ def test_every_answer_has_a_request_id_of_its_own() -> None:
     assert len({answer.headers["x-request-id"] for answer in answers}) == 3
 
 
-def test_a_good_token_is_taken_where_tokens_are_checked() -> None:
-    token = bearer({"APIKey": "key"})[len("Bearer ") :]
+@pytest.mark.parametrize("given", [None, bearer({"APIKey": "key"})[len("Bearer ") :]])
+def test_a_good_token_is_taken_where_tokens_are_checked(given: str | None) -> None:
     local = LocalUpgrade(token_secret="secret", api_key="key")
+    token = local.token if given is None else given
     user = UpgradeClient(
-        "u1",
-        "http://upgrade.local",
-        "my-app",
-        token=token,
-        transport=local.transport,
+        "u1", "http://upgrade.local", "my-app", token=token, transport=local.transport
     )
-    user.init_sync()
+    assert user.init_sync().id == "u1"
+
+
+def test_a_server_that_checks_no_tokens_gives_none() -> None:
+    assert LocalUpgrade().token == ""

@@ -74,6 +74,46 @@ def test_markers_say_which_server_and_whose_client(application: pytest.Pytester)
     application.runpytest("--strict-markers").assert_outcomes(passed=2)
 
 
+def test_where_the_server_checks_tokens_the_client_has_one(application: pytest.Pytester) -> None:
+    application.makepyfile(
+        """
+        import pytest
+        from upgrade_client_lib import UpgradeApiError
+
+        pytestmark = pytest.mark.local_upgrade(token_secret="secret", api_key="key")
+
+        def test_good(local_upgrade, upgrade_client):
+            assert [one.status for one in local_upgrade.requests] == [200]
+
+        @pytest.mark.upgrade_client(token="bad", init=False)
+        def test_bad(upgrade_client):
+            with pytest.raises(UpgradeApiError) as raised:
+                upgrade_client.init_sync()
+            assert raised.value.status_code == 401
+        """
+    )
+    application.runpytest("--strict-markers").assert_outcomes(passed=2)
+
+
+def test_the_clients_own_arguments_are_handed_on(application: pytest.Pytester) -> None:
+    application.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.upgrade_client(
+            init=False,
+            rotation="experiment",
+            groups_for_session={"class": ["c1"]},
+            include_stored_user_groups=False,
+        )
+        def test_session_groups(local_upgrade, upgrade_client):
+            local_upgrade.flag("of-class", include={"class": ["c1"]})
+            assert upgrade_client.has_feature_flag_sync("of-class")
+        """
+    )
+    application.runpytest("--strict-markers").assert_outcomes(passed=1)
+
+
 def test_a_conftest_may_fill_the_server(application: pytest.Pytester) -> None:
     application.makepyfile(
         """
@@ -96,6 +136,7 @@ def test_a_conftest_may_fill_the_server(application: pytest.Pytester) -> None:
     [
         ('upgrade_client("u1")', "the marker upgrade_client takes keyword arguments only"),
         ('upgrade_client(user="u1")', "unexpected keyword argument 'user'"),
+        ('upgrade_client(rotation="x")', "rotation must be one of *, not 'x'"),
         ('local_upgrade(server="5")', "server '5' is not one of 6.5, 6.7"),
     ],
 )

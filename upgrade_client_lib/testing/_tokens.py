@@ -44,10 +44,19 @@ class TokenCheck:
         if {name: claims[name] for name in set(claims) - {"iat", "exp"}} != {"APIKey": self.key}:
             raise _refused("Error", "Provided token is invalid")
 
+    def token(self) -> str:
+        """A token that is good for ever."""
+        header, claims = _encoded({"alg": "HS256", "typ": "JWT"}), _encoded({"APIKey": self.key})
+        return f"{header}.{claims}.{self._signature(header, claims).decode()}"
+
     def _signature(self, header: str, claims: str) -> bytes:
         signed = f"{header}.{claims}".encode()
         digest = hmac.new(self.secret.encode(), signed, hashlib.sha256).digest()
         return base64.urlsafe_b64encode(digest).rstrip(b"=")
+
+
+def _encoded(part: dict[str, str]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
 
 
 def _decoded(part: str) -> dict[str, Any] | None:

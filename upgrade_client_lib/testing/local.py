@@ -57,8 +57,8 @@ class LocalUpgrade(Observed):
 
     ``server`` is which UpGrade it stands in for, "6.5" or "6.7"; ``contexts`` are those it knows
     without experiments. With ``token_secret`` and ``api_key`` it wants bearer tokens, signed with
-    that secret for that key. With ``adaptive=False`` it refuses rewards, as a server does whose
-    adaptive experiments are switched off.
+    that secret for that key; :attr:`token` is one. With ``adaptive=False`` it refuses rewards, as
+    a server does whose adaptive experiments are switched off.
     """
 
     def __init__(
@@ -346,6 +346,11 @@ class LocalUpgrade(Observed):
     def transport(self) -> LocalTransport:
         """The way in without a socket, for sync and async httpx clients alike."""
         return self._transport
+
+    @property
+    def token(self) -> str:
+        """A token that this server takes, for ``UpgradeClient``; "" where it checks none."""
+        return self._api.tokens.token() if self._api.tokens else ""
 
     @contextmanager
     def serve(

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 _MARKERS = (
     "local_upgrade(server, contexts, token_secret, api_key, adaptive): "
     "how to make the LocalUpgrade of the fixture local_upgrade",
-    "upgrade_client(user_id, context, group, working_group, init): "
-    "whose client the fixture upgrade_client is; it calls init, unless init=False",
+    "upgrade_client(user_id, context, group, working_group, init, ...): "
+    "whose client the fixture upgrade_client is; it calls init, unless init=False; "
+    "what else UpgradeClient takes, such as rotation, is handed on to it",
 )
 
 
@@ -51,8 +52,9 @@ def upgrade_client(
 ) -> Generator[UpgradeClient, None, None]:
     """Give a client of ``local_upgrade``, after ``init``; it is closed when the test is over.
 
-    It is of ``"user"`` in ``"my-app"``, without groups, unless the marker of this name says
-    otherwise.
+    It is of ``"user"`` in ``"my-app"``, without groups, and with a token where the server checks
+    them, unless the marker of this name says otherwise. The marker takes ``user_id``, ``context``,
+    ``group``, ``working_group``, ``init`` and what else ``UpgradeClient`` does.
     """
     client, init = _client(local_upgrade, **_arguments(request, "upgrade_client"))
     with client:
@@ -69,6 +71,7 @@ def _client(
     group: Mapping[str, Sequence[str]] | None = None,
     working_group: Mapping[str, str] | None = None,
     init: bool = True,
+    **options: Any,
 ) -> tuple[UpgradeClient, dict[str, Any] | None]:
     """Give a client, and the arguments for its ``init`` if that is wanted."""
     from upgrade_client_lib import UpgradeClient
@@ -77,7 +80,10 @@ def _client(
 
     context = DEFAULT_CONTEXT if context is None else context
     local.context(context)
-    client = UpgradeClient(user_id, "http://upgrade.local", context, transport=local.transport)
+    options.setdefault("token", local.token)
+    client = UpgradeClient(
+        user_id, "http://upgrade.local", context, transport=local.transport, **options
+    )
     return client, {"group": group, "working_group": working_group} if init else None
 
 
