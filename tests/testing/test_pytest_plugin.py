@@ -7,10 +7,13 @@ import sys
 
 import pytest
 
-from upgrade_client_lib.testing import pytest_plugin
+from upgrade_client_lib import UpgradeClient
+from upgrade_client_lib.testing import LocalUpgrade, pytest_plugin
 
 pytest_plugins = ["pytester"]
 PLUGIN = pytest_plugin.__name__
+# A run forgets what it was the first to import; with these there is one httpx for all runs.
+LOADED = (UpgradeClient, LocalUpgrade)
 
 
 @pytest.fixture
