@@ -381,10 +381,12 @@ def test_what_was_forced_last_wins() -> None:
     local = LocalUpgrade()
     for code in ("first", "second"):
         local.experiment("home", "banner", conditions=[code])
+    local.experiment("elsewhere", conditions=["only"])
     client(local)
     for code in ("first", "second", "first", "second"):
         local.force("home", "banner", user="u1", condition=code)
-        assert codes(local) == {"home/banner": [code]}
+        local.force("elsewhere", user="u1", condition="only")
+        assert codes(local) == {"home/banner": [code], "elsewhere/": ["only"]}
 
 
 @pytest.mark.parametrize(("defined", "forced"), [(None, ""), ("", None), (None, None)])

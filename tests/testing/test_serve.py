@@ -262,9 +262,8 @@ def test_down_and_up_from_two_threads_come_one_after_the_other(
     pause, up = Serving.pause, Thread(target=local.up)
 
     def pause_late(serving: Serving) -> None:
-        if not up.ident:
-            up.start()
-            up.join(0.1)  # which it does not do before all doors are closed
+        up.start()
+        up.join(0.1)  # which it does not do before all doors are closed
         pause(serving)
 
     monkeypatch.setattr(Serving, "pause", pause_late)
