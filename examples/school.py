@@ -2,51 +2,6 @@
 
 from __future__ import annotations
 
-from upgrade_client_lib.testing import LocalUpgrade
+from upgrade_client_lib.testing import sample_school as school
 
-
-def school() -> LocalUpgrade:
-    """Give a server with an experiment of each kind, a feature flag and some metrics."""
-    local = LocalUpgrade(contexts=["my-app"])
-    local.experiment(
-        "home",
-        "banner",
-        name="a warmer welcome",
-        conditions={"control": 50, "treatment": 50},
-        payloads={"treatment": "Welcome back!"},
-    )
-    local.experiment(
-        "lesson",
-        "hint",
-        name="which hint helps",
-        conditions={"short": 50, "long": 50},
-        payloads={"short": "Try again.", "long": "Try again, and draw a picture first."},
-        adaptive=True,
-    )
-    local.experiment(
-        "lesson",
-        "question",
-        name="question styles, in turn",
-        conditions=["words", "pictures", "numbers"],
-        unit="within-subjects",
-        order="ordered round robin",
-    )
-    local.experiment(
-        "lesson",
-        "layout",
-        name="layout of a lesson",
-        factors={"color": {"red": "#f00", "blue": "#00f"}, "shape": ["circle", "square"]},
-    )
-    local.experiment(
-        "classroom",
-        "leaderboard",
-        name="leaderboard by class",
-        conditions=["shown", "hidden"],
-        unit="group",
-        group_type="class",
-    )
-    local.flag("new-dashboard", include={"class": ["class-1"]})
-    local.flag("dark-mode", include={"class": ["class-2"]})
-    local.metric("totalTimeSeconds")
-    local.metric("timeSeconds", group_class="masteryWorkspace", group_key="areas")
-    return local
+__all__ = ["school"]

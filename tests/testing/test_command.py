@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
 
@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.testing.support_recorded import EXPORTS
+from upgrade_client_lib import UpgradeClient
 from upgrade_client_lib.testing.__main__ import main
 
 EXPERIMENTS, FLAGS = EXPORTS / "experiments.json", EXPORTS / "flags.json"
@@ -72,11 +73,12 @@ def test_it_tells_what_it_serves_logs_requests_and_stops(
 
 
 class UntilVisited(Event):
-    """Waits once in vain; then sends two requests and presses Ctrl-C."""
+    """Waits once in vain; then lets somebody visit, and presses Ctrl-C."""
 
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(self, capsys: pytest.CaptureFixture[str], visit: Callable[[str], object]) -> None:
         super().__init__()
         self._capsys = capsys
+        self._visit = visit
         self._waits = 0
         self.printed = ""
 
@@ -85,17 +87,20 @@ class UntilVisited(Event):
         if self._waits == 1:
             return False
         self.printed = self._capsys.readouterr().out
-        url = self.printed.split()[3].rstrip(",")
-        headers = {"User-Id": "u1"}
-        httpx.get(f"{url}/api/version")
-        httpx.post(f"{url}/api/v6/assign", headers=headers, json={"context": "empty-app"})
+        self._visit(self.printed.split()[3].rstrip(","))
         signal.raise_signal(signal.SIGINT)
         return self.is_set()
 
 
 def test_it_runs_inside_a_program_too(capsys: pytest.CaptureFixture[str]) -> None:
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    visited = UntilVisited(capsys)
+
+    def visit(url: str) -> None:
+        headers = {"User-Id": "u1"}
+        httpx.get(f"{url}/api/version")
+        httpx.post(f"{url}/api/v6/assign", headers=headers, json={"context": "empty-app"})
+
+    visited = UntilVisited(capsys, visit)
     arguments = [*COMMAND[3:], "--context", "empty-app", "--flags", str(FLAGS)]
     assert main(arguments, visited) == 0
     assert len(visited.printed.splitlines()) == 25
@@ -107,6 +112,38 @@ def test_it_runs_inside_a_program_too(capsys: pytest.CaptureFixture[str]) -> Non
     assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
 
+def test_without_a_file_it_serves_a_sample_school_and_tells_whom_to_try(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given: dict[str, str | None] = {}
+
+    def visit(url: str) -> None:
+        for user_id in ("student-4", "student-6"):
+            with UpgradeClient(user_id, url, "my-app") as client:
+                client.init_sync(group={"class": ["class-1"]})
+                assert client.has_feature_flag_sync("new-dashboard")
+                banner = client.get_decision_point_assignment_sync("home", "banner")
+                given[user_id] = banner.get_condition() if banner else None
+
+    visited = UntilVisited(capsys, visit)
+    assert main(["--port", "0", "--server", "6.7"], visited) == 0
+    first, *told = visited.printed.splitlines()
+    assert first.startswith("UpGrade 6.7 at http://127.0.0.1:")
+    assert told[:2] == [
+        "A sample school in the context my-app, whose groups are class-1 and class-2. Try it:",
+        "at home/banner, student-4 gets the treatment, and student-6 the control.",
+    ]
+    assert told[2] == "  my-app: a warmer welcome, enrolling, at home/banner"
+    assert told[-1] == "  my-app: flag dark-mode, enabled"
+    assert given == {"student-4": "treatment", "student-6": "control"}
+
+
+def test_flags_can_be_served_without_experiments(capsys: pytest.CaptureFixture[str]) -> None:
+    visited = UntilVisited(capsys, httpx.get)
+    assert main(["--port", "0", "--flags", str(FLAGS)], visited) == 0
+    assert [line.split()[1] for line in visited.printed.splitlines()[1:]] == ["flag"] * 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -115,6 +152,7 @@ def test_it_runs_inside_a_program_too(capsys: pytest.CaptureFixture[str]) -> Non
         ([str(EXPERIMENTS), str(EXPERIMENTS)], "is taken"),
         ([str(EXPERIMENTS), "--port", "70000"], "error: port must be from 0 to 65535, not 70000"),
         ([str(EXPERIMENTS), "--host", "192.0.2.1"], "cannot serve on 192.0.2.1 port 3030: "),
+        (["--host", "192.0.2.1"], "cannot serve on 192.0.2.1 port 3030: "),
     ],
 )
 def test_what_it_cannot_serve_is_one_line_and_a_status(

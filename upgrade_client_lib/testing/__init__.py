@@ -5,9 +5,9 @@
 >>> local.experiment("home", "banner", conditions=["control", "treatment"])
 >>> client = UpgradeClient("user", "http://upgrade.local", "my-app", transport=local.transport)
 
-``python -m upgrade_client_lib.testing EXPORT.json`` serves exported experiments from a shell, and
-pytest finds the fixtures ``local_upgrade`` and ``upgrade_client``. Importing this package costs
-next to nothing; what a name needs is loaded when it is first used.
+``python -m upgrade_client_lib.testing`` serves a sample school from a shell, or what an
+``EXPORT.json`` holds, and pytest finds the fixtures ``local_upgrade`` and ``upgrade_client``.
+Importing this package costs next to nothing; what a name needs is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._definitions import Experiment, FeatureFlag, Metric, Payload
     from ._records import LoggedMetric, Mark, Request, Reward
     from .local import DEFAULT_CONTEXT, LocalUpgrade
+    from .school import sample_school
 
 __all__ = [
     "DEFAULT_CONTEXT",
@@ -31,6 +32,7 @@ __all__ = [
     "Payload",
     "Request",
     "Reward",
+    "sample_school",
 ]
 
 _ROOMS = {
@@ -40,6 +42,7 @@ _ROOMS = {
     "Mark": "_records",
     "Request": "_records",
     "Reward": "_records",
+    "sample_school": "school",
 }
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``python -m upgrade_client_lib.testing EXPORT.json --port 3030``."""
+"""The command line: ``python -m upgrade_client_lib.testing [EXPORT.json ...]``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,23 @@ from contextlib import contextmanager
 from threading import Event
 from types import FrameType
 
-from .local import LocalUpgrade
+from .local import DEFAULT_CONTEXT, LocalUpgrade
+from .school import sample_school
+
+_SAMPLE = f"""\
+A sample school in the context {DEFAULT_CONTEXT}, whose groups are class-1 and class-2. Try it:
+at home/banner, student-4 gets the treatment, and student-6 the control."""
 
 
 def main(arguments: Sequence[str] | None = None, stopped: Event | None = None) -> int:
     """Serve until Ctrl-C, SIGTERM or ``stopped``; give the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        local = LocalUpgrade.from_export(options.exports, options.flags, server=options.server)
+        sample = not (options.exports or options.flags)
+        if sample:
+            local = sample_school(server=options.server)
+        else:
+            local = LocalUpgrade.from_export(options.exports, options.flags, server=options.server)
         for context in options.contexts:
             local.context(context)
         with (
@@ -25,6 +34,8 @@ def main(arguments: Sequence[str] | None = None, stopped: Event | None = None) -
             local.serve(options.host, options.port, report=_report) as url,
         ):
             print(f"UpGrade {options.server} at {url}, until Ctrl-C", flush=True)
+            if sample:
+                print(_SAMPLE)
             print(*_served(local), sep="\n", flush=True)
             while not stop.wait(0.5):  # not for ever, or Windows would not see Ctrl-C
                 pass
@@ -65,9 +76,10 @@ def _report(method: str, path: str, user: str | None, status: int, seconds: floa
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m upgrade_client_lib.testing",
-        description="Serves experiments and feature flags that UpGrade's web page exported.",
+        description="Serves experiments and feature flags that UpGrade's web page exported, "
+        "or a sample school where none are given.",
     )
-    parser.add_argument("exports", nargs="+", metavar="EXPORT.json", help="exported experiments")
+    parser.add_argument("exports", nargs="*", metavar="EXPORT.json", help="exported experiments")
     parser.add_argument(
         "--flags", action="append", metavar="FLAGS.json", help="exported feature flags"
     )

@@ -37,7 +37,10 @@ METRIC_SEPARATOR = "@__@"
 
 @attrs.frozen
 class Payload:
-    """A payload as the server stores it: its type is ``string``, ``json`` or ``csv``."""
+    """A payload as the server stores it: its type is ``string``, ``json`` or ``csv``.
+
+    It is what an experiment is given here, not ``types.Payload``, which a client reads.
+    """
 
     type: str
     value: str
@@ -116,7 +119,10 @@ class Metric:
 
 @attrs.frozen
 class FeatureFlag:
-    """A feature flag, on or off, and for whom."""
+    """A feature flag, on or off, and for whom.
+
+    It is what the server is set up with, not ``types.FeatureFlag``, one that is on for a user.
+    """
 
     id: str
     key: str

@@ -71,7 +71,10 @@ class LoggedMetric:
 
 @attrs.frozen
 class Reward:
-    """An accepted reward, and the condition that the user was enrolled in."""
+    """An accepted reward, and the condition that the user was enrolled in.
+
+    It is what a test sees of it, not ``types.Reward``, what a client is answered.
+    """
 
     user: str
     value: str
