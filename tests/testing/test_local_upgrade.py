@@ -252,11 +252,15 @@ def test_the_state_of_an_experiment_of_another_server_cannot_be_set() -> None:
         LocalUpgrade().set_state(experiment, "enrollmentComplete")
 
 
-def test_names_of_contexts_and_group_types_come_in_lists() -> None:
+def test_names_of_contexts_group_types_and_categories_come_in_lists() -> None:
     with pytest.raises(TypeError, match="contexts must be a list"):
         LocalUpgrade(contexts="my-app")
     with pytest.raises(TypeError, match="group_types must be a list"):
         LocalUpgrade().context("my-app", group_types="class")
+    with pytest.raises(TypeError, match="metric 'time': contexts must be a list, not 'my-app'"):
+        LocalUpgrade().metric("time", contexts="my-app")
+    with pytest.raises(TypeError, match="metric 'time': allowed must be a list, not 'long'"):
+        LocalUpgrade().metric("time", allowed="long")
 
 
 def test_names_ids_and_flag_keys_are_taken_once() -> None:

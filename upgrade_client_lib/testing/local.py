@@ -252,6 +252,9 @@ class LocalUpgrade(Observed):
         for field, value in given.items():
             if value is not None:
                 text(f"a metric's {field}", value)
+        for field, several in {"allowed": allowed, "contexts": contexts}.items():
+            if isinstance(several, str):
+                raise TypeError(f"metric {name!r}: {field} must be a list, not {several!r}")
         path = () if group_class is None or group_key is None else (group_class, group_key)
         metric = Metric(
             key=METRIC_SEPARATOR.join((*path, name)),
@@ -264,7 +267,10 @@ class LocalUpgrade(Observed):
         return metric
 
     def exclude(self, *, users: Iterable[str] = (), groups: Groups | None = None) -> None:
-        """Exclude users and groups from everything, as UpGrade's global exclusion does."""
+        """Exclude users and groups from everything, as UpGrade's global exclusion does.
+
+        They take the place of whoever was excluded before.
+        """
         with self._api.lock:
             self._catalogue.excluded = _define.members(users, groups)
 
