@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 from collections.abc import Generator
@@ -15,6 +16,8 @@ pytest.register_assert_rewrite(
 )
 
 from tests.support_conformance import local_upgrade_keeps_to_the_spec  # noqa: E402
+from tests.support_faulty_server import FaultyServer  # noqa: E402
+from upgrade_client_lib import UpgradeConnection  # noqa: E402
 
 __all__ = ["local_upgrade_keeps_to_the_spec"]  # an autouse fixture
 
@@ -50,6 +53,15 @@ def only_loopback(request: pytest.FixtureRequest) -> Generator[None, None, None]
             patch.setattr(socket.socket, "connect", connect_local(socket.socket.connect))
             patch.setattr(socket.socket, "connect_ex", connect_local(socket.socket.connect_ex))
         yield
+
+
+@pytest.fixture(scope="session")
+def first_calls_made() -> None:
+    """What a process's first call imports takes longer than some limits in tests."""
+    with FaultyServer() as server, UpgradeConnection(server.url) as connection:
+        client = connection.client("user", "my-app")
+        client.init_sync()
+        asyncio.run(client.init())
 
 
 def _want_local(host: object) -> None:

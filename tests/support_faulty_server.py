@@ -125,7 +125,7 @@ class FaultyServer:
                 if self._woken in ready:
                     return
                 connection, _ = self._listener.accept()
-                connection.settimeout(LONGEST)
+                connection.settimeout(4 * LONGEST)  # no test shall wait for the server to hang up
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 with self._changed:
                     number = self.connections

@@ -173,7 +173,7 @@ def test_closing_ends_the_calls_under_way_in_threads(
         server.wait_for(1, "init")
         connection.close()
         with pytest.raises(NoConnectionError, match="was closed meanwhile") as caught:
-            under_way.result(2)  # the server would hang up later
+            under_way.result(10)
         server.wait_until_all_hung_up()
 
     assert caught.value.may_have_been_applied

@@ -117,6 +117,8 @@ def within(name: str) -> Timeout:
     return IMPATIENCE if FAULTS[name][1] is RequestTimeoutError else PATIENCE
 
 
+pytestmark = pytest.mark.usefixtures("first_calls_made")
+
 each_fault = pytest.mark.parametrize("name", FAULTS)
 each_face = pytest.mark.parametrize("call", FACES)
 

@@ -14,6 +14,8 @@ from tests.support_server import SteeredServer
 from upgrade_client_lib import RequestTimeoutError, Timeout, UpgradeConnection
 from upgrade_client_lib.testing import LocalUpgrade
 
+pytestmark = pytest.mark.usefixtures("first_calls_made")
+
 SHORT = 0.08
 LONG = 30.0
 

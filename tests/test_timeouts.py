@@ -40,6 +40,8 @@ from upgrade_client_lib import (
 
 each_face = pytest.mark.parametrize("call", FACES)
 
+pytestmark = pytest.mark.usefixtures("first_calls_made")
+
 SHORT = 0.08
 LONG = 30.0
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # quickly made
