@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 import threading
 from contextlib import suppress
 from types import TracebackType
@@ -14,12 +15,16 @@ LONGEST = 5.0
 class Proxy:
     """Relays while its ``with`` block runs, and notes the first request of each connection."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(
+        self, port: int, *, tls: ssl.SSLContext | None = None, tunnels: bool = True
+    ) -> None:
         self.requests: list[str] = []
+        self._tls = tls
+        self._tunnels = tunnels
         self._upstream = ("127.0.0.1", port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self.url = f"http://{self.address}"
+        self.url = f"{'http' if tls is None else 'https'}://{self.address}"
         self._wake, self._woken = socket.socketpair()
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
@@ -53,13 +58,23 @@ class Proxy:
                 self._threads.append(thread)
                 thread.start()
 
-    def _relay(self, connection: socket.socket) -> None:
-        with connection, socket.create_connection(self._upstream) as upstream, suppress(OSError):
+    def _encrypted(self, accepted: socket.socket) -> socket.socket:
+        return accepted if self._tls is None else self._tls.wrap_socket(accepted, server_side=True)
+
+    def _relay(self, accepted: socket.socket) -> None:
+        with (
+            suppress(OSError),
+            self._encrypted(accepted) as connection,
+            socket.create_connection(self._upstream) as upstream,
+        ):
             head = b""
             while b"\r\n\r\n" not in head:
                 head += connection.recv(65536)
             self.requests.append(head.decode("latin-1"))
             if head.startswith(b"CONNECT "):
+                if not self._tunnels:
+                    connection.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+                    return
                 connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
             else:
                 upstream.sendall(head)

@@ -312,6 +312,17 @@ def test_rows_that_cannot_be_read_are_left_out_with_one_warning(
     assert "left out 6 of the log records" in warning
 
 
+@both_faces
+def test_definitions_in_a_row_that_are_none_are_left_out(call: Face) -> None:
+    row = {"id": 1, "uniquifier": "1", "timeStamp": STAMP, "data": {"a": 1}}
+    metrics = [None, {"key": "a"}, "a", ["key", "a"]]
+    client = ScriptedServer(Answer(200, [{**row, "metrics": metrics}])).client()
+
+    (record,) = call(client.log, [LogInput(STAMP, LogMetrics({"a": 1}))])
+
+    assert record.metrics == [{"key": "a"}]
+
+
 @pytest.mark.usefixtures("far_from_utc")
 @both_faces
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from tests.support_assignments import answering, assigned_at, condition, item, without
 from tests.support_exchanges import playing
 from tests.support_faces import FACES, Face
+from tests.support_marking import APPLIED
 from tests.support_server import SteeredServer, client_of
 from upgrade_client_lib import UnreadableAnswerError
 from upgrade_client_lib.types import Payload, PayloadType
@@ -89,6 +90,18 @@ def test_missing_ids_are_none(call: Face) -> None:
 
     assert (assignment.experiment_id, assignment.condition_id) == (None, None)
     assert (assignment.get_payload(), assignment.factors) == (None, [])
+
+
+@both_faces
+def test_an_id_that_is_none_is_not_sent(call: Face) -> None:
+    server = SteeredServer()
+    queue = [condition("first"), condition("second", id=5), condition("second", id="right")]
+    server.answer("assign", [item(assignedCondition=queue)])
+    server.answer("mark", {"id": "mark", "userId": "user", "site": "home", "target": "banner"})
+
+    call(client_of(server).mark_decision_point, "home", "banner", "second", APPLIED)
+
+    assert server.bodies("mark")[0]["data"]["assignedCondition"]["id"] == "right"
 
 
 MALFORMED: dict[str, object] = {

@@ -63,7 +63,7 @@ def test_own_clients_keep_their_settings(call: Face) -> None:
         URL,
         http_client=own,
         async_http_client=async_own,
-        headers={"X-Ours": "ours"},
+        headers={"X-Ours": "ours", "user-id": "nobody"},
         token="secret",
     )
 
@@ -248,6 +248,70 @@ def test_a_given_transport_is_used_and_not_closed(
     asyncio.run(connection.aclose())
 
     assert closed == []
+
+
+class BreaksOff(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body that ends midway; whoever reads it closes it."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"{"
+        raise httpx.ReadError("broken")
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"{"
+        raise httpx.ReadError("broken")
+
+    def close(self) -> None:
+        self.closed += 1
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+@each_face
+@pytest.mark.parametrize("own", ["client", "transport"])
+def test_an_answer_that_breaks_off_is_closed(call: Face, own: str) -> None:
+    body = BreaksOff()
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=body))
+    given: dict[str, Any] = {"transport": transport}
+    if own == "client":
+        given = {
+            "http_client": httpx.Client(transport=transport),
+            "async_http_client": httpx.AsyncClient(transport=transport),
+        }
+    with (
+        UpgradeConnection(URL, retries=0, **given) as connection,
+        pytest.raises(NoConnectionError, match="broken"),
+    ):
+        call(connection.client("user", "my-app").init)
+
+    assert body.closed == 1
+
+
+class Recording(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """Looks at the content of a request without reading it first."""
+
+    def __init__(self) -> None:
+        self.contents: list[bytes] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.contents.append(request.content)
+        return httpx.Response(200, json={"id": "user"})
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return self.handle_request(request)
+
+
+@each_face
+def test_a_given_transport_finds_the_content_of_a_request(call: Face) -> None:
+    transport = Recording()
+    with UpgradeConnection(URL, transport=transport) as connection:
+        call(connection.client("user", "my-app").init)
+
+    assert transport.contents == [b"{}"]
 
 
 class OnlyBlocking(httpx.BaseTransport):

@@ -282,6 +282,44 @@ def test_tls_goes_through_a_proxy_unread(call: Face) -> None:
 
 
 @each_face
+def test_a_proxy_that_builds_no_tunnel_passed_nothing_on(call: Face) -> None:
+    with (
+        FaultyServer() as server,
+        Proxy(server.port, tunnels=False) as proxy,
+        UpgradeConnection(f"https://{HOST}", proxy=proxy.url, retries=0) as connection,
+        pytest.raises(NoConnectionError, match="403 Forbidden") as caught,
+    ):
+        call(connection.client("user", "my-app").init)
+
+    assert not caught.value.may_have_been_applied
+    assert proxy.targets == [f"{HOST}:443"]
+
+
+@each_face
+@pytest.mark.parametrize("trusted_by", ["context", "environment"])
+def test_a_proxy_is_spoken_to_over_tls(
+    call: Face, trusted_by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To a server that is not."""
+    file = tmp_path / "authority.pem"
+    AUTHORITY.cert_pem.write_to_path(str(file))
+    if trusted_by == "environment":
+        monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with (
+        FaultyServer() as server,
+        Proxy(server.port, tls=serving_tls("127.0.0.1")) as proxy,
+        UpgradeConnection(
+            f"http://{HOST}",
+            proxy=proxy.url,
+            ssl_context=trusting() if trusted_by == "context" else None,
+        ) as connection,
+    ):
+        assert call(connection.client("user", "my-app").init).id == "user"
+
+    assert proxy.targets == [f"http://{HOST}/api/v6/init"]
+
+
+@each_face
 def test_the_total_bounds_a_call_through_a_proxy(call: Face) -> None:
     with (
         FaultyServer(init=never_answers) as server,
