@@ -10,7 +10,9 @@ import ssl
 import subprocess
 import sys
 import threading
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Callable, NoReturn
 
@@ -59,6 +61,25 @@ def work_and_tell(work: Callable[[], object], writing: int) -> NoReturn:
         said = f"failed: {error!r}"
     os.write(writing, said.encode())
     os._exit(0)
+
+
+@contextmanager
+def held_elsewhere(lock: AbstractContextManager[object]) -> Generator[None, None, None]:
+    """Have another thread hold the lock."""
+
+    def hold() -> None:
+        with lock:
+            held.set()
+            done.wait(LONGEST)
+
+    held, done = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(1) as other:
+        other.submit(hold)
+        held.wait(LONGEST)
+        try:
+            yield
+        finally:
+            done.set()
 
 
 def test_what_fails_in_a_child_is_told() -> None:
@@ -198,7 +219,7 @@ def test_a_child_reads_while_its_parent_holds_the_lock_of_the_caches() -> None:
 
     with FaultyServer(upgrade_with_user()) as server, UpgradeConnection(server.url) as own:
         client = own.client("user", "my-app")
-        with _shared_load.lock:
+        with held_elsewhere(_shared_load.lock):
             assert in_child(work) == "True"
         assert client.has_feature_flag_sync("new-dashboard")
 
@@ -211,8 +232,16 @@ def test_a_child_connects_while_its_parent_is_connecting() -> None:
 
     with FaultyServer() as server, UpgradeConnection(server.url) as own:
         transport = own._server._transport  # pyright: ignore[reportPrivateUsage]
-        with transport._lock, connection._shared_lock:  # pyright: ignore[reportPrivateUsage]
+        with held_elsewhere(transport._lock):  # pyright: ignore[reportPrivateUsage]
             assert in_child(work) == "child"
+
+
+def test_a_child_makes_a_client_while_its_parent_is_making_one() -> None:
+    def work() -> str:
+        return UpgradeClient("child", "http://upgrade", "my-app").user_id
+
+    with held_elsewhere(connection._shared_lock):  # pyright: ignore[reportPrivateUsage]
+        assert in_child(work) == "child"
 
 
 @pytest.mark.parametrize("leader", ["thread", "event loop"])

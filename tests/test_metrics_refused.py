@@ -165,6 +165,7 @@ def test_what_is_no_list_of_entries_is_a_type_error(call: Face, metrics: Any, na
         "10",
         "2026-13-45",
         "2026-00-10",
+        "٢٠٢٦-11-20",
         "2026-11-32",
         "2026-11-20T25:00:00Z",
         "2026-11-20T10:60:00Z",

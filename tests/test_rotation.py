@@ -16,7 +16,7 @@ from tests.support_rotation import (
     where_rotation_is_right,
 )
 from tests.support_server import client_of
-from upgrade_client_lib import UpgradeClient
+from upgrade_client_lib import UpgradeClient, UpgradeConnection
 from upgrade_client_lib.testing import LocalUpgrade
 
 both_faces = pytest.mark.parametrize("call", FACES)
@@ -24,9 +24,12 @@ both_faces = pytest.mark.parametrize("call", FACES)
 
 def test_a_rotation_that_does_not_exist_is_a_value_error_that_lists_those_that_do() -> None:
     rotation: Any = "point"
+    url = "https://upgrade.example.org"
 
     with pytest.raises(ValueError, match="'auto', 'decision_point', 'experiment'"):
-        UpgradeClient("user", "https://upgrade.example.org", "my-app", rotation=rotation)
+        UpgradeClient("user", url, "my-app", rotation=rotation)
+    with pytest.raises(ValueError, match="'auto', 'decision_point', 'experiment'"):
+        UpgradeConnection(url).client("user", "my-app", rotation=rotation)
 
 
 # ---- What it costs ----
