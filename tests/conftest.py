@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import random
 import socket
 from collections.abc import Generator
 from pathlib import Path
@@ -17,7 +18,8 @@ pytest.register_assert_rewrite(
 
 from tests.support_conformance import local_upgrade_keeps_to_the_spec  # noqa: E402
 from tests.support_faulty_server import FaultyServer  # noqa: E402
-from upgrade_client_lib import UpgradeConnection  # noqa: E402
+from tests.support_server import SteeredServer, initialised, local_upgrade  # noqa: E402
+from upgrade_client_lib import UpgradeClient, UpgradeConnection  # noqa: E402
 
 __all__ = ["local_upgrade_keeps_to_the_spec"]  # an autouse fixture
 
@@ -53,6 +55,24 @@ def only_loopback(request: pytest.FixtureRequest) -> Generator[None, None, None]
             patch.setattr(socket.socket, "connect", connect_local(socket.socket.connect))
             patch.setattr(socket.socket, "connect_ex", connect_local(socket.socket.connect_ex))
         yield
+
+
+@pytest.fixture
+def no_delay_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each delay be the shortest that may be drawn, which is none."""
+    monkeypatch.setattr(random, "uniform", min)
+
+
+@pytest.fixture
+def server() -> SteeredServer:
+    """A server with an experiment of each kind, which the test steers."""
+    return SteeredServer(local_upgrade().transport)
+
+
+@pytest.fixture
+def client(server: SteeredServer) -> UpgradeClient:
+    """The client of a user whom that server knows."""
+    return initialised(server)
 
 
 @pytest.fixture(scope="session")

@@ -29,5 +29,7 @@ def blocking(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return getattr(owner, f"{method.__name__}_sync")(*args, **kwargs)
 
 
-FACES = [pytest.param(in_event_loop, id="async"), pytest.param(blocking, id="sync")]
-"""For ``@pytest.mark.parametrize("call", FACES)``: ``call(client.init, group=...)``."""
+both_faces = pytest.mark.parametrize(
+    "call", [pytest.param(in_event_loop, id="async"), pytest.param(blocking, id="sync")]
+)
+"""Run a test with either face as its ``call``, as in ``call(client.init, group=...)``."""

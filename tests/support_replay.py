@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 E = TypeVar("E", bound=UpgradeApiError)
 
-Face = Literal["async", "sync"]
-FACES: list[Face] = ["async", "sync"]
+FaceName = Literal["async", "sync"]
+FACE_NAMES: list[FaceName] = ["async", "sync"]
 
 CASSETTES = Path(__file__).parent / "cassettes"
 RECORDED_HOST = "http://127.0.0.1:3030"
@@ -49,7 +49,7 @@ _KEPT_HEADERS = {
 class Session:
     """One run of a flow: its clients, and the one way to call them."""
 
-    def __init__(self, connection: UpgradeConnection, face: Face) -> None:
+    def __init__(self, connection: UpgradeConnection, face: FaceName) -> None:
         self._connection = connection
         self._face = face
 
@@ -83,7 +83,7 @@ class Session:
 Flow = Callable[[Session], Coroutine[Any, Any, None]]
 
 
-def run(flow: Flow, connection: UpgradeConnection, face: Face) -> None:
+def run(flow: Flow, connection: UpgradeConnection, face: FaceName) -> None:
     """Run a flow to its end."""
     scenario = flow(Session(connection, face))
     if face == "async":
@@ -93,7 +93,7 @@ def run(flow: Flow, connection: UpgradeConnection, face: Face) -> None:
             scenario.send(None)
 
 
-def replay(flow: Flow, face: Face, folder: Path = CASSETTES) -> None:
+def replay(flow: Flow, face: FaceName, folder: Path = CASSETTES) -> None:
     """Run a flow on its cassette, which must hold just its requests, in their order."""
     with _cassette(cassette_of(flow, folder), "none") as cassette:
         with UpgradeConnection(RECORDED_HOST) as connection:

@@ -9,14 +9,11 @@ import pytest
 
 from tests.support_assignments import answering, assigned_at, condition, item, without
 from tests.support_exchanges import playing
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from tests.support_server import SteeredServer, client_of, initialised, local_upgrade
 from upgrade_client_lib import _cache
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import ExperimentType, Payload, PayloadType
-
-both_faces = pytest.mark.parametrize("call", FACES)
-
 
 # ---- Looking up a decision point ----
 

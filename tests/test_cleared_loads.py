@@ -8,25 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.support_faces import FACES, Face, blocking
+from tests.support_faces import Face, blocking, both_faces
 from tests.support_marking import APPLIED
 from tests.support_reads import Read, every_read
 from tests.support_server import Background, SteeredServer, client_of, initialised, local_upgrade
 from upgrade_client_lib import UpgradeClient
 from upgrade_client_lib.testing import LocalUpgrade
-
-both_faces = pytest.mark.parametrize("call", FACES)
-
-
-@pytest.fixture
-def server() -> SteeredServer:
-    return SteeredServer(local_upgrade().transport)
-
-
-@pytest.fixture
-def client(server: SteeredServer) -> UpgradeClient:
-    return initialised(server)
-
 
 # ---- What clears the cache while a load is under way ----
 

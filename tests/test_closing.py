@@ -16,7 +16,7 @@ import httpx
 import pytest
 import trustme
 
-from tests.support_faces import FACES, Face, blocking, in_event_loop
+from tests.support_faces import Face, blocking, both_faces, in_event_loop
 from tests.support_faulty_server import FaultyServer, answers, never_answers
 from tests.support_server import SteeredServer
 from upgrade_client_lib import (
@@ -30,11 +30,10 @@ from upgrade_client_lib import (
 )
 from upgrade_client_lib.testing import LocalUpgrade
 
-each_face = pytest.mark.parametrize("call", FACES)
 URL = "http://upgrade"
 
 
-@each_face
+@both_faces
 def test_a_closed_connection_refuses_calls(call: Face) -> None:
     with FaultyServer() as server:
         connection = UpgradeConnection(server.url)
@@ -74,7 +73,7 @@ def test_a_finalizer_may_close_what_its_thread_is_at_work_with(busy: str) -> Non
     assert closed.wait(5)
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("own", ["http_client", "transport"])
 def test_a_closed_connection_refuses_calls_through_what_is_the_users_own(
     call: Face, own: str
@@ -248,7 +247,7 @@ def test_closing_ends_the_calls_under_way_in_event_loops() -> None:
         asyncio.run(scenario())
 
 
-@each_face
+@both_faces
 def test_a_call_that_was_to_be_tried_again_meets_the_closed_connection(
     call: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:

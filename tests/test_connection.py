@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.support_calls import HARMLESS, upgrade_with_user
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import FaultyServer, answers
 from upgrade_client_lib import (
     UpgradeConnection,
@@ -18,7 +18,6 @@ from upgrade_client_lib import (
 )
 from upgrade_client_lib.testing import LocalUpgrade
 
-each_face = pytest.mark.parametrize("call", FACES)
 URL = "http://upgrade"
 MOCK = httpx.MockTransport(lambda _: httpx.Response(200))
 
@@ -26,7 +25,7 @@ MOCK = httpx.MockTransport(lambda _: httpx.Response(200))
 # ---- One connection, many users ----
 
 
-@each_face
+@both_faces
 def test_a_connection_gives_clients_for_its_server(call: Face) -> None:
     upgrade = LocalUpgrade()
     connection = UpgradeConnection(URL, transport=upgrade.transport, token="secret")
@@ -125,7 +124,7 @@ def test_an_idle_socket_expires_before_the_server_drops_it(monkeypatch: pytest.M
     assert server.connections == 3
 
 
-@each_face
+@both_faces
 def test_compressed_answers_are_read(call: Face) -> None:
     import gzip
 
@@ -142,7 +141,7 @@ def test_compressed_answers_are_read(call: Face) -> None:
 # ---- Headers ----
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("own", [False, True])
 def test_extra_headers_go_with_every_request(call: Face, own: bool) -> None:
     upgrade = upgrade_with_user()
@@ -164,7 +163,7 @@ def test_extra_headers_go_with_every_request(call: Face, own: bool) -> None:
     assert all(request.headers["x-proxy-key"] == "key" for request in sent)
 
 
-@each_face
+@both_faces
 def test_what_a_request_needs_wins_over_extra_headers(call: Face) -> None:
     extra = {
         "user-id": "somebody",

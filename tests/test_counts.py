@@ -11,11 +11,9 @@ from typing import Any, Callable
 import pytest
 
 from tests.support_calls import upgrade_with_user
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import FaultyServer
 from upgrade_client_lib import UpgradeClient, UpgradeConnection, connection
-
-each_face = pytest.mark.parametrize("call", FACES)
 
 
 @pytest.fixture
@@ -91,7 +89,7 @@ def test_threads_and_event_loops_that_read_cold_make_one_request() -> None:
     assert server.count("assign") == 1
 
 
-@each_face
+@both_faces
 def test_warm_reads_make_no_request(call: Face) -> None:
     upgrade = upgrade_with_user()
     with FaultyServer(upgrade) as server, UpgradeConnection(server.url) as connection:

@@ -11,7 +11,7 @@ import pytest
 
 import upgrade_client_lib
 from tests.support_exchanges import HOST, playing
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from upgrade_client_lib import (
     BadRequestError,
     ConflictError,
@@ -28,7 +28,6 @@ from upgrade_client_lib import (
 )
 from upgrade_client_lib.testing import LocalUpgrade
 
-both_faces = pytest.mark.parametrize("call", FACES)
 KINDS = [
     NotAuthorizedError,
     UserNotInitializedError,

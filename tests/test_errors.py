@@ -11,7 +11,7 @@ import pytest
 
 from tests.support_calls import COUNTED, HARMLESS, INIT, MARK, Operation, by_endpoint
 from tests.support_exchanges import HOST, Answer, Exchange, ScriptedServer, every_exchange
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from upgrade_client_lib import (
     BadRequestError,
     ConflictError,
@@ -27,7 +27,6 @@ from upgrade_client_lib import (
 )
 from upgrade_client_lib.testing import LocalUpgrade
 
-both_faces = pytest.mark.parametrize("call", FACES)
 OPERATIONS = {operation.endpoint: operation for operation in HARMLESS + COUNTED}
 every_operation = pytest.mark.parametrize("operation", by_endpoint(HARMLESS + COUNTED))
 NEW = "https://upgrade-2/api/v6/init"

@@ -6,24 +6,11 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pytest
-
 from tests.support_faces import blocking
 from tests.support_marking import APPLIED
 from tests.support_reads import Read, begun, every_read
-from tests.support_server import Background, SteeredServer, initialised, local_upgrade
+from tests.support_server import Background, SteeredServer, local_upgrade
 from upgrade_client_lib import UpgradeClient
-
-
-@pytest.fixture
-def server() -> SteeredServer:
-    return SteeredServer(local_upgrade().transport)
-
-
-@pytest.fixture
-def client(server: SteeredServer) -> UpgradeClient:
-    return initialised(server)
-
 
 # ---- Blocking calls inside an event loop ----
 

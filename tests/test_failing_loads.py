@@ -9,23 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support_faces import FACES, Face, blocking
+from tests.support_faces import Face, blocking, both_faces
 from tests.support_reads import READS, Read, begun, every_read, until_waiting
-from tests.support_server import Background, SteeredServer, initialised, local_upgrade
+from tests.support_server import Background, SteeredServer
 from upgrade_client_lib import NoConnectionError, ServerError, Timeout, UpgradeClient
-
-both_faces = pytest.mark.parametrize("call", FACES)
-
-
-@pytest.fixture
-def server() -> SteeredServer:
-    return SteeredServer(local_upgrade().transport)
-
-
-@pytest.fixture
-def client(server: SteeredServer) -> UpgradeClient:
-    return initialised(server)
-
 
 # ---- Failure ----
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import random
 import socket
 import ssl
 import threading
@@ -28,7 +27,7 @@ from tests.support_calls import (
     marks_at_banner,
     upgrade_with_user,
 )
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import (
     Fault,
     FaultyServer,
@@ -117,10 +116,9 @@ def within(name: str) -> Timeout:
     return IMPATIENCE if FAULTS[name][1] is RequestTimeoutError else PATIENCE
 
 
-pytestmark = pytest.mark.usefixtures("first_calls_made")
+pytestmark = pytest.mark.usefixtures("first_calls_made", "no_delay_between_attempts")
 
 each_fault = pytest.mark.parametrize("name", FAULTS)
-each_face = pytest.mark.parametrize("call", FACES)
 
 
 def open_sockets() -> set[str]:
@@ -144,14 +142,6 @@ def nothing_left_behind() -> Generator[None, None, None]:
     assert not set(threading.enumerate()) - threads
 
 
-@pytest.fixture(autouse=True)
-def no_delay_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    def shortest(low: float, high: float) -> float:
-        return low
-
-    monkeypatch.setattr(random, "uniform", shortest)
-
-
 def failure_of(call: Face, operation: Operation, connection: UpgradeConnection) -> UpgradeApiError:
     """The error that an operation ends in, within its time."""
     client = connection.client("user", "my-app")
@@ -162,7 +152,7 @@ def failure_of(call: Face, operation: Operation, connection: UpgradeConnection) 
     return caught.value
 
 
-@each_face
+@both_faces
 @each_fault
 def test_a_fault_is_an_error_of_its_kind_in_time_and_leaves_no_socket(
     call: Face, name: str
@@ -192,7 +182,7 @@ def test_a_fault_leaves_no_task_behind(name: str) -> None:
         assert asyncio.run(scenario()) == set()
 
 
-@each_face
+@both_faces
 @each_fault
 def test_the_call_after_a_fault_succeeds(call: Face, name: str) -> None:
     with (
@@ -203,7 +193,7 @@ def test_the_call_after_a_fault_succeeds(call: Face, name: str) -> None:
         assert call(connection.client("user", "my-app").init).id == "user"
 
 
-@each_face
+@both_faces
 @each_fault
 @pytest.mark.parametrize("operation", by_endpoint(COUNTED))
 def test_a_mark_or_reward_counts_once_at_most(call: Face, name: str, operation: Operation) -> None:
@@ -221,7 +211,7 @@ def test_a_mark_or_reward_counts_once_at_most(call: Face, name: str, operation: 
     assert error.may_have_been_applied is (name not in REFUSALS or name == "redirect")
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("operation", by_endpoint([*HARMLESS, *COUNTED]))
 def test_an_answer_of_another_shape_is_unreadable(call: Face, operation: Operation) -> None:
     bodies = ["42", '{"message": 1}', "null", '"text"', "<html>", '[{"id": ']
@@ -239,7 +229,7 @@ def test_an_answer_of_another_shape_is_unreadable(call: Face, operation: Operati
             assert error.may_have_been_applied
 
 
-@each_face
+@both_faces
 def test_an_error_says_nothing_of_what_its_caller_was_handling(call: Face) -> None:
     with FaultyServer(init=hangs_up) as server, UpgradeConnection(server.url) as connection:
         client = connection.client("user", "my-app")
@@ -253,7 +243,7 @@ def test_an_error_says_nothing_of_what_its_caller_was_handling(call: Face) -> No
     assert caught.value.attempts == 3
 
 
-@each_face
+@both_faces
 def test_a_redirect_names_where_the_server_is(call: Face) -> None:
     with (
         FaultyServer(init=redirects) as server,
@@ -266,7 +256,7 @@ def test_a_redirect_names_where_the_server_is(call: Face) -> None:
     assert server.count("init") == 1
 
 
-@each_face
+@both_faces
 def test_an_address_that_is_not_upgrade_is_said_so(call: Face) -> None:
     with (
         FaultyServer(init=answers(404, "<html>Not Found</html>")) as server,
@@ -279,7 +269,7 @@ def test_an_address_that_is_not_upgrade_is_said_so(call: Face) -> None:
     assert error.response_body == "<html>Not Found</html>"
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("operation", by_endpoint([INIT, *COUNTED]))
 def test_a_refused_connection_is_no_connection(call: Face, operation: Operation) -> None:
     with (
@@ -293,7 +283,7 @@ def test_a_refused_connection_is_no_connection(call: Face, operation: Operation)
     assert error.attempts == 2
 
 
-@each_face
+@both_faces
 def test_a_name_that_does_not_exist_is_no_connection(
     call: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,7 +300,7 @@ def test_a_name_that_does_not_exist_is_no_connection(
     assert error.attempts == 2
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("operation", by_endpoint([INIT, *COUNTED]))
 def test_a_certificate_that_nobody_trusts_is_no_connection_and_is_not_tried_again(
     call: Face, operation: Operation
@@ -331,7 +321,7 @@ def test_a_certificate_that_nobody_trusts_is_no_connection_and_is_not_tried_agai
     assert server.received == []
 
 
-@each_face
+@both_faces
 def test_tls_to_a_server_without_it_is_no_connection(call: Face) -> None:
     with (
         FaultyServer() as server,

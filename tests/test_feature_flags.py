@@ -7,19 +7,18 @@ from typing import Any
 
 import pytest
 
-from tests.support_exchanges import HOST, Answer, ScriptedServer, playing
-from tests.support_faces import FACES, Face
+from tests.support_clients import client_at, initialised_at
+from tests.support_exchanges import Answer, ScriptedServer, playing
+from tests.support_faces import Face, both_faces
 from upgrade_client_lib import (
     BadRequestError,
     ServerError,
     UnreadableAnswerError,
-    UpgradeClient,
     UserNotInitializedError,
 )
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import FeatureFlag
 
-both_faces = pytest.mark.parametrize("call", FACES)
 CLASS_1 = {"class": ["class-1"]}
 
 
@@ -75,7 +74,7 @@ def test_a_flag_that_is_off_or_unknown_is_false(call: Face) -> None:
     local.flag("on")
     local.flag("disabled", enabled=False)
     local.flag("for-others", include_users=["u2"])
-    client = initialised(call, local)
+    client = initialised_at(call, local)
 
     assert call(client.has_feature_flag, "on") is True
     assert call(client.has_feature_flag, "disabled") is False
@@ -96,10 +95,10 @@ def test_flags_of_a_user_whom_the_server_does_not_know(call: Face, name: str) ->
 @both_faces
 def test_an_unknown_context_is_a_bad_request(call: Face) -> None:
     local = LocalUpgrade()
-    call(client_of(local).init)
+    call(client_at(local).init)
 
     with pytest.raises(BadRequestError, match="Invalid app context: My-App"):
-        call(client_of(local, context="My-App").get_all_feature_flags)
+        call(client_at(local, context="My-App").get_all_feature_flags)
 
 
 # ---- The cache ----
@@ -109,7 +108,7 @@ def test_an_unknown_context_is_a_bad_request(call: Face) -> None:
 def test_the_server_is_asked_once(call: Face) -> None:
     local = LocalUpgrade()
     local.flag("on")
-    client = initialised(call, local)
+    client = initialised_at(call, local)
 
     for _ in range(3):
         assert call(client.has_feature_flag, "on") is True
@@ -122,7 +121,7 @@ def test_the_server_is_asked_once(call: Face) -> None:
 @both_faces
 def test_no_flags_at_all_are_cached_too(call: Face) -> None:
     local = LocalUpgrade()
-    client = initialised(call, local)
+    client = initialised_at(call, local)
 
     assert call(client.get_all_feature_flags) == []
     assert call(client.has_feature_flag, "on") is False
@@ -133,7 +132,7 @@ def test_no_flags_at_all_are_cached_too(call: Face) -> None:
 @both_faces
 def test_ignore_cache_asks_again_and_renews_the_cache(call: Face) -> None:
     local = LocalUpgrade()
-    client = initialised(call, local)
+    client = initialised_at(call, local)
     assert call(client.has_feature_flag, "new") is False
     local.flag("new")
     assert call(client.has_feature_flag, "new") is False
@@ -149,7 +148,7 @@ def test_ignore_cache_asks_again_and_renews_the_cache(call: Face) -> None:
 def test_a_failed_refresh_keeps_what_was_cached(call: Face) -> None:
     local = LocalUpgrade()
     local.flag("on")
-    client = initialised(call, local)
+    client = initialised_at(call, local)
     assert call(client.has_feature_flag, "on") is True
     local.fail_next("featureflag", status=500)
 
@@ -163,7 +162,7 @@ def test_a_failed_refresh_keeps_what_was_cached(call: Face) -> None:
 def test_a_failed_first_fetch_is_tried_again_by_the_next_call(call: Face) -> None:
     local = LocalUpgrade()
     local.flag("on")
-    client = initialised(call, local)
+    client = initialised_at(call, local)
     local.fail_next("featureflag", status=500)
 
     with pytest.raises(ServerError):
@@ -176,7 +175,7 @@ def test_a_failed_first_fetch_is_tried_again_by_the_next_call(call: Face) -> Non
 def test_what_the_caller_does_to_the_list_does_not_reach_the_cache(call: Face) -> None:
     local = LocalUpgrade()
     local.flag("on")
-    client = initialised(call, local)
+    client = initialised_at(call, local)
 
     call(client.get_all_feature_flags).clear()
 
@@ -187,7 +186,7 @@ def test_what_the_caller_does_to_the_list_does_not_reach_the_cache(call: Face) -
 def test_each_client_has_a_cache_of_its_own(call: Face) -> None:
     local = LocalUpgrade()
     local.flag("for-u1", include_users=["u1"])
-    first, second = initialised(call, local, "u1"), initialised(call, local, "u2")
+    first, second = initialised_at(call, local, "u1"), initialised_at(call, local, "u2")
 
     assert call(first.has_feature_flag, "for-u1") is True
     assert call(second.has_feature_flag, "for-u1") is False
@@ -205,7 +204,7 @@ def test_a_key_that_is_no_key_is_refused_before_anything_is_sent(
     call: Face, warm: bool, key: Any, kind: type[Exception]
 ) -> None:
     local = LocalUpgrade()
-    client = initialised(call, local)
+    client = initialised_at(call, local)
     if warm:
         call(client.get_all_feature_flags)
 
@@ -237,17 +236,6 @@ def test_an_answer_that_is_no_list_is_an_error(call: Face, answer: object) -> No
 
     with pytest.raises(UnreadableAnswerError, match="where a list belongs"):
         call(client.get_all_feature_flags)
-
-
-def client_of(local: LocalUpgrade, user_id: str = "u1", **options: Any) -> UpgradeClient:
-    options.setdefault("context", "my-app")
-    return UpgradeClient(user_id, HOST, transport=local.transport, **options)
-
-
-def initialised(call: Face, local: LocalUpgrade, user_id: str = "u1") -> UpgradeClient:
-    client = client_of(local, user_id)
-    call(client.init)
-    return client
 
 
 def asked(local: LocalUpgrade) -> int:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.support_calls import COUNTED, HARMLESS, Operation, by_endpoint, upgrade_with_user
 from tests.support_exchanges import HOST, SESSION_ID, Answer, ScriptedServer, exchange, playing
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from upgrade_client_lib import (
     BadRequestError,
     UpgradeClient,
@@ -22,7 +22,6 @@ from upgrade_client_lib import (
 )
 from upgrade_client_lib.testing import LocalUpgrade
 
-both_faces = pytest.mark.parametrize("call", FACES)
 every_operation = pytest.mark.parametrize("operation", by_endpoint(HARMLESS + COUNTED))
 METHODS = {"groupmembership": "PATCH", "workinggroup": "PATCH", "useraliases": "PATCH"}
 USER = Answer(200, {"id": "u1"})

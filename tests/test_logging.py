@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import re
 import socket
 import threading
@@ -21,7 +20,8 @@ from tests.support_calls import (
     by_endpoint,
     upgrade_with_user,
 )
-from tests.support_faces import FACES, Face
+from tests.support_clients import connected_to
+from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import Fault, FaultyServer
 from upgrade_client_lib import (
     BadRequestError,
@@ -30,24 +30,15 @@ from upgrade_client_lib import (
     ServerError,
     Timeout,
     UpgradeApiError,
-    UpgradeClient,
     UpgradeConnection,
 )
 from upgrade_client_lib.testing import LocalUpgrade
 
-each_face = pytest.mark.parametrize("call", FACES)
+pytestmark = pytest.mark.usefixtures("no_delay_between_attempts")
+
+
 NAME = "upgrade_client_lib"
 URL = "http://upgrade"
-
-
-@pytest.fixture(autouse=True)
-def no_delay_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "uniform", min)
-
-
-def client_of(upgrade: LocalUpgrade, *, token: str = "", retries: int = 2) -> UpgradeClient:
-    connection = UpgradeConnection(URL, transport=upgrade.transport, retries=retries)
-    return connection.client("user", "my-app", token=token)
 
 
 def said(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
@@ -65,17 +56,17 @@ def test_the_logger_has_no_handlers_and_no_level_of_its_own() -> None:
     assert logger.propagate
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("operation", by_endpoint([*HARMLESS, *COUNTED]))
 def test_each_request_is_one_line_at_debug(
     call: Face, operation: Operation, caplog: pytest.LogCaptureFixture
 ) -> None:
     upgrade = upgrade_with_user()
-    client = client_of(upgrade)
+    client = connected_to(upgrade)
     call(client.get_all_experiment_conditions)
     with caplog.at_level(logging.DEBUG, NAME):
         before = len(upgrade.requests)
-        operation.call(call, client_of(upgrade) if operation.endpoint == "assign" else client)
+        operation.call(call, connected_to(upgrade) if operation.endpoint == "assign" else client)
 
     sent = upgrade.requests[before:]
     lines = said(caplog, logging.DEBUG)
@@ -86,26 +77,26 @@ def test_each_request_is_one_line_at_debug(
     )
 
 
-@each_face
+@both_faces
 def test_a_request_id_in_a_line_is_the_answers(
     call: Face, caplog: pytest.LogCaptureFixture
 ) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=400, headers={"x-request-id": "request-7"})
     with caplog.at_level(logging.DEBUG, NAME), pytest.raises(BadRequestError):
-        call(client_of(upgrade).init)
+        call(connected_to(upgrade).init)
 
     assert [re.sub(r"[\d.]+ ms", "1 ms", line) for line in said(caplog, logging.DEBUG)] == [
         "POST /api/v6/init -> 400 in 1 ms, request request-7"
     ]
 
 
-@each_face
+@both_faces
 def test_each_retry_is_a_line_at_debug(call: Face, caplog: pytest.LogCaptureFixture) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=503, times=2)
     with caplog.at_level(logging.DEBUG, NAME):
-        call(client_of(upgrade, retries=2).init)
+        call(connected_to(upgrade, retries=2).init)
 
     lines = [line for line in said(caplog, logging.DEBUG) if line.startswith("retrying")]
     assert len(lines) == 2
@@ -113,14 +104,14 @@ def test_each_retry_is_a_line_at_debug(call: Face, caplog: pytest.LogCaptureFixt
     assert all("status 503" in line for line in lines)
 
 
-@each_face
+@both_faces
 def test_a_request_without_an_answer_is_a_line_at_debug(
     call: Face, caplog: pytest.LogCaptureFixture
 ) -> None:
     upgrade = LocalUpgrade()
     upgrade.down()
     with caplog.at_level(logging.DEBUG, NAME), pytest.raises(NoConnectionError):
-        call(client_of(upgrade, retries=0).init)
+        call(connected_to(upgrade, retries=0).init)
 
     (line,) = said(caplog, logging.DEBUG)
     assert re.fullmatch(
@@ -128,7 +119,7 @@ def test_a_request_without_an_answer_is_a_line_at_debug(
     )
 
 
-@each_face
+@both_faces
 def test_an_unreachable_server_is_one_warning_and_its_return_one_info(
     call: Face, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -151,19 +142,19 @@ def test_an_unreachable_server_is_one_warning_and_its_return_one_info(
     assert all(f"{URL} is reachable again" in line for line in infos)
 
 
-@each_face
+@both_faces
 def test_a_server_that_answers_at_the_second_try_was_never_unreachable(
     call: Face, caplog: pytest.LogCaptureFixture
 ) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=502)
     with caplog.at_level(logging.INFO, NAME):
-        call(client_of(upgrade, retries=1).init)
+        call(connected_to(upgrade, retries=1).init)
 
     assert caplog.records == []
 
 
-@each_face
+@both_faces
 def test_a_server_that_answers_with_errors_is_reachable(
     call: Face, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -172,7 +163,7 @@ def test_a_server_that_answers_with_errors_is_reachable(
     with caplog.at_level(logging.INFO, NAME):
         for _ in range(3):
             with pytest.raises(ServerError):
-                call(client_of(upgrade).init)
+                call(connected_to(upgrade).init)
 
     assert caplog.records == []
 
@@ -212,9 +203,9 @@ def test_a_server_for_which_no_connection_is_free_was_not_tried(
     assert said(caplog, logging.WARNING) == []
 
 
-@each_face
+@both_faces
 def test_warm_reads_say_nothing(call: Face, caplog: pytest.LogCaptureFixture) -> None:
-    client = client_of(upgrade_with_user())
+    client = connected_to(upgrade_with_user())
     call(client.has_feature_flag, "new-dashboard")
     call(client.get_decision_point_assignment, "home", "banner")
     with caplog.at_level(logging.DEBUG):
@@ -225,7 +216,7 @@ def test_warm_reads_say_nothing(call: Face, caplog: pytest.LogCaptureFixture) ->
     assert said(caplog, logging.DEBUG) == []
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("operation", by_endpoint([INIT, *COUNTED]))
 @pytest.mark.parametrize("where", ["client", "connection"])
 def test_the_token_is_in_no_line_and_no_error(
@@ -263,7 +254,7 @@ def test_the_token_is_in_no_line_and_no_error(
     assert secret not in f"{client!r} {connection!r}"
 
 
-@each_face
+@both_faces
 def test_an_assignment_that_cannot_be_marked_for_lack_of_ids_is_no_noise(
     call: Face, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -271,6 +262,6 @@ def test_an_assignment_that_cannot_be_marked_for_lack_of_ids_is_no_noise(
     upgrade = upgrade_with_user()
     upgrade.fail_next("assign", status=500)
     with caplog.at_level(logging.INFO, NAME):
-        call(client_of(upgrade).mark_decision_point, "home", "banner", "first", APPLIED)
+        call(connected_to(upgrade).mark_decision_point, "home", "banner", "first", APPLIED)
 
     assert caplog.records == []

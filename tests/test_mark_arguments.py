@@ -6,11 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from tests.support_marking import APPLIED, NONE_ASSIGNED, NOT_APPLIED, STATUS, snapshot
 from tests.support_server import SteeredServer, initialised, local_upgrade
-
-both_faces = pytest.mark.parametrize("call", FACES)
 
 
 def refused(call: Face, expected: type[Exception], match: str, *arguments: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from tests.support_marking import (
     APPLIED,
     NONE_ASSIGNED,
@@ -23,9 +23,6 @@ from tests.support_server import (
 )
 from upgrade_client_lib import BadRequestError, RequestTimeoutError, UpgradeClient
 from upgrade_client_lib.testing import LocalUpgrade
-
-both_faces = pytest.mark.parametrize("call", FACES)
-
 
 # ---- Marks that exclude the user ----
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.support_exchanges import exchange, playing
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from tests.support_marking import (
     APPLIED,
     NONE_ASSIGNED,
@@ -23,9 +23,6 @@ from tests.support_server import SteeredServer, client_of, initialised, local_up
 from upgrade_client_lib import BadRequestError, ServerError, UpgradeApiError
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import MarkedDecisionPoint
-
-both_faces = pytest.mark.parametrize("call", FACES)
-
 
 # ---- What goes out ----
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support_exchanges import HOST, Answer, ScriptedServer, every_exchange, playing
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from upgrade_client_lib import (
     BadRequestError,
     ServerError,
@@ -24,7 +24,6 @@ from upgrade_client_lib import (
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import LogGroupMetrics, LogInput, LogMetrics, LogRecord
 
-both_faces = pytest.mark.parametrize("call", FACES)
 STAMP = "2026-11-20T08:00:00.000Z"
 
 RECORDED = [

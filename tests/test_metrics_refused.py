@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from tests.support_exchanges import Answer, ScriptedServer
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from upgrade_client_lib.types import LogGroupMetrics, LogInput, LogMetrics
 
-both_faces = pytest.mark.parametrize("call", FACES)
 STAMP = "2026-11-20T08:00:00.000Z"
 ATTEMPT = LogGroupMetrics("class", "key", "1", {"score": 0.5})
 

@@ -8,13 +8,11 @@ import pytest
 
 from tests.support_assignments import answering, assigned_at, condition, item, without
 from tests.support_exchanges import playing
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from tests.support_marking import APPLIED
 from tests.support_server import SteeredServer, client_of
 from upgrade_client_lib import UnreadableAnswerError
 from upgrade_client_lib.types import Payload, PayloadType
-
-both_faces = pytest.mark.parametrize("call", FACES)
 
 
 @both_faces

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import pytest
 
 from tests.support_calls import APPLIED, marks_at_banner, upgrade_with_user
-from tests.support_faces import FACES, Face
+from tests.support_clients import connected_to
+from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import FaultyServer, never_answers
 from upgrade_client_lib import (
     RequestTimeoutError,
@@ -19,18 +19,10 @@ from upgrade_client_lib import (
 )
 from upgrade_client_lib.testing import LocalUpgrade
 
-each_face = pytest.mark.parametrize("call", FACES)
+pytestmark = pytest.mark.usefixtures("no_delay_between_attempts")
+
+
 URL = "http://upgrade"
-
-
-@pytest.fixture(autouse=True)
-def no_delay_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "uniform", min)
-
-
-def client_of(upgrade: LocalUpgrade, **options: Any) -> UpgradeClient:
-    connection = UpgradeConnection(URL, transport=upgrade.transport, **options)
-    return connection.client("user", "my-app")
 
 
 # ---- The timeout ----
@@ -84,10 +76,10 @@ def test_retries_are_not_negative() -> None:
 # ---- with_options ----
 
 
-@each_face
+@both_faces
 def test_a_view_has_its_own_retries(call: Face) -> None:
     upgrade = LocalUpgrade()
-    client = client_of(upgrade, retries=1)
+    client = connected_to(upgrade, retries=1)
     upgrade.fail_next("init", status=502, times=6)
 
     attempts: list[int] = []
@@ -99,7 +91,7 @@ def test_a_view_has_its_own_retries(call: Face) -> None:
     assert attempts == [2, 1, 3]
 
 
-@each_face
+@both_faces
 def test_a_view_has_its_own_timeout(call: Face) -> None:
     with (
         FaultyServer(init=never_answers) as server,
@@ -111,7 +103,7 @@ def test_a_view_has_its_own_timeout(call: Face) -> None:
                 call(client.with_options(timeout=timeout).init)
 
 
-@each_face
+@both_faces
 def test_a_view_of_a_view_keeps_what_it_does_not_set(call: Face) -> None:
     with (
         FaultyServer(init=never_answers) as server,
@@ -125,10 +117,10 @@ def test_a_view_of_a_view_keeps_what_it_does_not_set(call: Face) -> None:
     assert caught.value.attempts == 2
 
 
-@each_face
+@both_faces
 def test_a_view_shares_the_caches(call: Face) -> None:
     upgrade = upgrade_with_user()
-    client = client_of(upgrade)
+    client = connected_to(upgrade)
     view = client.with_options(retries=0)
     before = len(upgrade.requests)
 
@@ -140,9 +132,9 @@ def test_a_view_shares_the_caches(call: Face) -> None:
     assert len(upgrade.requests) == before + 2
 
 
-@each_face
+@both_faces
 def test_what_a_view_marks_its_client_knows(call: Face) -> None:
-    client = client_of(upgrade_with_user())
+    client = connected_to(upgrade_with_user())
     view = client.with_options(retries=0)
 
     call(view.mark_decision_point, "home", "banner", "first", APPLIED)
@@ -151,13 +143,13 @@ def test_what_a_view_marks_its_client_knows(call: Face) -> None:
     assert assignment.get_condition() == "second"
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("warm", [False, True])
 def test_an_assignment_marks_with_the_options_of_the_view_that_gave_it(
     call: Face, warm: bool
 ) -> None:
     upgrade = upgrade_with_user()
-    client = client_of(upgrade, retries=0)
+    client = connected_to(upgrade, retries=0)
     if warm:
         call(client.get_decision_point_assignment, "home", "banner")
     of_view = call(client.with_options(retries=3).get_decision_point_assignment, "home", "banner")
@@ -183,9 +175,9 @@ def test_a_view_is_of_its_clients_class_and_user() -> None:
     assert (view.user_id, view.context) == ("user", "my-app")
 
 
-@each_face
+@both_faces
 def test_a_view_is_closed_with_its_client(call: Face) -> None:
-    client = client_of(LocalUpgrade())
+    client = connected_to(LocalUpgrade())
     view = client.with_options(retries=0)
     client.close()
 
@@ -193,9 +185,9 @@ def test_a_view_is_closed_with_its_client(call: Face) -> None:
         call(view.init)
 
 
-@each_face
+@both_faces
 def test_closing_a_view_closes_its_client(call: Face) -> None:
-    client = client_of(upgrade_with_user())
+    client = connected_to(upgrade_with_user())
 
     with client.with_options(retries=0) as view:
         call(view.init)
@@ -216,6 +208,6 @@ def test_closing_a_view_closes_its_client(call: Face) -> None:
 def test_a_view_checks_its_options(
     options: dict[str, Any], kind: type[Exception], message: str
 ) -> None:
-    client = client_of(LocalUpgrade())
+    client = connected_to(LocalUpgrade())
     with pytest.raises(kind, match=message):
         client.with_options(**options)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support_faces import FACES, Face, blocking, in_event_loop
+from tests.support_faces import Face, blocking, both_faces, in_event_loop
 from tests.support_faulty_server import FaultyServer
 from upgrade_client_lib import (
     NoConnectionError,
@@ -22,7 +22,6 @@ from upgrade_client_lib import (
 )
 from upgrade_client_lib.testing import LocalUpgrade
 
-each_face = pytest.mark.parametrize("call", FACES)
 URL = "http://upgrade"
 
 
@@ -37,7 +36,7 @@ class Token(httpx.Auth):
         yield request
 
 
-@each_face
+@both_faces
 def test_own_clients_keep_their_settings(call: Face) -> None:
     seen: list[str] = []
 
@@ -81,7 +80,7 @@ def test_own_clients_keep_their_settings(call: Face) -> None:
     assert own.timeout == async_own.timeout == httpx.Timeout(9.0)
 
 
-@each_face
+@both_faces
 def test_own_clients_are_not_closed(call: Face) -> None:
     upgrade = LocalUpgrade()
     own = httpx.Client(transport=upgrade.transport)
@@ -96,7 +95,7 @@ def test_own_clients_are_not_closed(call: Face) -> None:
     assert not async_own.is_closed
 
 
-@each_face
+@both_faces
 def test_a_closed_client_of_the_users_own_is_said_so(call: Face) -> None:
     transport = LocalUpgrade().transport
     own, async_own = httpx.Client(transport=transport), httpx.AsyncClient(transport=transport)
@@ -108,7 +107,7 @@ def test_a_closed_client_of_the_users_own_is_said_so(call: Face) -> None:
         call(connection.client("user", "my-app").init)
 
 
-@each_face
+@both_faces
 def test_the_other_kind_of_call_goes_its_usual_way(call: Face) -> None:
     other: Any = "async_http_client" if call is blocking else "http_client"
     kind = httpx.AsyncClient if call is blocking else httpx.Client
@@ -120,7 +119,7 @@ def test_the_other_kind_of_call_goes_its_usual_way(call: Face) -> None:
         assert call(connection.client("user", "my-app").init).id == "user"
 
 
-@each_face
+@both_faces
 def test_redirects_are_not_followed_by_own_clients_either(call: Face) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=307, headers={"Location": "/api/v6/init"}, body="")
@@ -145,7 +144,7 @@ class Unread(httpx.SyncByteStream, httpx.AsyncByteStream):
         yield b'{"message": "no token"}'
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("reads_first", [False, True])
 def test_a_hook_that_raises_for_a_status_leaves_the_error_of_that_status(
     call: Face, reads_first: bool
@@ -183,7 +182,7 @@ def test_a_hook_that_raises_for_a_status_leaves_the_error_of_that_status(
         assert caught.value.message == "no token"
 
 
-@each_face
+@both_faces
 def test_what_a_hook_of_the_users_own_raises_is_left_alone(call: Face) -> None:
     def fail(_: object) -> None:
         raise LookupError("mine")
@@ -204,7 +203,7 @@ def test_what_a_hook_of_the_users_own_raises_is_left_alone(call: Face) -> None:
         call(connection.client("user", "my-app").init)
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
@@ -235,7 +234,7 @@ def test_errors_of_httpx_from_own_clients_are_ours(
 # ---- Transports of the user's own ----
 
 
-@each_face
+@both_faces
 def test_a_given_transport_is_used_and_not_closed(
     call: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,7 +270,7 @@ class BreaksOff(httpx.SyncByteStream, httpx.AsyncByteStream):
         self.closed += 1
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("own", ["client", "transport"])
 def test_an_answer_that_breaks_off_is_closed(call: Face, own: str) -> None:
     body = BreaksOff()
@@ -305,7 +304,7 @@ class Recording(httpx.BaseTransport, httpx.AsyncBaseTransport):
         return self.handle_request(request)
 
 
-@each_face
+@both_faces
 def test_a_given_transport_finds_the_content_of_a_request(call: Face) -> None:
     transport = Recording()
     with UpgradeConnection(URL, transport=transport) as connection:

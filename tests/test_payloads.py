@@ -8,13 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from tests.support_server import SteeredServer, client_of
 from upgrade_client_lib import UpgradeClient
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import Payload, PayloadType
-
-both_faces = pytest.mark.parametrize("call", FACES)
 
 
 def text(value: str) -> Payload:

@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from tests.support_calls import COUNTED, HARMLESS, INIT, Operation, by_endpoint, upgrade_with_user
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import Fault, FaultyServer, never_answers
 from tests.support_proxy import Proxy
 from upgrade_client_lib import (
@@ -23,7 +23,6 @@ from upgrade_client_lib import (
     UpgradeConnection,
 )
 
-each_face = pytest.mark.parametrize("call", FACES)
 HOST = "upgrade.example.org"
 AUTHORITY = trustme.CA()
 
@@ -51,7 +50,7 @@ def trusting() -> ssl.SSLContext:
 # ---- TLS ----
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("operation", by_endpoint(HARMLESS))
 def test_a_certificate_of_the_users_own_authority_is_trusted(
     call: Face, operation: Operation
@@ -65,7 +64,7 @@ def test_a_certificate_of_the_users_own_authority_is_trusted(
     assert server.count(operation.endpoint) == 1
 
 
-@each_face
+@both_faces
 def test_a_certificate_of_another_host_is_not_trusted(call: Face) -> None:
     with (
         FaultyServer(tls=serving_tls(HOST)) as server,
@@ -77,7 +76,7 @@ def test_a_certificate_of_another_host_is_not_trusted(call: Face) -> None:
     assert caught.value.attempts == 1
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("operation", by_endpoint([INIT, *COUNTED]))
 def test_an_answer_that_is_not_encrypted_is_a_broken_connection(
     call: Face, operation: Operation
@@ -102,7 +101,7 @@ def test_an_answer_that_is_not_encrypted_is_a_broken_connection(
     assert caught.value.attempts == (1 if operation in COUNTED else 2)
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("trust_env", [True, False])
 def test_the_environment_may_name_certificates(
     call: Face, trust_env: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -122,7 +121,7 @@ def test_the_environment_may_name_certificates(
                 call(client.init)
 
 
-@each_face
+@both_faces
 def test_certificates_that_cannot_be_loaded_are_a_value_error(
     call: Face, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,7 +165,7 @@ def test_one_tls_context_serves_every_pool(monkeypatch: pytest.MonkeyPatch) -> N
 # ---- Proxies ----
 
 
-@each_face
+@both_faces
 def test_a_given_proxy_is_used(call: Face) -> None:
     with (
         FaultyServer() as server,
@@ -178,7 +177,7 @@ def test_a_given_proxy_is_used(call: Face) -> None:
     assert proxy.targets == [f"http://{HOST}/api/v6/init"]
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
 @pytest.mark.parametrize("scheme", ["http://", ""])
 def test_the_environments_proxy_is_used(
@@ -192,7 +191,7 @@ def test_the_environments_proxy_is_used(
     assert proxy.targets == [f"http://{HOST}/api/v6/init"]
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("exception", ["127.0.0.1", "*", "example.org,127.0.0.1:{port}"])
 def test_the_environments_exceptions_hold(
     call: Face, exception: str, monkeypatch: pytest.MonkeyPatch
@@ -206,7 +205,7 @@ def test_the_environments_exceptions_hold(
     assert proxy.targets == []
 
 
-@each_face
+@both_faces
 def test_the_environment_counts_for_nothing_where_it_is_not_trusted(
     call: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,7 +217,7 @@ def test_the_environment_counts_for_nothing_where_it_is_not_trusted(
     assert proxy.targets == []
 
 
-@each_face
+@both_faces
 def test_the_environment_may_exempt_an_address_of_ip_version_6(
     call: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,7 +233,7 @@ def test_the_environment_may_exempt_an_address_of_ip_version_6(
     assert proxy.targets == []
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("address", ["ftp://proxy", "http://proxy..org", "http://[::1", "http://"])
 def test_a_proxy_of_the_environment_that_is_none_is_a_value_error(
     call: Face, address: str, monkeypatch: pytest.MonkeyPatch
@@ -247,7 +246,7 @@ def test_a_proxy_of_the_environment_that_is_none_is_a_value_error(
         call(connection.client("user", "my-app").init)
 
 
-@each_face
+@both_faces
 def test_a_given_proxy_wins_over_the_environments(
     call: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,7 +260,7 @@ def test_a_given_proxy_wins_over_the_environments(
     assert other.targets == []
 
 
-@each_face
+@both_faces
 def test_tls_goes_through_a_proxy_unread(call: Face) -> None:
     with (
         FaultyServer(tls=serving_tls(HOST)) as server,
@@ -281,7 +280,7 @@ def test_tls_goes_through_a_proxy_unread(call: Face) -> None:
     assert "proxy-authorization" not in server.received[0].headers
 
 
-@each_face
+@both_faces
 def test_a_proxy_that_builds_no_tunnel_passed_nothing_on(call: Face) -> None:
     with (
         FaultyServer() as server,
@@ -295,7 +294,7 @@ def test_a_proxy_that_builds_no_tunnel_passed_nothing_on(call: Face) -> None:
     assert proxy.targets == [f"{HOST}:443"]
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("trusted_by", ["context", "environment"])
 def test_a_proxy_is_spoken_to_over_tls(
     call: Face, trusted_by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -319,7 +318,7 @@ def test_a_proxy_is_spoken_to_over_tls(
     assert proxy.targets == [f"http://{HOST}/api/v6/init"]
 
 
-@each_face
+@both_faces
 def test_the_total_bounds_a_call_through_a_proxy(call: Face) -> None:
     with (
         FaultyServer(init=never_answers) as server,

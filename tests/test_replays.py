@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.support_flows import FLOWS
-from tests.support_replay import CASSETTES, FACES, Face, Flow, cassette_of, record, replay
+from tests.support_replay import CASSETTES, FACE_NAMES, FaceName, Flow, cassette_of, record, replay
 from tests.testing.support_recorded import recorded_server
 
 
@@ -36,9 +36,9 @@ def test_every_cassette_is_a_flow() -> None:
     )
 
 
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("face", FACE_NAMES)
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.__name__)
-def test_the_recorded_flow_replays(flow: Flow, face: Face) -> None:
+def test_the_recorded_flow_replays(flow: Flow, face: FaceName) -> None:
     replay(flow, face)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import ssl
 from typing import Any
 
@@ -18,7 +17,8 @@ from tests.support_calls import (
     marks_at_banner,
     upgrade_with_user,
 )
-from tests.support_faces import FACES, Face, blocking
+from tests.support_clients import connected_to
+from tests.support_faces import Face, blocking, both_faces
 from tests.support_faulty_server import (
     Fault,
     FaultyServer,
@@ -42,24 +42,16 @@ from upgrade_client_lib import (
 )
 from upgrade_client_lib.testing import LocalUpgrade
 
-each_face = pytest.mark.parametrize("call", FACES)
+pytestmark = pytest.mark.usefixtures("no_delay_between_attempts")
+
+
 SOON = {"Retry-After": "0"}
-
-
-@pytest.fixture(autouse=True)
-def no_delay_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "uniform", min)
-
-
-def client_of(upgrade: LocalUpgrade, **options: Any) -> UpgradeClient:
-    connection = UpgradeConnection("http://upgrade", transport=upgrade.transport, **options)
-    return connection.client("user", "my-app")
 
 
 # ---- What is sent again ----
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("operation", by_endpoint(HARMLESS))
 @pytest.mark.parametrize("headers", [{}, SOON], ids=["plain", "Retry-After"])
 def test_a_harmless_request_is_sent_again_after_these_statuses(
@@ -69,25 +61,25 @@ def test_a_harmless_request_is_sent_again_after_these_statuses(
     for status in (429, 502, 503, 504):
         upgrade.fail_next(operation.endpoint, status=status, headers=headers)
 
-    operation.call(call, client_of(upgrade, retries=4))
+    operation.call(call, connected_to(upgrade, retries=4))
 
     statuses = [one.status for one in upgrade.requests if one.endpoint == operation.endpoint]
     assert statuses[-5:] == [429, 502, 503, 504, 200]
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("operation", by_endpoint([*HARMLESS, *COUNTED]))
 def test_no_request_is_sent_again_after_other_statuses(call: Face, operation: Operation) -> None:
     upgrade = upgrade_with_user()
     for status in (400, 401, 403, 404, 408, 409, 413, 431, 500, 501, 520):
         upgrade.fail_next(operation.endpoint, status=status, headers=SOON)
         with pytest.raises(UpgradeApiError) as caught:
-            operation.call(call, client_of(upgrade, retries=2))
+            operation.call(call, connected_to(upgrade, retries=2))
         assert caught.value.status_code == status
         assert caught.value.attempts == 1
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("operation", by_endpoint(COUNTED))
 @pytest.mark.parametrize(
     ("status", "headers"),
@@ -101,12 +93,12 @@ def test_a_counted_request_is_sent_again_when_it_was_turned_away(
     before = len(upgrade.marks) + len(upgrade.rewards)
     upgrade.fail_next(operation.endpoint, status=status, headers=headers, times=2)
 
-    operation.call(call, client_of(upgrade, retries=2))
+    operation.call(call, connected_to(upgrade, retries=2))
 
     assert len(upgrade.marks) + len(upgrade.rewards) == before + 1
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("operation", by_endpoint(COUNTED))
 @pytest.mark.parametrize(
     ("status", "headers"),
@@ -120,7 +112,7 @@ def test_a_counted_request_is_not_sent_again_when_it_may_have_counted(
     upgrade.fail_next(operation.endpoint, status=status, headers=headers)
 
     with pytest.raises(ServerError) as caught:
-        operation.call(call, client_of(upgrade, retries=2))
+        operation.call(call, connected_to(upgrade, retries=2))
 
     assert caught.value.attempts == 1
     assert caught.value.may_have_been_applied
@@ -134,7 +126,7 @@ BROKEN = {
 }
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("operation", by_endpoint(HARMLESS))
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_harmless_request_is_sent_again_after_a_broken_connection(
@@ -150,7 +142,7 @@ def test_a_harmless_request_is_sent_again_after_a_broken_connection(
     assert server.count(operation.endpoint) == 2
 
 
-@each_face
+@both_faces
 def test_a_harmless_request_is_sent_again_after_silence(call: Face) -> None:
     with (
         FaultyServer(init=[never_answers]) as server,
@@ -161,7 +153,7 @@ def test_a_harmless_request_is_sent_again_after_silence(call: Face) -> None:
     assert server.count("init") == 2
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("operation", by_endpoint(COUNTED))
 @pytest.mark.parametrize("name", [*BROKEN, "silence"])
 def test_a_counted_request_is_not_sent_again_after_a_broken_connection(
@@ -179,7 +171,7 @@ def test_a_counted_request_is_not_sent_again_after_a_broken_connection(
     assert caught.value.may_have_been_applied
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("operation", by_endpoint([*HARMLESS, *COUNTED]))
 def test_every_request_is_sent_again_when_no_connection_was_made(
     call: Face, operation: Operation
@@ -195,7 +187,7 @@ def test_every_request_is_sent_again_when_no_connection_was_made(
     assert not caught.value.may_have_been_applied
 
 
-@each_face
+@both_faces
 def test_what_the_caller_is_handling_keeps_no_request_from_being_sent_again(call: Face) -> None:
     upgrade = LocalUpgrade()
     upgrade.down()
@@ -210,14 +202,14 @@ def test_what_the_caller_is_handling_keeps_no_request_from_being_sent_again(call
     assert caught.value.attempts == 3
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("operation", by_endpoint([*HARMLESS, *COUNTED]))
 def test_no_retries_means_one_attempt(call: Face, operation: Operation) -> None:
     upgrade = upgrade_with_user()
     upgrade.fail_next(operation.endpoint, status=429, headers=SOON)
 
     with pytest.raises(TooManyRequestsError) as caught:
-        operation.call(call, client_of(upgrade, retries=0))
+        operation.call(call, connected_to(upgrade, retries=0))
 
     assert caught.value.attempts == 1
 
@@ -225,35 +217,35 @@ def test_no_retries_means_one_attempt(call: Face, operation: Operation) -> None:
 # ---- What the error tells ----
 
 
-@each_face
+@both_faces
 def test_a_failure_after_retries_says_how_often_it_was_tried(call: Face) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=502, times=3)
 
     with pytest.raises(ServerError) as caught:
-        call(client_of(upgrade, retries=2).init)
+        call(connected_to(upgrade, retries=2).init)
 
     assert caught.value.attempts == 3
     assert "tried 3 times" in str(caught.value)
 
 
-@each_face
+@both_faces
 def test_the_last_failure_is_the_one_that_is_raised(call: Face) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=503)
     upgrade.fail_next("init", status=400)
 
     with pytest.raises(BadRequestError) as caught:
-        call(client_of(upgrade, retries=2).init)
+        call(connected_to(upgrade, retries=2).init)
 
     assert caught.value.attempts == 2
 
 
-@each_face
+@both_faces
 def test_a_refused_mark_that_is_sent_again_turns_the_queue_once(call: Face) -> None:
     upgrade = upgrade_with_user()
     upgrade.fail_next("mark", status=503, headers=SOON, times=2)
-    client = client_of(upgrade)
+    client = connected_to(upgrade)
 
     MARK.call(call, client)
 
@@ -262,7 +254,7 @@ def test_a_refused_mark_that_is_sent_again_turns_the_queue_once(call: Face) -> N
     assert assignment.get_condition() == "second"
 
 
-@each_face
+@both_faces
 def test_every_attempt_carries_the_same_request(call: Face) -> None:
     refused: Fault = answers(503, headers=SOON)
     with (
@@ -282,6 +274,6 @@ def test_the_default_leaves_two_retries() -> None:
     upgrade.fail_next("init", status=503, headers=SOON, times=3)
 
     with pytest.raises(ServerError) as caught:
-        INIT.call(blocking, client_of(upgrade))
+        INIT.call(blocking, connected_to(upgrade))
 
     assert caught.value.attempts == 3

@@ -6,16 +6,14 @@ import random
 import time
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
-from typing import Any
 
 import attrs
 import pytest
 
-from tests.support_faces import FACES, Face
-from upgrade_client_lib import ServerError, TooManyRequestsError, UpgradeClient, UpgradeConnection
+from tests.support_clients import connected_to
+from tests.support_faces import Face, both_faces
+from upgrade_client_lib import ServerError, TooManyRequestsError
 from upgrade_client_lib.testing import LocalUpgrade
-
-each_face = pytest.mark.parametrize("call", FACES)
 
 
 @attrs.define
@@ -61,25 +59,20 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
     return drawn
 
 
-def client_of(upgrade: LocalUpgrade, **options: Any) -> UpgradeClient:
-    connection = UpgradeConnection("http://upgrade", transport=upgrade.transport, **options)
-    return connection.client("user", "my-app")
-
-
-@each_face
+@both_faces
 def test_delays_are_drawn_below_limits_that_double_up_to_two_seconds(
     call: Face, clock: Clock, limits: list[tuple[float, float]]
 ) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=503, times=7)
 
-    call(client_of(upgrade, retries=7, timeout=100.0).init)
+    call(connected_to(upgrade, retries=7, timeout=100.0).init)
 
     assert limits == [(0.0, high) for high in (0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0)]
     assert clock.slept == [high for _, high in limits]
 
 
-@each_face
+@both_faces
 def test_a_thousand_retries_are_as_good_as_one(
     call: Face, clock: Clock, limits: list[tuple[float, float]]
 ) -> None:
@@ -87,24 +80,24 @@ def test_a_thousand_retries_are_as_good_as_one(
     upgrade.fail_next("init", status=503, headers={"Retry-After": "0"}, times=1_100)
     upgrade.fail_next("init", status=503)
 
-    call(client_of(upgrade, retries=1_101).init)
+    call(connected_to(upgrade, retries=1_101).init)
 
     assert limits == [(0.0, 2.0)]
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("status", [429, 503])
 def test_the_server_says_in_seconds_how_long_to_wait(call: Face, clock: Clock, status: int) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=status, headers={"Retry-After": "3"})
     upgrade.fail_next("init", status=status, headers={"Retry-After": " 1 "})
 
-    call(client_of(upgrade, timeout=5.0).init)
+    call(connected_to(upgrade, timeout=5.0).init)
 
     assert clock.slept == [3.0, 1.0]
 
 
-@each_face
+@both_faces
 def test_the_server_says_with_a_date_how_long_to_wait(call: Face, clock: Clock) -> None:
     moment = datetime.now(timezone.utc) + timedelta(seconds=50)
     upgrade = LocalUpgrade()
@@ -112,12 +105,12 @@ def test_the_server_says_with_a_date_how_long_to_wait(call: Face, clock: Clock) 
         "init", status=503, headers={"Retry-After": format_datetime(moment, usegmt=True)}
     )
 
-    call(client_of(upgrade, timeout=100.0).init)
+    call(connected_to(upgrade, timeout=100.0).init)
 
     assert clock.slept == [pytest.approx(50, abs=5)]
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize(
     "past", ["Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:00 -0000", "0"]
 )
@@ -125,12 +118,12 @@ def test_a_date_in_the_past_is_now(call: Face, clock: Clock, past: str) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=503, headers={"Retry-After": past})
 
-    call(client_of(upgrade).init)
+    call(connected_to(upgrade).init)
 
     assert clock.slept == [0.0]
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize(
     "nonsense",
     ["", "soon", "-1", "1.5", "1e3", "Wed, 99 Oct 2015 07:28:00 GMT", "1 Jan 99999999999"],
@@ -141,32 +134,32 @@ def test_a_wait_that_cannot_be_read_is_none(
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=503, headers={"Retry-After": nonsense})
 
-    call(client_of(upgrade).init)
+    call(connected_to(upgrade).init)
 
     assert clock.slept == [0.1]
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("wait", ["6", "3600", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
 def test_a_wait_beyond_the_total_is_not_begun(call: Face, clock: Clock, wait: str) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=429, headers={"Retry-After": wait})
 
     with pytest.raises(TooManyRequestsError) as caught:
-        call(client_of(upgrade, timeout=6.0).init)
+        call(connected_to(upgrade, timeout=6.0).init)
 
     assert clock.slept == []
     assert caught.value.attempts == 1
 
 
-@each_face
+@both_faces
 @pytest.mark.usefixtures("limits")
 def test_attempts_and_waits_together_end_with_the_total(call: Face, clock: Clock) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=503, times=1000)
 
     with pytest.raises(ServerError) as caught:
-        call(client_of(upgrade, retries=999, timeout=6.0).init)
+        call(connected_to(upgrade, retries=999, timeout=6.0).init)
 
     assert 4.0 < sum(clock.slept) < 6.0
     assert caught.value.attempts == len(clock.slept) + 1

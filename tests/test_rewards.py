@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support_exchanges import HOST, Answer, ScriptedServer, playing
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from upgrade_client_lib import (
     BadRequestError,
     ConflictError,
@@ -25,7 +25,6 @@ from upgrade_client_lib.types import (
     RewardResponse,
 )
 
-both_faces = pytest.mark.parametrize("call", FACES)
 SUCCESS, FAILURE = UpgradeClient.BINARY_REWARD_VALUE
 STATUS = UpgradeClient.MARKED_DECISION_POINT_STATUS
 ACCEPTED = Answer(200, {"message": "Reward sent to mooclet successfully.", "request": {}})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from tests.support_marking import APPLIED, Marking, both_ways
 from tests.support_rotation import (
     Scene,
@@ -18,8 +18,6 @@ from tests.support_rotation import (
 from tests.support_server import client_of
 from upgrade_client_lib import UpgradeClient, UpgradeConnection
 from upgrade_client_lib.testing import LocalUpgrade
-
-both_faces = pytest.mark.parametrize("call", FACES)
 
 
 def test_a_rotation_that_does_not_exist_is_a_value_error_that_lists_those_that_do() -> None:

@@ -6,14 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from tests.support_marking import APPLIED, Marking, both_ways
 from tests.support_rotation import Scene, code_at, on_either_server
 from tests.support_server import Background
 from upgrade_client_lib import UpgradeClient
 from upgrade_client_lib.testing import LocalUpgrade
-
-both_faces = pytest.mark.parametrize("call", FACES)
 
 
 @both_faces

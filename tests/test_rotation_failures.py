@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support_faces import FACES, Face, blocking, in_event_loop
+from tests.support_faces import Face, blocking, both_faces, in_event_loop
 from tests.support_marking import APPLIED, Marking, both_ways
 from tests.support_rotation import Scene, code_at, on_either_server
 from upgrade_client_lib import (
@@ -18,8 +18,6 @@ from upgrade_client_lib import (
     UnreadableAnswerError,
     UpgradeApiError,
 )
-
-both_faces = pytest.mark.parametrize("call", FACES)
 
 
 @both_faces

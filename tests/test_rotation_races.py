@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support_faces import FACES, Face, blocking, in_event_loop
+from tests.support_faces import Face, blocking, both_faces, in_event_loop
 from tests.support_marking import APPLIED
 from tests.support_rotation import (
     POINTS,
@@ -23,9 +23,6 @@ from tests.support_rotation import (
 from tests.support_server import Background, client_of
 from upgrade_client_lib import BadRequestError, _cache
 from upgrade_client_lib._answers import read_head
-
-both_faces = pytest.mark.parametrize("call", FACES)
-
 
 # ---- Marks side by side ----
 

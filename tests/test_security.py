@@ -20,7 +20,7 @@ import trustme
 
 from tests.support_calls import COUNTED, HARMLESS, Operation, by_endpoint, upgrade_with_user
 from tests.support_exchanges import HOST, Answer, ScriptedServer
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import FaultyServer
 from upgrade_client_lib import (
     NoConnectionError,
@@ -31,7 +31,6 @@ from upgrade_client_lib import (
 )
 from upgrade_client_lib.testing import LocalUpgrade
 
-both_faces = pytest.mark.parametrize("call", FACES)
 every_operation = pytest.mark.parametrize("operation", by_endpoint(HARMLESS + COUNTED))
 TOKEN = "very.secret-token"
 REDIRECTS = [301, 302, 303, 307, 308]

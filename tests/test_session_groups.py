@@ -6,23 +6,22 @@ from typing import Any
 
 import pytest
 
+from tests.support_clients import client_at, initialised_at
 from tests.support_exchanges import HOST, playing
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from upgrade_client_lib import (
-    UpgradeClient,
     UpgradeConnection,
     UserNotInitializedError,
 )
 from upgrade_client_lib.testing import LocalUpgrade
 
-both_faces = pytest.mark.parametrize("call", FACES)
 CLASS_1 = {"class": ["class-1"]}
 
 
 @both_faces
 def test_session_groups_alone_need_no_init(call: Face) -> None:
     local = school()
-    client = client_of(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
+    client = client_at(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
 
     assert call(client.has_feature_flag, "for-class-1") is True
     assert call(client.has_feature_flag, "for-class-2") is False
@@ -31,8 +30,8 @@ def test_session_groups_alone_need_no_init(call: Face) -> None:
 @both_faces
 def test_session_groups_alone_leave_the_stored_ones_out(call: Face) -> None:
     local = school()
-    call(client_of(local).init, {"class": ["class-2"]})
-    client = client_of(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
+    call(client_at(local).init, {"class": ["class-2"]})
+    client = client_at(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
 
     assert call(client.has_feature_flag, "for-class-1") is True
     assert call(client.has_feature_flag, "for-class-2") is False
@@ -41,8 +40,8 @@ def test_session_groups_alone_leave_the_stored_ones_out(call: Face) -> None:
 @both_faces
 def test_session_groups_can_join_the_stored_ones(call: Face) -> None:
     local = school()
-    call(client_of(local).init, {"class": ["class-2"]})
-    client = client_of(local, groups_for_session=CLASS_1, include_stored_user_groups=True)
+    call(client_at(local).init, {"class": ["class-2"]})
+    client = client_at(local, groups_for_session=CLASS_1, include_stored_user_groups=True)
 
     assert call(client.has_feature_flag, "for-class-1") is True
     assert call(client.has_feature_flag, "for-class-2") is True
@@ -70,17 +69,17 @@ def test_session_groups_that_join_the_stored_ones_need_init(call: Face) -> None:
 @both_faces
 def test_session_groups_are_never_stored(call: Face) -> None:
     local = school()
-    client = client_of(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
+    client = client_at(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
     call(client.get_all_feature_flags)
 
     assert call(client.init).group is None
-    assert call(client_of(local).has_feature_flag, "for-class-1") is False
+    assert call(client_at(local).has_feature_flag, "for-class-1") is False
 
 
 @both_faces
 def test_a_change_of_session_groups_sends_nothing_and_clears_the_flags(call: Face) -> None:
     local = school()
-    client = initialised(call, local)
+    client = initialised_at(call, local)
     assert call(client.has_feature_flag, "for-class-1") is False
     call(client.get_all_experiment_conditions)
     before = len(local.requests)
@@ -96,8 +95,8 @@ def test_a_change_of_session_groups_sends_nothing_and_clears_the_flags(call: Fac
 @both_faces
 def test_session_groups_can_be_dropped(call: Face) -> None:
     local = school()
-    call(client_of(local).init)
-    client = client_of(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
+    call(client_at(local).init)
+    client = client_at(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
     assert call(client.has_feature_flag, "for-class-1") is True
 
     client.set_feature_flag_user_groups_for_session(None, None)
@@ -109,7 +108,7 @@ def test_session_groups_can_be_dropped(call: Face) -> None:
 @both_faces
 def test_session_groups_stay_over_init(call: Face) -> None:
     local = school()
-    client = client_of(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
+    client = client_at(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
 
     call(client.init, {"class": ["class-2"]})
 
@@ -121,7 +120,7 @@ def test_session_groups_stay_over_init(call: Face) -> None:
 def test_session_groups_are_those_that_were_given_then(call: Face) -> None:
     local = school()
     groups = {"class": ["class-1"]}
-    client = client_of(local, groups_for_session=groups, include_stored_user_groups=False)
+    client = client_at(local, groups_for_session=groups, include_stored_user_groups=False)
 
     groups["class"].append("class-2")
 
@@ -157,27 +156,16 @@ def test_session_groups_that_do_not_add_up_are_refused_and_change_nothing(
     groups: Any, stored: Any, kind: type[Exception], named: str
 ) -> None:
     local = school()
-    client = client_of(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
+    client = client_at(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
     assert client.has_feature_flag_sync("for-class-1") is True
 
     with pytest.raises(kind, match=named):
         client.set_feature_flag_user_groups_for_session(groups, stored)
     with pytest.raises(kind, match=named):
-        client_of(local, groups_for_session=groups, include_stored_user_groups=stored)
+        client_at(local, groups_for_session=groups, include_stored_user_groups=stored)
 
     assert client.has_feature_flag_sync("for-class-1") is True
     assert asked(local) == 1
-
-
-def client_of(local: LocalUpgrade, user_id: str = "u1", **options: Any) -> UpgradeClient:
-    options.setdefault("context", "my-app")
-    return UpgradeClient(user_id, HOST, transport=local.transport, **options)
-
-
-def initialised(call: Face, local: LocalUpgrade, user_id: str = "u1") -> UpgradeClient:
-    client = client_of(local, user_id)
-    call(client.init)
-    return client
 
 
 def school() -> LocalUpgrade:

@@ -9,23 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.support_faces import FACES, Face, blocking, in_event_loop
+from tests.support_faces import Face, blocking, both_faces, in_event_loop
 from tests.support_reads import Read, begun, every_read, until_waiting
 from tests.support_server import Background, SteeredServer, client_of, initialised, local_upgrade
 from upgrade_client_lib import RequestTimeoutError, UpgradeApiError, UpgradeClient
-
-both_faces = pytest.mark.parametrize("call", FACES)
-
-
-@pytest.fixture
-def server() -> SteeredServer:
-    return SteeredServer(local_upgrade().transport)
-
-
-@pytest.fixture
-def client(server: SteeredServer) -> UpgradeClient:
-    return initialised(server)
-
 
 # ---- One request for all ----
 

@@ -22,7 +22,7 @@ from tests.support_calls import (
     upgrade_with_user,
 )
 from tests.support_clock import MARGIN, Clock, taking
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import (
     Fault,
     FaultyServer,
@@ -38,8 +38,6 @@ from upgrade_client_lib import (
     UpgradeConnection,
 )
 
-each_face = pytest.mark.parametrize("call", FACES)
-
 pytestmark = pytest.mark.usefixtures("first_calls_made")
 
 SHORT = 0.08
@@ -47,7 +45,7 @@ LONG = 30.0
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # quickly made
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize(
     "fault", [never_answers, drips, drips_body], ids=["silence", "all", "body"]
 )
@@ -63,7 +61,7 @@ def test_the_total_bounds_the_call_however_slowly_bytes_arrive(call: Face, fault
     assert caught.value.may_have_been_applied
 
 
-@each_face
+@both_faces
 def test_the_total_bounds_the_attempts_together(
     call: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,7 +79,7 @@ def test_the_total_bounds_the_attempts_together(
     assert 2 <= caught.value.attempts <= 9
 
 
-@each_face
+@both_faces
 def test_a_read_that_takes_too_long_ends_before_the_total(call: Face) -> None:
     with (
         FaultyServer(init=never_answers) as server,
@@ -95,7 +93,7 @@ def test_a_read_that_takes_too_long_ends_before_the_total(call: Face) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, a full queue answers")
-@each_face
+@both_faces
 @pytest.mark.parametrize(
     "timeout", [Timeout(total=LONG, connect=SHORT), Timeout(total=SHORT)], ids=["connect", "total"]
 )
@@ -168,7 +166,7 @@ def test_a_server_that_takes_a_large_request_slowly_does_not_outlast_the_total(
         connection.client("user", "my-app").log_sync([entry])
 
 
-@each_face
+@both_faces
 @pytest.mark.parametrize("stuck", ["handshake", "request", "answer"])
 def test_a_step_has_no_longer_than_what_looking_up_the_host_left(
     call: Face, stuck: str, monkeypatch: pytest.MonkeyPatch
@@ -228,7 +226,7 @@ def slow_reader() -> Generator[str, None, None]:
 # ---- Callers who wait for each other ----
 
 
-@each_face
+@both_faces
 def test_a_cold_mark_takes_no_longer_than_its_total_and_is_sent_all_the_same(call: Face) -> None:
     upgrade = upgrade_with_user()
     with (
@@ -241,7 +239,7 @@ def test_a_cold_mark_takes_no_longer_than_its_total_and_is_sent_all_the_same(cal
     assert marks_at_banner(upgrade) == 1
 
 
-@each_face
+@both_faces
 def test_a_cold_mark_has_what_finding_out_its_ids_left_of_its_total(
     call: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,7 +328,7 @@ def test_the_total_bounds_calls_through_a_client_or_transport_of_the_users_own(
             connection.client("user", "my-app").init_sync()
 
 
-@each_face
+@both_faces
 def test_a_shorter_limit_of_the_users_own_client_holds(call: Face) -> None:
     settings: dict[str, Any] = {"timeout": httpx.Timeout(None, read=SHORT), "verify": NO_TLS}
     own: dict[str, Any] = {

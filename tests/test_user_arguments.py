@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.support_exchanges import HOST, Answer, ScriptedServer, playing
-from tests.support_faces import FACES, Face
+from tests.support_clients import client_at
+from tests.support_exchanges import Answer, ScriptedServer, playing
+from tests.support_faces import Face, both_faces
 from upgrade_client_lib import (
     BadRequestError,
     UnreadableAnswerError,
@@ -15,8 +16,6 @@ from upgrade_client_lib import (
 )
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import ExperimentUser
-
-both_faces = pytest.mark.parametrize("call", FACES)
 
 
 @both_faces
@@ -117,7 +116,7 @@ def test_text_that_is_no_unicode_is_refused_before_anything_is_sent(call: Face) 
 @both_faces
 def test_what_the_caller_changes_afterwards_changes_nothing(call: Face) -> None:
     local = LocalUpgrade()
-    client = client_of(local)
+    client = client_at(local)
     group = {"class": ["class-1"]}
     call(client.init, group, {"class": "class-1"})
 
@@ -188,10 +187,6 @@ def test_what_the_server_refuses_has_the_servers_own_words(call: Face) -> None:
 
     assert caught.value.message == answered["message"]
     assert caught.value.error_type == answered["type"]
-
-
-def client_of(local: LocalUpgrade, user_id: str = "u1") -> UpgradeClient:
-    return UpgradeClient(user_id, HOST, "my-app", transport=local.transport)
 
 
 def nobody() -> tuple[UpgradeClient, ScriptedServer]:

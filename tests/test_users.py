@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.support_clients import client_at
 from tests.support_exchanges import HOST, playing
-from tests.support_faces import FACES, Face
+from tests.support_faces import Face, both_faces
 from upgrade_client_lib import (
     ServerError,
     UpgradeApiError,
@@ -17,7 +18,6 @@ from upgrade_client_lib import (
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import ExperimentUser, UserAliases
 
-both_faces = pytest.mark.parametrize("call", FACES)
 GROUP = {"class": ["class-1", "class-2"], "school": ["school-1"]}
 WORKING_GROUP = {"class": "class-1", "school": "school-1"}
 
@@ -137,11 +137,11 @@ def test_each_alias_is_sent_once_and_in_order(call: Face) -> None:
 @both_faces
 def test_aliases_with_a_duplicate_are_linked_all_the_same(call: Face) -> None:
     local = LocalUpgrade()
-    client = client_of(local)
+    client = client_at(local)
     call(client.init)
 
     assert call(client.set_alt_user_ids, ["b", "a", "b"]) == UserAliases("u1", ["b", "a"])
-    assert call(client_of(local, "a").init).id == "u1"
+    assert call(client_at(local, "a").init).id == "u1"
 
 
 @both_faces
@@ -181,7 +181,7 @@ def test_a_user_whom_the_server_does_not_know_is_told_to_call_init(
 def test_an_alias_speaks_for_its_root_user(call: Face) -> None:
     local = LocalUpgrade()
     local.flag("for-class-1", include={"class": ["class-1"]})
-    root, alias = client_of(local), client_of(local, "u1-tablet")
+    root, alias = client_at(local), client_at(local, "u1-tablet")
     call(root.init, {"class": ["class-1"]})
     call(root.set_alt_user_ids, ["u1-tablet"])
 
@@ -194,7 +194,7 @@ def test_an_alias_speaks_for_its_root_user(call: Face) -> None:
 
 @both_faces
 def test_a_change_of_groups_answers_the_working_group_too(call: Face) -> None:
-    client = client_of(LocalUpgrade())
+    client = client_at(LocalUpgrade())
     call(client.init, {"class": ["class-1"]}, {"class": "class-1"})
 
     user = call(client.set_group_membership, {"class": ["class-2"]})
@@ -204,7 +204,7 @@ def test_a_change_of_groups_answers_the_working_group_too(call: Face) -> None:
 
 @both_faces
 def test_a_change_of_the_working_group_answers_the_groups_too(call: Face) -> None:
-    client = client_of(LocalUpgrade())
+    client = client_at(LocalUpgrade())
     call(client.init, {"class": ["class-1"]}, {"class": "class-1"})
 
     user = call(client.set_working_group, {"class": "class-2"})
@@ -214,7 +214,7 @@ def test_a_change_of_the_working_group_answers_the_groups_too(call: Face) -> Non
 
 @both_faces
 def test_one_change_after_another_is_known(call: Face) -> None:
-    client = client_of(LocalUpgrade())
+    client = client_at(LocalUpgrade())
     call(client.init)
     call(client.set_group_membership, {"class": ["class-1"]})
 
@@ -230,8 +230,8 @@ def test_one_change_after_another_is_known(call: Face) -> None:
 @both_faces
 def test_init_answers_what_the_server_has_and_the_client_goes_by_that(call: Face) -> None:
     local = LocalUpgrade()
-    call(client_of(local).init, {"class": ["class-1"]}, {"class": "class-1"})
-    client = client_of(local)
+    call(client_at(local).init, {"class": ["class-1"]}, {"class": "class-1"})
+    client = client_at(local)
     call(client.init, {"class": ["class-9"]})
 
     user = call(client.set_group_membership, {"class": ["class-2"]})
@@ -242,8 +242,8 @@ def test_init_answers_what_the_server_has_and_the_client_goes_by_that(call: Face
 @both_faces
 def test_what_another_client_changed_is_not_known_here(call: Face) -> None:
     local = LocalUpgrade()
-    call(client_of(local).init, {"class": ["class-1"]}, {"class": "class-1"})
-    client = client_of(local)
+    call(client_at(local).init, {"class": ["class-1"]}, {"class": "class-1"})
+    client = client_at(local)
 
     assert call(client.set_group_membership, GROUP) == ExperimentUser("u1", GROUP)
 
@@ -251,7 +251,7 @@ def test_what_another_client_changed_is_not_known_here(call: Face) -> None:
 @both_faces
 def test_a_failed_change_leaves_what_is_known(call: Face) -> None:
     local = LocalUpgrade()
-    client = client_of(local)
+    client = client_at(local)
     call(client.init, {"class": ["class-1"]}, {"class": "class-1"})
     local.fail_next("workinggroup", status=500)
 
@@ -265,7 +265,7 @@ def test_a_failed_change_leaves_what_is_known(call: Face) -> None:
 @both_faces
 def test_none_erases_the_groups_and_leaving_them_out_keeps_them(call: Face) -> None:
     local = LocalUpgrade()
-    client = client_of(local)
+    client = client_at(local)
     call(client.init, {"class": ["class-1"]}, {"class": "class-1"})
     assert call(client.init).group == {"class": ["class-1"]}
 
@@ -294,7 +294,7 @@ def test_a_change_of_the_user_clears_flags_and_assignments(
     call: Face, endpoint: str, method: str, arguments: list[Any]
 ) -> None:
     local = served()
-    client = client_of(local)
+    client = client_at(local)
     call(client.init)
     read_everything(call, client)
     read_everything(call, client)
@@ -312,7 +312,7 @@ def test_a_change_that_failed_keeps_the_last_good_state(
     call: Face, endpoint: str, method: str, arguments: list[Any], status: int
 ) -> None:
     local = served()
-    client = client_of(local)
+    client = client_at(local)
     call(client.init)
     before = read_everything(call, client)
     local.fail_next(endpoint, status=status)
@@ -330,7 +330,7 @@ def test_a_change_during_an_outage_keeps_the_last_good_state(
     call: Face, endpoint: str, method: str, arguments: list[Any]
 ) -> None:
     local = served()
-    client = client_of(local)
+    client = client_at(local)
     call(client.init)
     before = read_everything(call, client)
     local.down()
@@ -352,7 +352,7 @@ def test_new_groups_decide_at_once(call: Face) -> None:
         unit="group",
         group_type="class",
     )
-    client = client_of(local)
+    client = client_at(local)
     call(client.init)
     assert call(client.has_feature_flag, "for-class-1") is False
     assert call(client.get_decision_point_assignment, "home") is None
@@ -362,10 +362,6 @@ def test_new_groups_decide_at_once(call: Face) -> None:
 
     call(client.set_working_group, {"class": "class-1"})
     assert call(client.get_decision_point_assignment, "home").get_condition() == "treatment"
-
-
-def client_of(local: LocalUpgrade, user_id: str = "u1") -> UpgradeClient:
-    return UpgradeClient(user_id, HOST, "my-app", transport=local.transport)
 
 
 def served() -> LocalUpgrade:
