@@ -33,12 +33,13 @@ RECORDED = [
 ]
 
 
-@pytest.fixture
-def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+POSIX = pytest.mark.skipif(not hasattr(time, "tzset"), reason="elsewhere, programs set no zone")
+
+
+@pytest.fixture(params=[pytest.param("XXX-5:30", marks=POSIX)])
+def far_from_utc(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Have local time run 5:30 h ahead."""
-    if not hasattr(time, "tzset"):
-        pytest.skip("the zone of a running program can be set on POSIX alone")
-    monkeypatch.setenv("TZ", "XXX-5:30")
+    monkeypatch.setenv("TZ", request.param)
     time.tzset()
     yield
     monkeypatch.undo()

@@ -126,10 +126,8 @@ def complaints(schema: dict[str, Any], value: Any) -> list[str]:
 
 def bodies_of(operation: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The body of the request, where it has one, and those of the answers."""
-    bodies: dict[str, dict[str, Any]] = dict(operation["responses"])
-    if "requestBody" in operation:
-        bodies["request"] = operation["requestBody"]
-    return bodies
+    bodies = {"request": operation.get("requestBody"), **operation["responses"]}
+    return {where: body for where, body in bodies.items() if body is not None}
 
 
 def examples() -> Iterator[Any]:
