@@ -192,7 +192,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check the types of the library, its tests and its examples with mypy and pyright."""
+    """Check the types of everything written here, tests and benchmarks too."""
     install(session, "types")
     session.run("mypy")
     session.run("pyright")

@@ -71,7 +71,7 @@ def test_importing_the_package_loads_nothing_heavy(code: str) -> None:
     "code",
     [
         "from upgrade_client_lib.types import LogInput, Payload, ExperimentType",
-        "from upgrade_client_lib import Assignment",
+        "from upgrade_client_lib import Assignment, types",
         "from upgrade_client_lib import Timeout",
     ],
 )

@@ -216,10 +216,7 @@ def _request(
     headers: dict[str, str] = parts["headers"]
     if identity.token:
         headers["Authorization"] = f"Bearer {identity.token}"
-    try:
-        content = _compact_json(parts["json"]).encode() if "json" in parts else b""
-    except UnicodeEncodeError as error:
-        raise ValueError(f"text that is not valid Unicode cannot be sent: {error}") from None
+    content = _compact_json(parts["json"]).encode() if "json" in parts else b""
     return WireRequest(
         parts["method"].upper(), parts["url"], headers, content, repeatable, identity.token
     )
