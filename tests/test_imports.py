@@ -56,7 +56,7 @@ print(json.dumps(sorted({{name.partition(".")[0] for name in after - before}})))
         "import upgrade_client_lib",
         "import upgrade_client_lib; upgrade_client_lib.__version__; dir(upgrade_client_lib)",
         "import upgrade_client_lib.exceptions",
-        "from upgrade_client_lib import UpgradeApiError, exceptions",
+        "from upgrade_client_lib import exceptions, UpgradeApiError",
         "import upgrade_client_lib.testing; dir(upgrade_client_lib.testing)",
     ],
 )
@@ -71,7 +71,7 @@ def test_importing_the_package_loads_nothing_heavy(code: str) -> None:
     "code",
     [
         "from upgrade_client_lib.types import LogInput, Payload, ExperimentType",
-        "from upgrade_client_lib import Assignment, types",
+        "from upgrade_client_lib import types, Assignment",
         "from upgrade_client_lib import Timeout",
     ],
 )
