@@ -280,6 +280,41 @@ def test_an_adaptive_experiment_keeps_to_the_snapshot_that_was_marked(call: Face
 
 
 @both_faces
+def test_marks_of_a_condition_that_the_server_does_not_keep_to_ask_once_each(call: Face) -> None:
+    upgrade = LocalUpgrade()
+    upgrade.experiment("home", "banner", conditions={"control": 100, "a": 0, "b": 0})
+    server = SteeredServer(upgrade.transport)
+    client = initialised(server)
+
+    for shown in ["a", "a", "a", "b", "b", "a", "a"]:
+        call(client.mark_decision_point, "home", "banner", shown, APPLIED)
+        assert snapshot(call, client, "home", "banner").get_condition() == "control"
+
+    assert server.count("assign") == 1 + 3
+
+
+@both_faces
+def test_a_mark_of_another_condition_whose_fate_is_unknown_is_always_asked_about(
+    call: Face,
+) -> None:
+    server, client = adaptive()
+    assigned = snapshot(call, client, "lesson", "hint").get_condition()
+    marked = other_than(assigned)
+
+    for _ in range(2):
+        before = server.count("assign")
+        server.lose_next("mark", "before")
+        with pytest.raises(RequestTimeoutError):
+            call(client.mark_decision_point, "lesson", "hint", "neither", APPLIED)
+        snapshot(call, client, "lesson", "hint")
+        assert server.count("assign") == before + 1
+    call(client.get_all_experiment_conditions, ignore_cache=True)
+    call(client.mark_decision_point, "lesson", "hint", marked, APPLIED)
+
+    assert snapshot(call, client, "lesson", "hint").get_condition() == marked
+
+
+@both_faces
 @pytest.mark.parametrize("order", ["before", "after"])
 def test_a_load_that_crossed_a_mark_of_another_condition_is_asked_again(
     call: Face, order: When

@@ -162,11 +162,11 @@ class Mark:
 class AssignmentCache(SharedLoad[Assignments]):
     """A user's assignments. ``heads`` is where a warm read looks, and all that it needs."""
 
-    __slots__ = ("__weakref__", "_enrolled", "_marks", "heads")
+    __slots__ = ("__weakref__", "_asked", "_marks", "heads")
 
     def __init__(self) -> None:
         super().__init__()
-        self._enrolled: tuple[Point, ...] = ()
+        self._asked: dict[tuple[Point, str | None], str | None] = {}
         self.heads: Heads = {}
         self._marks: tuple[Mark, ...] = ()
 
@@ -230,16 +230,27 @@ class AssignmentCache(SharedLoad[Assignments]):
                 # Experiments that share points make room for each other: all may be different.
                 self._forget()
                 return
-            if known and stored and mark.experiment_id is None and mark.point not in self._enrolled:
+            if known and stored and mark.experiment_id is None and self._is_news(mark):
                 # Where this user is assigned nothing, the mark may have enrolled them, which other
-                # points then follow. The answer tells of the first mark, so once is enough.
-                self._enrolled += (mark.point,)
+                # points then follow.
                 self._forget()
                 return
             for load in self._loads:
                 load.crossed_by.add(mark)
-            if known is not None:
+            if known is None:
+                return
+            if known.turns_at(mark.point):
                 _follow(mark, known, fate, rotation)
+            elif known.speaks_against(mark) and (fate == "unknown" or self._is_news(mark)):
+                known.doubt(known.points_beside(mark.point))
+
+    def _is_news(self, mark: Mark) -> bool:
+        """Whether the last such mark said something else; the same again changes nothing."""
+        where = mark.point, mark.experiment_id
+        if where in self._asked and self._asked[where] == mark.condition:
+            return False
+        self._asked[where] = mark.condition
+        return True
 
     def _settle(self, ended: Load[Assignments], value: Assignments) -> None:
         for mark in (*ended.crossed_by, *self._marks):
@@ -257,10 +268,7 @@ class AssignmentCache(SharedLoad[Assignments]):
 def _follow(mark: Mark, known: Assignments, fate: Fate, rotation: Rotation) -> None:
     """Turn the queues that a mark turned; doubt those of which that is not sure."""
     points = known.points_beside(mark.point)
-    if not known.turns_at(mark.point):
-        if known.speaks_against(mark):
-            known.doubt(points)
-    elif fate == "unknown" or mark.experiment_id is None:
+    if fate == "unknown" or mark.experiment_id is None:
         known.doubt(points)
     elif rotation == "experiment":
         known.turn(points)
