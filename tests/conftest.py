@@ -16,6 +16,7 @@ pytest.register_assert_rewrite(
     *(f"tests.{path.stem}" for path in Path(__file__).parent.glob("support_*.py"))
 )
 
+# Below the registration, without which their assertions say little when they fail.
 from tests.support_conformance import local_upgrade_keeps_to_the_spec  # noqa: E402
 from tests.support_faulty_server import FaultyServer  # noqa: E402
 from tests.support_server import SteeredServer, initialised, local_upgrade  # noqa: E402

@@ -68,12 +68,12 @@ class CallOptions:
         return any(seconds < longer for seconds, longer in zip(mine, theirs))
 
     def attempt_until(self, deadline: float) -> Attempt:
-        """Fit the steps of one attempt into what is left of the call's time."""
+        """Give the limits of one attempt, whose wait for a place ends with the call's time too."""
         left = max(deadline - time.monotonic(), 1e-3)
         return Attempt(
-            connect=min(self.timeout.connect, left),
-            read=min(self.timeout.read, left),
-            write=min(self.timeout.write, left),
+            connect=self.timeout.connect,
+            read=self.timeout.read,
+            write=self.timeout.write,
             pool=min(self.timeout.pool, left),
             deadline=deadline,
         )
