@@ -12,10 +12,8 @@ import pytest
 from tests.support_calls import HARMLESS, upgrade_with_user
 from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import FaultyServer, answers
-from upgrade_client_lib import (
-    UpgradeConnection,
-    _transport,
-)
+from upgrade_client_lib import UpgradeConnection
+from upgrade_client_lib._http import sockets
 from upgrade_client_lib.testing import LocalUpgrade
 
 URL = "http://upgrade"
@@ -114,8 +112,8 @@ def test_a_path_before_the_api_is_kept() -> None:
 
 def test_an_idle_socket_expires_before_the_server_drops_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server drops it after 5 s."""
-    assert 0 < _transport.KEEPALIVE_EXPIRY < 5
-    monkeypatch.setattr(_transport, "KEEPALIVE_EXPIRY", 1e-9)
+    assert 0 < sockets.KEEPALIVE_EXPIRY < 5
+    monkeypatch.setattr(sockets, "KEEPALIVE_EXPIRY", 1e-9)
     with FaultyServer() as server, UpgradeConnection(server.url) as connection:
         client = connection.client("user", "my-app")
         for _ in range(3):

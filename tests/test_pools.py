@@ -136,8 +136,8 @@ def test_what_a_call_waited_for_its_turn_is_taken_off_the_limits_of_its_steps(
 
     limits: list[dict[str, float]] = []
     clock = Clock.stopped(monkeypatch)
-    monkeypatch.setattr("upgrade_client_lib._pools.BlockingPool.acquire", acquire)
-    monkeypatch.setattr("upgrade_client_lib._pools.BlockingPool.release", release)
+    monkeypatch.setattr("upgrade_client_lib._http.pools.SyncPool.acquire", acquire)
+    monkeypatch.setattr("upgrade_client_lib._http.pools.SyncPool.release", release)
     timeout = Timeout(total=LONG, connect=LONG, read=LONG, write=LONG, pool=LONG)
     connection = UpgradeConnection(
         "http://upgrade", timeout=timeout, transport=httpx.MockTransport(answer)

@@ -1,37 +1,88 @@
-"""One server as the rest of the package knows it: its sockets, its health, its defaults."""
+"""What all clients of one server share in a process: sending, reachability, default options."""
 
 from __future__ import annotations
 
+import atexit
+import threading
 from typing import TypeVar
 
-from ._endpoints import Operation
-from ._exchange import Health, exchange
-from ._faces import Face
-from ._options import CallOptions
-from ._settings import TransportSettings
-from ._transport import Transport
+from ._fork import call_after_fork
+from ._http import (
+    DEFAULT_OPTIONS,
+    CallOptions,
+    HttpTransport,
+    Operation,
+    Reachability,
+    Transport,
+    TransportSettings,
+    send_with_retries,
+)
+from ._rules import arguments
+from ._sync import Backend
 
 T = TypeVar("T")
 
 
 class Server:
-    """What an ``UpgradeConnection`` is, behind its public face."""
+    """One UpGrade server, as its clients use it."""
 
-    __slots__ = ("_health", "_transport", "host_url", "options", "token")
+    __slots__ = ("_reachability", "_transport", "host_url", "options", "token")
 
-    def __init__(self, settings: TransportSettings, token: str, options: CallOptions) -> None:
+    def __init__(
+        self, settings: TransportSettings, token: str = "", options: CallOptions = DEFAULT_OPTIONS
+    ) -> None:
         self.host_url = settings.host_url
         self.token = token
         self.options = options
         self._transport = Transport(settings)
-        self._health = Health(settings.host_url)
+        self._reachability = Reachability(settings.host_url)
 
-    async def call(self, face: Face, operation: Operation[T], options: CallOptions) -> T:
-        """Carry out an operation, and give its answer as it was read."""
-        return await exchange(face, self._transport, self._health, operation, options)
+    async def call(self, backend: Backend, operation: Operation[T], options: CallOptions) -> T:
+        """Send an operation's request, and return its response as it was read."""
+        return await send_with_retries(
+            backend, self._transport, self._reachability, operation, options
+        )
 
     def close(self) -> None:
         self._transport.close()
 
     async def aclose(self) -> None:
         await self._transport.aclose()
+
+
+def server_with_transport(host_url: str, transport: HttpTransport) -> Server:
+    """Return a new server that is reached through an httpx transport."""
+    return Server(TransportSettings(host_url=arguments.host_url(host_url), transport=transport))
+
+
+# ---- The servers of clients that are given neither connection nor transport ----
+
+_shared: dict[str, Server] = {}
+_shared_lock = threading.RLock()
+
+
+def shared_server(host_url: str) -> Server:
+    """Return this process's one server of a host."""
+    server = _shared.get(host_url)
+    if server is None:
+        host = arguments.host_url(host_url)
+        with _shared_lock:
+            server = _shared.get(host)
+            if server is None:
+                server = _shared[host] = Server(TransportSettings(host_url=host))
+            _shared[host_url] = server
+    return server
+
+
+def _close_shared() -> None:
+    for server in list(_shared.values()):
+        server.close()
+
+
+def _reset_after_fork() -> None:
+    global _shared_lock
+    _shared_lock = threading.RLock()
+
+
+atexit.register(_close_shared)
+call_after_fork(_reset_after_fork)

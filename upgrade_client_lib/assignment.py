@@ -7,18 +7,18 @@ from typing import Protocol
 
 import attrs
 
-from ._faces import BLOCKING, IN_EVENT_LOOP, Face, run
+from ._sync import ASYNC, SYNC, Backend, run_sync
 from .types import ExperimentType, MarkedDecisionPoint, MarkedDecisionPointStatus, Payload
 
 __all__ = ["Assignment"]
 
 
 class Marker(Protocol):
-    """Whom an assignment tells that it was reached."""
+    """What sends an assignment's mark."""
 
     async def mark(
         self,
-        face: Face,
+        backend: Backend,
         assignment: Assignment,
         status: object,
         uniquifier: object,
@@ -65,11 +65,11 @@ class Assignment:
         return f"Assignment({', '.join(shown)})"
 
     def get_condition(self) -> str:
-        """Give the code of the condition; ``""`` when there is none."""
+        """Return the code of the condition; ``""`` when there is none."""
         return self._condition or ""
 
     def get_payload(self) -> Payload | None:
-        """Give what the condition carries; ``None`` when it carries nothing."""
+        """Return what the condition carries; ``None`` when it carries nothing."""
         return self._payload
 
     def get_experiment_type(self) -> ExperimentType | str | None:
@@ -86,12 +86,12 @@ class Assignment:
         return list(self._factors)
 
     def get_factor_level(self, factor: str) -> str:
-        """Give the level of a factor; ``""`` for a factor that the experiment does not have."""
+        """Return the level of a factor; ``""`` for a factor that the experiment does not have."""
         level, _ = self._factors.get(factor, ("", None))
         return level
 
     def get_factor_payload(self, factor: str) -> Payload | None:
-        """Give what the level of a factor carries; ``None`` when it carries nothing."""
+        """Return what the level of a factor carries; ``None`` when it carries nothing."""
         _, payload = self._factors.get(factor, ("", None))
         return payload
 
@@ -106,7 +106,7 @@ class Assignment:
         The same as :meth:`UpgradeClient.mark_decision_point` with this snapshot's condition and
         ids, even if the client has learned another since.
         """
-        return await self._marker.mark(IN_EVENT_LOOP, self, status, uniquifier, client_error)
+        return await self._marker.mark(ASYNC, self, status, uniquifier, client_error)
 
     def mark_decision_point_sync(
         self,
@@ -119,4 +119,4 @@ class Assignment:
         The same as :meth:`UpgradeClient.mark_decision_point_sync` with this snapshot's condition
         and ids, even if the client has learned another since.
         """
-        return run(self._marker.mark(BLOCKING, self, status, uniquifier, client_error))
+        return run_sync(self._marker.mark(SYNC, self, status, uniquifier, client_error))

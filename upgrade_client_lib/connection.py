@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import atexit
-import threading
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from . import _validation
-from ._fork import in_each_child
-from ._options import (
-    DEFAULT_RETRIES,
-    DEFAULT_TIMEOUT,
+from ._http import (
+    DEFAULT_OPTIONS,
     CallOptions,
     TimeoutOption,
+    TransportSettings,
     retries_option,
     timeout_option,
 )
+from ._rules import arguments
 from ._server import Server
-from ._settings import TransportSettings
+from .client import UpgradeClient
 
 if TYPE_CHECKING:
     import ssl
 
     import httpx
 
-    from ._cache import Rotation
-    from ._transport import HttpTransport
-    from .client import UpgradeClient
+    from ._http import HttpTransport
+    from ._rules.queues import Rotation
 
 __all__ = ["UpgradeConnection"]
 
@@ -75,8 +71,8 @@ class UpgradeConnection:
         host_url: str,
         *,
         token: str = "",
-        timeout: TimeoutOption = DEFAULT_TIMEOUT,
-        retries: int = DEFAULT_RETRIES,
+        timeout: TimeoutOption = DEFAULT_OPTIONS.timeout,
+        retries: int = DEFAULT_OPTIONS.retries,
         max_connections: int = 20,
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
@@ -88,9 +84,9 @@ class UpgradeConnection:
     ) -> None:
         self._server = Server(
             TransportSettings(
-                host_url=_validation.host_url(host_url),
-                headers=_validation.headers(headers),
-                max_connections=_validation.positive("max_connections", max_connections),
+                host_url=arguments.host_url(host_url),
+                headers=arguments.headers(headers),
+                max_connections=arguments.positive("max_connections", max_connections),
                 proxy=proxy,
                 trust_env=trust_env,
                 ssl_context=ssl_context,
@@ -98,7 +94,7 @@ class UpgradeConnection:
                 async_http_client=async_http_client,
                 transport=transport,
             ),
-            _validation.header("token", token, secret=True),
+            arguments.header("token", token, secret=True),
             CallOptions(timeout_option(timeout), retries_option(retries)),
         )
 
@@ -118,13 +114,11 @@ class UpgradeConnection:
         groups_for_session: Mapping[str, Sequence[str]] | None = None,
         include_stored_user_groups: bool | None = None,
     ) -> UpgradeClient:
-        """Give the client of one user in one context, which opens nothing and sends nothing.
+        """Return the client of one user in one context, which opens nothing and sends nothing.
 
         The arguments are those of :class:`UpgradeClient`.
         """
-        from . import client
-
-        return client.UpgradeClient(
+        return UpgradeClient(
             user_id,
             self.host_url,
             context,
@@ -172,36 +166,3 @@ class UpgradeConnection:
 
     def __repr__(self) -> str:
         return f"UpgradeConnection({self.host_url!r})"
-
-
-# ---- The connections that clients share when they are given none ----
-
-_shared: dict[str, UpgradeConnection] = {}
-_shared_lock = threading.RLock()
-
-
-def shared_connection(host_url: str) -> UpgradeConnection:
-    """Give this process's one connection to a host, for clients that are given none."""
-    connection = _shared.get(host_url)
-    if connection is None:
-        host = _validation.host_url(host_url)
-        with _shared_lock:
-            connection = _shared.get(host)
-            if connection is None:
-                connection = _shared[host] = UpgradeConnection(host)
-            _shared[host_url] = connection
-    return connection
-
-
-def _close_shared() -> None:
-    for connection in list(_shared.values()):
-        connection.close()
-
-
-def _renew_lock() -> None:
-    global _shared_lock
-    _shared_lock = threading.RLock()
-
-
-atexit.register(_close_shared)
-in_each_child(_renew_lock)

@@ -37,7 +37,7 @@ class Payload:
     value: str
 
     def parse(self) -> Any:
-        """Give the payload as Python sees it.
+        """Return the payload as a Python value.
 
         Text for ``string`` (and for unknown types), the value for ``json``, the list of the
         row's cells for ``csv``. Raises ``ValueError``, which shows the text, where the text is

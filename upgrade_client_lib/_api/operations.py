@@ -1,8 +1,7 @@
-"""The operations: public types in, wire out; wire in, public types out.
+"""The operations of the API, from public types to requests.
 
 Paths, headers, keys and values of the wire come from the generated package alone. Each function
-gives an :class:`Operation`: the request, and how to read its answer. An answer is read with
-distrust: what cannot be read is left out with a warning, one item at a time.
+returns an :class:`Operation`: the request, and how its response is read.
 """
 
 # The request half of a generated operation is private to its module by name only:
@@ -12,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable, Generic, TypeVar
+from typing import Any, Callable, TypeVar
 from urllib.parse import quote
 
 import attrs
@@ -31,12 +30,11 @@ from upgrade_openapi.api.client import (
 )
 from upgrade_openapi.types import UNSET
 
-from . import _answers
-from ._answers import Point
-from ._validation import why_harmed
-from ._version import __version__
-from ._wire import WireRequest
-from .types import (
+from .._http import Operation, Request
+from .._rules.arguments import header_problem
+from .._rules.queues import PointKey
+from .._version import __version__
+from ..types import (
     BinaryRewardValue,
     DecisionPoint,
     ExperimentUser,
@@ -48,22 +46,17 @@ from .types import (
     RewardResponse,
     UserAliases,
 )
+from . import responses
+from .assignments import index_items
+from .errors import read_error
 
 T = TypeVar("T")
 Groups = Mapping[str, Sequence[str]]
 
 
 @attrs.frozen
-class Operation(Generic[T]):
-    """One request, and the reader of its answer, which raises where it cannot read it."""
-
-    request: WireRequest
-    read: Callable[[Any], T]
-
-
-@attrs.frozen
 class Identity:
-    """Who asks: what every request carries in its headers."""
+    """Who sends a request: what the headers of each carry."""
 
     user_id: str
     session_id: str
@@ -78,16 +71,19 @@ def init(
         group=UNSET if group is None else _group_membership(group),
         working_group=UNSET if working_group is None else _working_group(working_group),
     )
-    return Operation(
-        _request(init_operation._get_kwargs, identity, body, repeatable=True), _answers.read_user
+    return _operation(
+        init_operation._get_kwargs, identity, body, responses.read_user, idempotent=True
     )
 
 
 def set_group_membership(identity: Identity, group: Groups | None) -> Operation[ExperimentUser]:
     body = models.GroupMembershipRequest(None if group is None else _group_membership(group))
-    return Operation(
-        _request(set_group_membership_operation._get_kwargs, identity, body, repeatable=True),
-        _answers.read_user,
+    return _operation(
+        set_group_membership_operation._get_kwargs,
+        identity,
+        body,
+        responses.read_user,
+        idempotent=True,
     )
 
 
@@ -95,31 +91,34 @@ def set_working_group(
     identity: Identity, working_group: Mapping[str, str]
 ) -> Operation[ExperimentUser]:
     body = models.WorkingGroupRequest(_working_group(working_group))
-    return Operation(
-        _request(set_working_group_operation._get_kwargs, identity, body, repeatable=True),
-        _answers.read_user,
+    return _operation(
+        set_working_group_operation._get_kwargs,
+        identity,
+        body,
+        responses.read_user,
+        idempotent=True,
     )
 
 
 def set_user_aliases(identity: Identity, aliases: Sequence[str]) -> Operation[UserAliases]:
     body = models.UserAliasesRequest(list(aliases))
-    return Operation(
-        _request(set_user_aliases_operation._get_kwargs, identity, body, repeatable=True),
-        _answers.read_aliases,
+    return _operation(
+        set_user_aliases_operation._get_kwargs,
+        identity,
+        body,
+        responses.read_aliases,
+        idempotent=True,
     )
 
 
-def assign(identity: Identity) -> Operation[dict[Point, Any]]:
+def assign(identity: Identity) -> Operation[dict[PointKey, Any]]:
     body = models.AssignRequest(identity.context)
-    return Operation(
-        _request(assign_operation._get_kwargs, identity, body, repeatable=True),
-        _answers.read_assignments,
-    )
+    return _operation(assign_operation._get_kwargs, identity, body, index_items, idempotent=True)
 
 
 def mark(
     identity: Identity,
-    point: Point,
+    point: PointKey,
     *,
     condition: str | None,
     experiment_id: str | None,
@@ -144,8 +143,8 @@ def mark(
         uniquifier=uniquifier or UNSET,
         client_error=client_error or UNSET,
     )
-    return Operation(
-        _request(mark_operation._get_kwargs, identity, body, repeatable=False), _answers.read_mark
+    return _operation(
+        mark_operation._get_kwargs, identity, body, responses.read_mark, idempotent=False
     )
 
 
@@ -160,16 +159,15 @@ def feature_flags(
             groups_for_session=_group_membership(groups_for_session),
             include_stored_user_groups=include_stored_user_groups,
         )
-    return Operation(
-        _request(feature_flags_operation._get_kwargs, identity, body, repeatable=True),
-        _answers.read_flags,
+    return _operation(
+        feature_flags_operation._get_kwargs, identity, body, responses.read_flags, idempotent=True
     )
 
 
 def log(identity: Identity, entries: Sequence[LogInput]) -> Operation[list[LogRecord]]:
     body = models.LogRequest([_log_entry(entry) for entry in entries])
-    return Operation(
-        _request(log_operation._get_kwargs, identity, body, repeatable=True), _answers.read_log
+    return _operation(
+        log_operation._get_kwargs, identity, body, responses.read_log, idempotent=True
     )
 
 
@@ -189,25 +187,22 @@ def reward(
         if decision_point is None
         else models.RewardDecisionPoint(decision_point.site, decision_point.target),
     )
-    return Operation(
-        _request(reward_operation._get_kwargs, identity, body, repeatable=False),
-        _answers.read_reward,
+    return _operation(
+        reward_operation._get_kwargs, identity, body, responses.read_reward, idempotent=False
     )
 
 
-# ---- Wire out ----
-
-
-def _request(
-    parts_of: Callable[..., dict[str, Any]],
+def _operation(
+    get_kwargs: Callable[..., dict[str, Any]],
     identity: Identity,
-    body: Any = None,
+    body: Any,
+    read: Callable[[Any], T],
     *,
-    repeatable: bool,
-) -> WireRequest:
-    """Have an operation make its request, which is ``repeatable`` if twice does no harm."""
-    parts = parts_of(
-        **({} if body is None else {"body": body}),
+    idempotent: bool,
+) -> Operation[T]:
+    """Take the request from a generated operation; ``idempotent`` if sending it twice is safe."""
+    parts = get_kwargs(
+        body=body,
         user_id=identity.user_id,
         session_id=identity.session_id,
         client_context=_context_header(identity.context),
@@ -216,22 +211,29 @@ def _request(
     headers: dict[str, str] = parts["headers"]
     if identity.token:
         headers["Authorization"] = f"Bearer {identity.token}"
-    content = _compact_json(parts["json"]).encode() if "json" in parts else b""
-    return WireRequest(
-        parts["method"].upper(), parts["url"], headers, content, repeatable, identity.token
+    request = Request(
+        parts["method"].upper(),
+        parts["url"],
+        headers,
+        _compact_json(parts["json"]).encode(),
+        idempotent,
+        identity.token,
     )
+    return Operation(request, read, read_error)
 
 
 _compact_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def _context_header(context: str) -> str:
-    """A header carries latin-1; any other context goes percent-encoded (the body has it whole)."""
-    return context if why_harmed(context) is None else quote(context)
+    """Headers carry latin-1: other contexts are percent-encoded there (not in the body)."""
+    return context if header_problem(context) is None else quote(context)
 
 
 def _group_membership(group: Groups) -> models.GroupMembership:
-    return models.GroupMembership.from_dict({kind: list(ids) for kind, ids in group.items()})
+    return models.GroupMembership.from_dict(
+        {group_type: list(ids) for group_type, ids in group.items()}
+    )
 
 
 def _working_group(working_group: Mapping[str, str]) -> models.WorkingGroup:

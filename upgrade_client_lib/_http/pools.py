@@ -1,4 +1,4 @@
-"""The sockets of threads, and those of one event loop: how many requests use them at a time."""
+"""Pools of connections, for threads and for one event loop, and how many requests use each."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import anyio
 
 
 class PoolIsFullError(TimeoutError):
-    """No socket came free in time; nothing was sent."""
+    """No slot came free in time; nothing was sent."""
 
 
-class BlockingPool:
-    """An httpx transport for all threads. One that is not ``owned`` is somebody else's to close."""
+class SyncPool:
+    """An httpx transport for all threads. One that is not ``owned`` is closed by its owner."""
 
-    def __init__(self, transport: Any, in_flight: int, *, owned: bool) -> None:
+    def __init__(self, transport: Any, slots: int, *, owned: bool) -> None:
         self.transport = transport
         self.owned = owned
-        self._in_flight = in_flight
-        # Where threads queue for httpcore's pool, it closes sockets that others of them are using.
-        self._slots = threading.Semaphore(in_flight)
+        self._size = slots
+        # Threads must not wait in httpcore's pool: it closes sockets that others of them are using.
+        self._slots = threading.Semaphore(slots)
 
     def acquire(self, seconds: float) -> None:
-        """Take the right to have one request in flight; a ``PoolIsFullError`` after ``seconds``."""
+        """Take a slot for one request; a ``PoolIsFullError`` after ``seconds``."""
         if not self._slots.acquire(timeout=seconds):
-            raise PoolIsFullError(f"all {self._in_flight} are in use")
+            raise PoolIsFullError(f"all {self._size} are in use")
 
     def release(self) -> None:
-        """Give the right back."""
+        """Give the slot back."""
         self._slots.release()
 
     def close(self) -> None:
@@ -40,37 +40,37 @@ class BlockingPool:
             self.transport.close()
 
 
-class LoopPool:
+class AsyncPool:
     """An httpx transport for one event loop, closed when the loop shuts down.
 
-    A transport that is not ``owned`` is somebody else's to close.
+    A transport that is not ``owned`` is closed by its owner.
     """
 
     def __init__(
         self,
         transport: Any,
-        in_flight: int,
+        slots: int,
         *,
         owned: bool,
-        on_close: Callable[[LoopPool], None],
+        on_close: Callable[[AsyncPool], None],
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.transport = transport
         self.owned = owned
         self._on_close = on_close
-        self._in_flight = in_flight
-        # httpx searches its pool for each request, so more in flight makes each one slower. Not
-        # asyncio's semaphore: Python 3.9's hangs when a task is cancelled as its turn comes.
-        self._slots = anyio.Semaphore(in_flight)
-        self._guard: AsyncIterator[None] | None = None
+        self._size = slots
+        # httpcore searches its pool for each request: more of them at a time make each one slower.
+        # Not asyncio's semaphore: Python 3.9's hangs when a task is cancelled as it gets a slot.
+        self._slots = anyio.Semaphore(slots)
+        self._shutdown_signal: AsyncIterator[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
     async def acquire(self, seconds: float) -> None:
-        """Take the right to have one request in flight; a ``PoolIsFullError`` after ``seconds``."""
-        if self._guard is None and self.owned:
-            # An event loop that shuts down closes its asynchronous generators: our signal.
-            self._guard = self._closed_with_the_loop()
-            await self._guard.__anext__()
+        """Take a slot for one request; a ``PoolIsFullError`` after ``seconds``."""
+        if self._shutdown_signal is None and self.owned:
+            # An event loop that shuts down closes its asynchronous generators.
+            self._shutdown_signal = self._closed_with_the_loop()
+            await self._shutdown_signal.__anext__()
         try:
             self._slots.acquire_nowait()
             return
@@ -80,19 +80,19 @@ class LoopPool:
         with anyio.move_on_after(seconds):
             await self._slots.acquire()
             return
-        raise PoolIsFullError(f"all {self._in_flight} are in use")
+        raise PoolIsFullError(f"all {self._size} are in use")
 
     def release(self) -> None:
-        """Give the right back."""
+        """Give the slot back."""
         self._slots.release()
 
     async def aclose(self) -> None:
-        """Close the sockets, in their own loop."""
+        """Close the sockets; called in their own loop."""
         if self.owned:
             await self.transport.aclose()
 
     def close_soon(self) -> None:
-        """Have the loop close them, from whatever thread."""
+        """Have the loop close the sockets; may be called from any thread."""
         with suppress(RuntimeError):  # the loop is closed already
             self.loop.call_soon_threadsafe(self._start_closing)
 

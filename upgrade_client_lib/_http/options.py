@@ -1,4 +1,4 @@
-"""How long a call may take, and how often it may be tried."""
+"""How long a call may take, and how often it may be sent again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Union
 
 import attrs
 
-from ._wire import Attempt
+from .messages import AttemptLimits
 
 A_DAY = 86_400.0
 
@@ -57,20 +57,20 @@ class CallOptions:
     retries: int
 
     def within(self, seconds: float) -> CallOptions:
-        """The same, for a part of the call that has these seconds."""
+        """Return the same options for a part of the call that has these seconds."""
         return CallOptions(attrs.evolve(self.timeout, total=max(seconds, 1e-3)), self.retries)
 
-    def gives_up_before(self, other: CallOptions) -> bool:
-        """Whether a call may fail with these where it would have gone on with the others."""
+    def is_stricter_than(self, other: CallOptions) -> bool:
+        """Whether a call may fail with these options where it would go on with the others."""
         if self.retries < other.retries:
             return True
-        mine, theirs = (attrs.astuple(options.timeout) for options in (self, other))
-        return any(seconds < longer for seconds, longer in zip(mine, theirs))
+        own, others = (attrs.astuple(options.timeout) for options in (self, other))
+        return any(seconds < longer for seconds, longer in zip(own, others))
 
-    def attempt_until(self, deadline: float) -> Attempt:
-        """Give the limits of one attempt, whose wait for a place ends with the call's time too."""
+    def attempt_limits(self, deadline: float) -> AttemptLimits:
+        """Return the limits of one attempt, whose wait for a slot ends with the call's time."""
         left = max(deadline - time.monotonic(), 1e-3)
-        return Attempt(
+        return AttemptLimits(
             connect=self.timeout.connect,
             read=self.timeout.read,
             write=self.timeout.write,
@@ -79,8 +79,7 @@ class CallOptions:
         )
 
 
-DEFAULT_TIMEOUT = Timeout()
-DEFAULT_RETRIES = 2
+DEFAULT_OPTIONS = CallOptions(Timeout(), retries=2)
 
 
 def timeout_option(value: object) -> Timeout:

@@ -1,4 +1,4 @@
-"""The deadline of a call holds however slowly the server's bytes drip.
+"""The deadline of a call, which holds for slow responses too.
 
 A read timeout starts afresh with every byte that arrives. So the sockets below httpx are wrapped,
 and each of their operations ends when the call's time is over. Looking up a host's name is the one
@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Callable
 
-# So little that a socket takes it in one go, and the time that is left is looked at in between.
+# Few enough bytes for a socket to take at once, so that the deadline is checked between writes.
 WRITTEN_AT_ONCE = 16 * 1024
 
 _current_deadline: ContextVar[float] = ContextVar("upgrade_client_lib_deadline")
@@ -37,16 +37,16 @@ def _until_deadline(seconds: float | None, *, shares: int = 1) -> float:
     return left if seconds is None else min(seconds, left)
 
 
-class _BlockingStream:
-    """A socket of httpx's that no read or write outlasts the deadline on."""
+class _SyncNetworkStream:
+    """A network stream of httpcore whose reads and writes end at the deadline."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         self.get_extra_info: Callable[[str], Any] = stream.get_extra_info
 
     def close(self) -> None:
-        """Close the socket; a thread that waits for its bytes learns of it at once."""
-        with suppress(OSError):  # the other side was faster
+        """Close the socket; a thread that reads from it is woken at once."""
+        with suppress(OSError):  # the server closed it first
             self.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
         self._stream.close()
 
@@ -61,21 +61,21 @@ class _BlockingStream:
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None, timeout: float | None
-    ) -> _BlockingStream:
-        return _BlockingStream(
+    ) -> _SyncNetworkStream:
+        return _SyncNetworkStream(
             self._stream.start_tls(ssl_context, server_hostname, _until_deadline(timeout))
         )
 
 
-class _BlockingBackend:
+class _SyncNetworkBackend:
     def __init__(self, backend: Any) -> None:
         self._backend = backend
         self.sleep: Callable[[float], None] = backend.sleep
 
     def connect_tcp(
         self, *, host: str, port: int, timeout: float | None = None, **options: Any
-    ) -> _BlockingStream:
-        """Connect to the first of the host's addresses that answers; each has its share of time."""
+    ) -> _SyncNetworkStream:
+        """Connect to the first address of the host that answers; each has a share of the time."""
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
         while True:
@@ -88,11 +88,11 @@ class _BlockingBackend:
                 if not addresses:
                     raise
             else:
-                return _BlockingStream(stream)
+                return _SyncNetworkStream(stream)
 
 
-class _AsyncStream:
-    """The same for an event loop's socket."""
+class _AsyncNetworkStream:
+    """The same for a stream of an event loop."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -108,33 +108,41 @@ class _AsyncStream:
 
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None, timeout: float | None
-    ) -> _AsyncStream:
+    ) -> _AsyncNetworkStream:
         left = _until_deadline(timeout)
-        return _AsyncStream(await self._stream.start_tls(ssl_context, server_hostname, left))
+        return _AsyncNetworkStream(await self._stream.start_tls(ssl_context, server_hostname, left))
 
 
-class _AsyncBackend:
+class _AsyncNetworkBackend:
     def __init__(self, backend: Any) -> None:
         self._backend = backend
         self.sleep: Callable[[float], Any] = backend.sleep
 
-    async def connect_tcp(self, *, timeout: float | None = None, **where: Any) -> _AsyncStream:
+    async def connect_tcp(
+        self, *, timeout: float | None = None, **where: Any
+    ) -> _AsyncNetworkStream:
         left = _until_deadline(timeout)
-        return _AsyncStream(await self._backend.connect_tcp(timeout=left, **where))
+        return _AsyncNetworkStream(await self._backend.connect_tcp(timeout=left, **where))
 
 
-def keep_blocking(transport: Any) -> None:
+def enforce_sync(transport: Any) -> None:
     """Make a new ``httpx.HTTPTransport`` keep to the deadline."""
-    _wrap_backend(transport, _BlockingBackend)
+    _wrap_backend(transport, _SyncNetworkBackend)
 
 
-def keep_in_event_loop(transport: Any) -> None:
+def enforce_async(transport: Any) -> None:
     """Make a new ``httpx.AsyncHTTPTransport`` keep to the deadline."""
-    _wrap_backend(transport, _AsyncBackend)
+    _wrap_backend(transport, _AsyncNetworkBackend)
 
 
-def _wrap_backend(transport: Any, backend: Callable[[Any], Any]) -> None:
-    # A network backend is httpcore's documented place for this, but httpx does not pass one on:
-    # https://www.encode.io/httpcore/network-backends/
-    pool = transport._pool
-    pool._network_backend = backend(pool._network_backend)
+def _wrap_backend(transport: Any, wrapper: Callable[[Any], Any]) -> None:
+    # httpcore documents network backends (https://www.encode.io/httpcore/network-backends/), but
+    # httpx, whose versions are bounded in pyproject.toml for this, has no argument for one.
+    try:
+        pool = transport._pool
+        pool._network_backend = wrapper(pool._network_backend)
+    except AttributeError as error:
+        raise RuntimeError(
+            "this version of httpx keeps its network backend elsewhere, so that no deadline would"
+            " hold: install a version that upgrade-client-lib allows"
+        ) from error

@@ -1,4 +1,4 @@
-"""Log entries as a caller gives them, made ready to send.
+"""Log entries of a caller, validated and normalised before they are sent.
 
 The server refuses a whole request for one bad value without saying which, and drops others in
 silence; so everything is checked here, and the error names the entry and the key.
@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 import attrs
 
-from . import _validation
-from ._narrow import items_or_none, mapping_or_none
-from .types import LogGroupMetrics, LogInput, LogMetrics, MetricValue
+from .._narrow import items_or_none, mapping_or_none
+from ..types import LogGroupMetrics, LogInput, LogMetrics, MetricValue
+from . import arguments
 
 T = TypeVar("T")
 
@@ -28,56 +28,58 @@ _ISO_8601 = re.compile(
 )
 
 
-def ready_entries(metrics: object) -> list[LogInput]:
+def validate_entries(metrics: object) -> list[LogInput]:
     """Check log entries, or mappings of the same shape, and put their times in UTC."""
     entries = items_or_none(metrics)
     if entries is None:
         raise TypeError(f"metrics must be a list of LogInput, not {type(metrics).__name__}")
-    return [_ready_entry(f"metrics[{i}]", entry) for i, entry in enumerate(entries)]
+    return [_valid_entry(f"metrics[{i}]", entry) for i, entry in enumerate(entries)]
 
 
-def _ready_entry(where: str, entry: object) -> LogInput:
-    given = _as(LogInput, where, entry)
+def _valid_entry(where: str, entry: object) -> LogInput:
+    log_input = _as(LogInput, where, entry)
     return LogInput(
-        _ready_timestamp(f"{where}.timestamp", given.timestamp),
-        _ready_metrics(f"{where}.metrics", given.metrics),
+        _valid_timestamp(f"{where}.timestamp", log_input.timestamp),
+        _valid_metrics(f"{where}.metrics", log_input.metrics),
     )
 
 
-def _ready_metrics(where: str, metrics: object) -> LogMetrics:
-    given = _as(LogMetrics, where, metrics)
-    groups = items_or_none(given.groupedMetrics)
+def _valid_metrics(where: str, metrics: object) -> LogMetrics:
+    log_metrics = _as(LogMetrics, where, metrics)
+    groups = items_or_none(log_metrics.groupedMetrics)
     if groups is None:
-        raise ValueError(f"{where}.groupedMetrics must be a list, not {given.groupedMetrics!r}")
+        raise ValueError(
+            f"{where}.groupedMetrics must be a list, not {log_metrics.groupedMetrics!r}"
+        )
     return LogMetrics(
-        _ready_attributes(f"{where}.attributes", given.attributes),
-        [_ready_group(f"{where}.groupedMetrics[{i}]", one) for i, one in enumerate(groups)],
+        _valid_attributes(f"{where}.attributes", log_metrics.attributes),
+        [_valid_group(f"{where}.groupedMetrics[{i}]", item) for i, item in enumerate(groups)],
     )
 
 
-def _ready_group(where: str, group: object) -> LogGroupMetrics:
-    given = _as(LogGroupMetrics, where, group)
+def _valid_group(where: str, group: object) -> LogGroupMetrics:
+    group_metrics = _as(LogGroupMetrics, where, group)
     return LogGroupMetrics(
-        _ready_text(f"{where}.groupClass", given.groupClass),
-        _ready_text(f"{where}.groupKey", given.groupKey),
-        _ready_text(f"{where}.groupUniquifier", given.groupUniquifier),
-        _ready_attributes(f"{where}.attributes", given.attributes),
+        _valid_text(f"{where}.groupClass", group_metrics.groupClass),
+        _valid_text(f"{where}.groupKey", group_metrics.groupKey),
+        _valid_text(f"{where}.groupUniquifier", group_metrics.groupUniquifier),
+        _valid_attributes(f"{where}.attributes", group_metrics.attributes),
     )
 
 
-def _ready_attributes(where: str, attributes: object) -> dict[str, MetricValue]:
-    given = mapping_or_none(attributes)
-    if given is None:
+def _valid_attributes(where: str, attributes: object) -> dict[str, MetricValue]:
+    mapping = mapping_or_none(attributes)
+    if mapping is None:
         raise ValueError(f"{where} must map names to values, not {attributes!r}")
     return {
-        _ready_text(f"a name in {where}", key): _ready_value(f"{where}[{key!r}]", value)
-        for key, value in given.items()
+        _valid_text(f"a name in {where}", key): _valid_value(f"{where}[{key!r}]", value)
+        for key, value in mapping.items()
     }
 
 
-def _ready_value(where: str, value: object) -> MetricValue:
+def _valid_value(where: str, value: object) -> MetricValue:
     if isinstance(value, str):
-        return _ready_text(where, value)
+        return _valid_text(where, value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if not _is_finite(value):
             raise ValueError(f"{where} must be a finite number, of 1.8e308 at the most")
@@ -92,20 +94,20 @@ def _is_finite(value: int | float) -> bool:
         return False
 
 
-def _ready_text(where: str, value: object) -> str:
+def _valid_text(where: str, value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{where} must be a text, not {value!r}")
-    return _validation.storable(where, _validation.nonempty(where, value))
+    return arguments.storable(where, arguments.nonempty(where, value))
 
 
-def _ready_timestamp(where: str, value: object) -> str:
+def _valid_timestamp(where: str, value: object) -> str:
     if isinstance(value, datetime):
         try:
             in_utc = value.astimezone(timezone.utc)  # which takes a naive one as local time
         except (OverflowError, OSError, ValueError):
             raise ValueError(f"{where} is out of range: {value!r}") from None
         return in_utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    stamp = _ready_text(where, value)
+    stamp = _valid_text(where, value)
     if not _ISO_8601.fullmatch(stamp):
         raise ValueError(
             f"{where} must be a time in ISO 8601, such as '2026-11-20T08:00:00Z', not {stamp!r}"
@@ -114,18 +116,18 @@ def _ready_timestamp(where: str, value: object) -> str:
 
 
 def _as(kind: type[T], where: str, value: object) -> T:
-    """Give a value of the type, made from a mapping of its fields if need be."""
+    """Return a value of the type, made from a mapping of its fields if need be."""
     if isinstance(value, kind):
         return value
-    given = mapping_or_none(value)
-    if given is None:
+    mapping = mapping_or_none(value)
+    if mapping is None:
         raise TypeError(f"{where} must be a {kind.__name__} or a mapping, not {value!r}")
     fields: tuple[Any, ...] = attrs.fields(kind)  # type: ignore[arg-type]
     names = [field.name for field in fields]
-    for key in given:
+    for key in mapping:
         if key not in names:
             raise ValueError(f"{where} has no {key!r}; its keys are {', '.join(names)}")
     for field in fields:
-        if field.default is attrs.NOTHING and field.name not in given:
+        if field.default is attrs.NOTHING and field.name not in mapping:
             raise ValueError(f"{where} lacks its {field.name!r}")
-    return kind(**given)
+    return kind(**mapping)

@@ -1,4 +1,4 @@
-"""Checks of what a caller hands in: a wrong argument is named before anything is sent."""
+"""Validation of a caller's arguments: a wrong one is named before anything is sent."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from enum import Enum
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from ._narrow import items_or_none, mapping_or_none
-from .types import BinaryRewardValue, DecisionPoint, MarkedDecisionPointStatus
+from .._narrow import items_or_none, mapping_or_none
+from ..types import BinaryRewardValue, DecisionPoint, MarkedDecisionPointStatus
 
 E = TypeVar("E", bound=Enum)
-T = TypeVar("T")
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FRAMING = frozenset({"content-length", "transfer-encoding"})
@@ -23,7 +22,7 @@ _STATUSES = frozenset(status.value for status in MarkedDecisionPointStatus)
 def text(argument: str, value: object) -> str:
     """A string, possibly empty."""
     if not isinstance(value, str):
-        raise TypeError(f"{argument} must be a string, not {_kind(value)}")
+        raise TypeError(f"{argument} must be a string, not {_type_name(value)}")
     if not value.isascii():
         try:
             value.encode()
@@ -48,18 +47,18 @@ def nonempty(argument: str, value: object) -> str:
     return checked
 
 
-def why_harmed(value: str) -> str | None:
-    """Say why a header would not carry this text unharmed; ``None`` when it does.
+def header_problem(value: str) -> str | None:
+    """Return why a header cannot carry this text unchanged; ``None`` when it can.
 
-    Servers read the bytes of a header as latin-1 and cut blanks off its ends; control characters
-    may not be in one at all.
+    Servers read the bytes of a header as latin-1 and strip blanks from its ends; control characters
+    are not allowed at all.
     """
     try:
         value.encode("latin-1")
     except UnicodeEncodeError:
         return "holds characters outside latin-1, which HTTP headers cannot carry"
-    # What is printable holds none, and telling that takes no loop.
-    if not value.isprintable() and any(unicodedata.category(one) == "Cc" for one in value):
+    # Printable text holds none, and isprintable() needs no loop here.
+    if not value.isprintable() and any(unicodedata.category(char) == "Cc" for char in value):
         return "holds control characters, which HTTP headers cannot carry"
     if value != value.strip():
         return "begins or ends with a blank, which HTTP headers lose"
@@ -67,36 +66,32 @@ def why_harmed(value: str) -> str | None:
 
 
 def header(argument: str, value: object, *, secret: bool = False) -> str:
-    """A string that a header carries unharmed, possibly empty."""
+    """A string that a header carries unchanged, possibly empty."""
     checked = text(argument, value)
-    reason = why_harmed(checked)
+    reason = header_problem(checked)
     if reason is not None:
         raise ValueError(f"{argument} {reason}" + ("" if secret else f": {checked!r}"))
     return checked
 
 
 def headers(value: object) -> dict[str, str]:
-    """Extra headers, each of which travels unharmed."""
+    """Extra headers, each of which is carried unchanged."""
     if value is None:
         return {}
-    given = _mapping("headers", value, '{"X-Proxy-Key": "..."}')
-    for name in given:
+    extra = _mapping("headers", value, '{"X-Proxy-Key": "..."}')
+    for name in extra:
         if not _HEADER_NAME.fullmatch(name):
             raise ValueError(f"headers holds {name!r}, which cannot be a header's name")
         if name.lower() in _FRAMING:
             raise ValueError(f"headers holds {name!r}, which each request says of itself")
-    return {key: header(f"headers[{key!r}]", one, secret=True) for key, one in given.items()}
-
-
-def instance(argument: str, value: object, kind: type[T]) -> T:
-    if not isinstance(value, kind):
-        raise TypeError(f"{argument} must be an {kind.__name__}, not {_kind(value)}")
-    return value
+    return {
+        name: header(f"headers[{name!r}]", content, secret=True) for name, content in extra.items()
+    }
 
 
 def positive(argument: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{argument} must be a whole number, not {_kind(value)}")
+        raise TypeError(f"{argument} must be a whole number, not {_type_name(value)}")
     if value < 1:
         raise ValueError(f"{argument} must be 1 or more, not {value}")
     return value
@@ -127,16 +122,16 @@ def host_url(value: object) -> str:
 def groups(argument: str, value: object) -> dict[str, list[str]]:
     """Groups by group type: ``{"class": ["class-1", "class-2"]}``."""
     return {
-        kind: _nonempty_texts(f"{argument}[{kind!r}]", ids)
-        for kind, ids in _mapping(argument, value, '{"class": ["class-1"]}').items()
+        group_type: _nonempty_texts(f"{argument}[{group_type!r}]", ids)
+        for group_type, ids in _mapping(argument, value, '{"class": ["class-1"]}').items()
     }
 
 
 def texts(argument: str, value: object, example: str) -> dict[str, str]:
     """One text for each name, such as one working group for each group type."""
     return {
-        key: nonempty(f"{argument}[{key!r}]", one)
-        for key, one in _mapping(argument, value, example).items()
+        key: nonempty(f"{argument}[{key!r}]", item)
+        for key, item in _mapping(argument, value, example).items()
     }
 
 
@@ -153,7 +148,7 @@ def session_groups(
     if not isinstance(include_stored_user_groups, bool):
         raise TypeError(
             "include_stored_user_groups must be True or False, not"
-            f" {_kind(include_stored_user_groups)}"
+            f" {_type_name(include_stored_user_groups)}"
         )
     return groups("groups_for_session", groups_for_session), include_stored_user_groups
 
@@ -168,11 +163,11 @@ def member(argument: str, value: object, enum: type[E]) -> E:
     if isinstance(value, enum):
         return value
     if not isinstance(value, str):
-        raise TypeError(f"{argument} must be a {enum.__name__}, not {_kind(value)}")
+        raise TypeError(f"{argument} must be a {enum.__name__}, not {_type_name(value)}")
     try:
         return enum(value)
     except ValueError:
-        valid = ", ".join(repr(one.value) for one in enum)
+        valid = ", ".join(repr(member.value) for member in enum)
         raise ValueError(f"{argument} must be one of {valid}, not {value!r}") from None
 
 
@@ -190,14 +185,14 @@ def point(site: object, target: object) -> tuple[str, str]:
     return checked, "" if target is None else storable("target", target)
 
 
-def order_of_mark(target: object, condition: object) -> None:
-    """Other releases take a status where this one takes the target or the condition."""
-    for given in (target, condition):
-        if isinstance(given, MarkedDecisionPointStatus) or (
-            given is target and isinstance(given, str) and given in _STATUSES
+def check_mark_order(target: object, condition: object) -> None:
+    """Detect the order of other releases: a status where the target or condition belongs."""
+    for argument in (target, condition):
+        if isinstance(argument, MarkedDecisionPointStatus) or (
+            argument is target and isinstance(argument, str) and argument in _STATUSES
         ):
             raise TypeError(
-                f"{str(given)!r} is a status, and stands where it does not belong. The order is"
+                f"{str(argument)!r} is a status, and stands where it does not belong. The order is"
                 " mark_decision_point(site, target, condition, status, uniquifier='',"
                 " client_error='')"
             )
@@ -214,13 +209,13 @@ def decision_point(value: object) -> DecisionPoint:
     if isinstance(value, DecisionPoint):
         site, target = value.site, value.target
     else:
-        known = mapping_or_none(value)
-        if known is None:
-            raise TypeError(f"decision_point must be a DecisionPoint, not {_kind(value)}")
-        unknown = [key for key in known if key not in ("site", "target")]
+        mapping = mapping_or_none(value)
+        if mapping is None:
+            raise TypeError(f"decision_point must be a DecisionPoint, not {_type_name(value)}")
+        unknown = [key for key in mapping if key not in ("site", "target")]
         if unknown:
             raise ValueError(f"decision_point has a site and a target, but no {unknown[0]!r}")
-        site, target = known.get("site"), known.get("target")
+        site, target = mapping.get("site"), mapping.get("target")
     checked_site, checked_target = point(site, target)
     return DecisionPoint(checked_site, checked_target)
 
@@ -228,7 +223,7 @@ def decision_point(value: object) -> DecisionPoint:
 def _mapping(argument: str, value: object, example: str) -> Mapping[str, object]:
     mapping = mapping_or_none(value)
     if mapping is None:
-        raise TypeError(f"{argument} must be a mapping such as {example}, not {_kind(value)}")
+        raise TypeError(f"{argument} must be a mapping such as {example}, not {_type_name(value)}")
     for key in mapping:
         nonempty(f"a key of {argument}", key)
     return mapping
@@ -237,9 +232,9 @@ def _mapping(argument: str, value: object, example: str) -> Mapping[str, object]
 def _nonempty_texts(argument: str, value: object) -> list[str]:
     items = items_or_none(value)
     if items is None:
-        raise TypeError(f"{argument} must be a list of strings, not {_kind(value)}")
+        raise TypeError(f"{argument} must be a list of strings, not {_type_name(value)}")
     return [nonempty(f"{argument}[{i}]", item) for i, item in enumerate(items)]
 
 
-def _kind(value: object) -> str:
+def _type_name(value: object) -> str:
     return "None" if value is None else type(value).__name__
