@@ -30,11 +30,14 @@ COVERED = "3.13"  # up to 3.11, lines that ran after asyncio.run may be missed
 SPEC = ROOT / "openapi" / "upgrade-client-v6.yaml"
 GENERATOR_SETTINGS = ROOT / "openapi" / "generator.yaml"
 GENERATED = ROOT / "generated" / "upgrade_openapi"
-MUTATED = [  # the caches and their rotation, the retry rules, and of _exchange the retry loop
-    "upgrade_client_lib._cache.*",
-    "upgrade_client_lib._exchange.x_exchange__*",
-    "upgrade_client_lib._retry.*",
-    "upgrade_client_lib._shared_load.*",
+MUTATED = [  # the caches, the rules of queues, freshness and retries, and the retry loop
+    "upgrade_client_lib._http.call.x_send_with_retries__*",
+    "upgrade_client_lib._rules.freshness.*",
+    "upgrade_client_lib._rules.queues.*",
+    "upgrade_client_lib._rules.retries.*",
+    "upgrade_client_lib._user.cache.*",
+    "upgrade_client_lib._user.record.*",
+    "upgrade_client_lib._user.single_flight.*",
 ]
 MUTATION_SURVIVORS = ROOT / "tests" / "mutation_survivors.txt"
 DIST = ROOT / "dist"
@@ -183,11 +186,16 @@ def generated(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and format; `nox -s lint -- --fix` mends what can be mended."""
+    """Check style, format and layers; `nox -s lint -- --fix` mends what can be mended."""
     session.install(*group("lint"))
     fix = "--fix" in session.posargs
     session.run("ruff", "check", *(["--fix"] if fix else []))
     session.run("ruff", "format", *([] if fix else ["--check"]))
+    session.run(
+        "lint-imports",
+        "--no-cache",
+        env={"PYTHONPATH": os.pathsep.join(map(str, [ROOT, GENERATED.parent]))},
+    )
 
 
 @nox.session
