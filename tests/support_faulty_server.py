@@ -110,8 +110,13 @@ class FaultyServer:
 
     def wait_until_all_hung_up(self) -> None:
         """Wait until the other side has closed every connection."""
+        assert self.open_connections(0) == 0, "a socket is still open"
+
+    def open_connections(self, expected: int) -> int:
+        """How many connections are open; some seconds are given for them to be those expected."""
         with self._changed:
-            assert self._changed.wait_for(lambda: not self._open, LONGEST), "a socket is still open"
+            self._changed.wait_for(lambda: len(self._open) <= expected, LONGEST)
+            return len(self._open)
 
     def _start(self, target: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)

@@ -46,6 +46,10 @@ class Server:
     def close(self) -> None:
         self._transport.close()
 
+    def close_idle(self) -> None:
+        """Close the connections that no blocking call uses."""
+        self._transport.close_idle()
+
     async def aclose(self) -> None:
         await self._transport.aclose()
 
@@ -74,9 +78,10 @@ def shared_server(host_url: str) -> Server:
     return server
 
 
-def _close_shared() -> None:
+def _close_idle_connections() -> None:
+    """At exit; exit handlers that run later may still call."""
     for server in list(_shared.values()):
-        server.close()
+        server.close_idle()
 
 
 def _reset_after_fork() -> None:
@@ -84,5 +89,5 @@ def _reset_after_fork() -> None:
     _shared_lock = threading.RLock()
 
 
-atexit.register(_close_shared)
+atexit.register(_close_idle_connections)
 call_after_fork(_reset_after_fork)

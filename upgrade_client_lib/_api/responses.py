@@ -12,6 +12,7 @@ from typing import Any
 from upgrade_openapi import models
 from upgrade_openapi.types import Unset
 
+from .._fork import fork_waits
 from .._http import PARSE_ERRORS
 from .._narrow import list_or_none, object_or_none
 from ..types import (
@@ -135,7 +136,8 @@ def _read_record(item: Any) -> LogRecord:
 
 
 def _parse_time(text: Any) -> datetime | None:
-    from dateutil.parser import isoparse  # its import takes longer than most calls
+    with fork_waits():
+        from dateutil.parser import isoparse  # its import takes longer than most calls
 
     try:
         moment = isoparse(text)

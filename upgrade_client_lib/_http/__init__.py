@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from .._fork import fork_waits
 from .messages import AttemptLimits, Request, Response
 from .operation import PARSE_ERRORS, Operation
 from .options import (
@@ -56,6 +57,7 @@ _LAZY_MODULES = {
 def __getattr__(name: str) -> object:
     if name not in _LAZY_MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f".{_LAZY_MODULES[name]}", __name__), name)
+    with fork_waits():
+        value: object = getattr(import_module(f".{_LAZY_MODULES[name]}", __name__), name)
     globals()[name] = value
     return value

@@ -22,6 +22,7 @@ class TransportSettings:
     host_url: str
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
     max_connections: int = 20
+    keepalive_expiry: float = 4.0
     proxy: str | None = None
     trust_env: bool = True
     ssl_context: ssl.SSLContext | None = None

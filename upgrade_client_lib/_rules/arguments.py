@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -95,6 +96,15 @@ def positive(argument: str, value: object) -> int:
     if value < 1:
         raise ValueError(f"{argument} must be 1 or more, not {value}")
     return value
+
+
+def seconds(argument: str, value: object) -> float:
+    """A number of seconds, 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{argument} must be a number of seconds, not {_type_name(value)}")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{argument} must be 0 or more seconds, and finite, not {value}")
+    return float(value)
 
 
 def host_url(value: object) -> str:
