@@ -17,6 +17,7 @@ import tempfile
 import zipfile
 from collections.abc import Generator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import nox
 
@@ -41,6 +42,15 @@ MUTATED = [  # the caches, the rules of queues, freshness and retries, and the r
 ]
 MUTATION_SURVIVORS = ROOT / "tests" / "mutation_survivors.txt"
 DIST = ROOT / "dist"
+RESERVED_NAMES = (  # by RFC 2606
+    ".example",
+    ".example.com",
+    ".example.net",
+    ".example.org",
+    ".invalid",
+    ".localhost",
+    ".test",
+)
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -257,8 +267,8 @@ def installed(session: nox.Session, pattern: str) -> None:
 def release(session: nox.Session) -> None:
     """Check that everything is ready, build twice, and release; -- --dry-run only tells what.
 
-    Wanted are a version and a dated changelog entry for it, a clean tree, archives that hold what
-    git tracks and nothing else, and the same bytes from both builds.
+    Wanted are a version and a dated changelog entry for it, real addresses of the project, a clean
+    tree, archives that hold what git tracks and nothing else, and the same bytes from both builds.
     """
     dry_run = "--dry-run" in session.posargs
     session.install(*group("release"))
@@ -266,6 +276,7 @@ def release(session: nox.Session) -> None:
         session.error("The tree is not clean: commit or remove what `git status` shows")
     version = version_of_package()
     check_version(session, version, dry_run)
+    check_addresses(session, dry_run)
 
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
         archives = build_archives(session, Path(first))
@@ -373,6 +384,16 @@ def check_version(session: nox.Session, version: str, dry_run: bool) -> None:
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         if "\nUntil 7.0 is on PyPI" in page.read_text(encoding="utf-8"):
             problem(f"{page.name} still says `Until 7.0 is on PyPI`")
+
+
+def check_addresses(session: nox.Session, dry_run: bool) -> None:
+    """Want addresses of the project that somebody can own; a dry run warns."""
+    problem = session.warn if dry_run else session.error
+    urls: dict[str, str] = PROJECT["project"]["urls"]
+    for label, address in urls.items():
+        host = f".{urlsplit(address).hostname}"
+        if host.endswith(RESERVED_NAMES):
+            problem(f"{label} in [project.urls] is a placeholder: {address}")
 
 
 def build_archives(session: nox.Session, folder: Path) -> list[Path]:
