@@ -15,15 +15,15 @@ from tests.testing.support_local import (
     post,
 )
 from upgrade_client_lib.testing import LocalUpgrade
-from upgrade_client_lib.testing._draw import weighted
+from upgrade_client_lib.testing._engine import draw_condition
 
 # Who gets what
 
 
 def test_the_last_condition_takes_what_rounded_weights_leave() -> None:
     thirds = [33.3333, 33.3333, 33.3333]
-    assert weighted("e", "u", thirds) in (0, 1, 2)
-    assert weighted("e", "u", [0, 0, 0]) == 2
+    assert draw_condition("e", "u", thirds) in (0, 1, 2)
+    assert draw_condition("e", "u", [0, 0, 0]) == 2
 
 
 def test_a_user_keeps_the_condition_whatever_was_marked() -> None:
