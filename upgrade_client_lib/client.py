@@ -9,6 +9,7 @@ from ._sync import ASYNC, SYNC, run_sync
 from .assignment import Assignment
 from .types import (
     BinaryRewardValue,
+    BinaryRewardValueText,
     DecisionPoint,
     ExperimentUser,
     FeatureFlag,
@@ -16,6 +17,7 @@ from .types import (
     LogRecord,
     MarkedDecisionPoint,
     MarkedDecisionPointStatus,
+    MarkedDecisionPointStatusText,
     RewardResponse,
     UserAliases,
 )
@@ -44,7 +46,8 @@ class UpgradeClient(BaseClient):
     Args:
         user_id: the user; latin-1 text without control characters or blanks at its ends, since
             it travels in a header.
-        host_url: the server's address, with http:// or https://; an ``/api`` at its end is fine.
+        host_url: the server's address, with http:// or https://; an ``/api`` or ``/api/v6`` at its
+            end is cut off.
         context: the application's context, exactly as UpGrade has it.
         token: sent as ``Authorization: Bearer``, for servers that check tokens.
         client_session_id: ties the requests together in the server's log; a UUID by default.
@@ -195,9 +198,9 @@ class UpgradeClient(BaseClient):
         site: str,
         target: str | None,
         condition: str | None,
-        status: MarkedDecisionPointStatus | str,
-        uniquifier: str = "",
-        client_error: str = "",
+        status: MarkedDecisionPointStatus | MarkedDecisionPointStatusText,
+        uniquifier: str | None = "",
+        client_error: str | None = "",
     ) -> MarkedDecisionPoint:
         """Tell the server that the user reached a decision point, and with which condition.
 
@@ -223,9 +226,9 @@ class UpgradeClient(BaseClient):
         site: str,
         target: str | None,
         condition: str | None,
-        status: MarkedDecisionPointStatus | str,
-        uniquifier: str = "",
-        client_error: str = "",
+        status: MarkedDecisionPointStatus | MarkedDecisionPointStatusText,
+        uniquifier: str | None = "",
+        client_error: str | None = "",
     ) -> MarkedDecisionPoint:
         """Tell the server, blocking, that the user reached a decision point.
 
@@ -234,6 +237,45 @@ class UpgradeClient(BaseClient):
         return run_sync(
             self._user.marker(self._options).mark_point(
                 SYNC, site, target, condition, status, uniquifier, client_error
+            )
+        )
+
+    async def mark_assignment(
+        self,
+        assignment: Assignment,
+        status: MarkedDecisionPointStatus | MarkedDecisionPointStatusText,
+        uniquifier: str | None = "",
+        client_error: str | None = "",
+    ) -> MarkedDecisionPoint:
+        """Mark an assignment's decision point, with the assignment's condition and ids.
+
+        The same as the assignment's own :meth:`Assignment.mark_decision_point`, also for one that
+        was unpickled in another process. It must be this user's in this context, else it is a
+        ``ValueError``; of another server's it cannot tell. What is sent again, and when, is as for
+        :meth:`mark_decision_point`.
+
+        >>> assignment = pickle.loads(message)
+        >>> client = connection.client(assignment.user_id, assignment.context)
+        >>> await client.mark_assignment(assignment, "condition applied")
+        """
+        return await self._user.marker(self._options).mark_assignment(
+            ASYNC, assignment, status, uniquifier, client_error
+        )
+
+    def mark_assignment_sync(
+        self,
+        assignment: Assignment,
+        status: MarkedDecisionPointStatus | MarkedDecisionPointStatusText,
+        uniquifier: str | None = "",
+        client_error: str | None = "",
+    ) -> MarkedDecisionPoint:
+        """Mark, blocking, an assignment's decision point, with its condition and ids.
+
+        Arguments, answer and errors are those of :meth:`mark_assignment`.
+        """
+        return run_sync(
+            self._user.marker(self._options).mark_assignment(
+                SYNC, assignment, status, uniquifier, client_error
             )
         )
 
@@ -281,7 +323,7 @@ class UpgradeClient(BaseClient):
     # ---- Metrics and rewards ----
 
     async def log(self, metrics: Sequence[LogInput | Mapping[str, object]]) -> list[LogRecord]:
-        """MarkDetails metrics of the user; gives the rows that the server wrote or updated.
+        """Report metrics of the user; gives the rows that the server wrote or updated.
 
         Takes ``LogInput``s, or mappings of the same shape. What the server would refuse is a
         ``ValueError`` that names the entry and the key, and nothing is sent. The server drops
@@ -293,7 +335,7 @@ class UpgradeClient(BaseClient):
         return await self._user.log(ASYNC, self._options, metrics)
 
     def log_sync(self, metrics: Sequence[LogInput | Mapping[str, object]]) -> list[LogRecord]:
-        """MarkDetails metrics of the user, blocking; gives the rows that were written or updated.
+        """Report metrics of the user, blocking; gives the rows that were written or updated.
 
         Arguments, answer and errors are those of :meth:`log`.
         """
@@ -301,12 +343,12 @@ class UpgradeClient(BaseClient):
 
     async def send_reward(
         self,
-        reward_value: BinaryRewardValue | str,
+        reward_value: BinaryRewardValue | BinaryRewardValueText,
         experiment_id: str | None = None,
         context: str | None = None,
         decision_point: DecisionPoint | Mapping[str, str] | None = None,
     ) -> RewardResponse:
-        """MarkDetails an outcome to an adaptive experiment, which must have been marked before.
+        """Report an outcome to an adaptive experiment, which must have been marked before.
 
         Name the experiment by its id, or by a decision point (and a context, by default the
         client's); with both, the id counts. Every call that arrives counts, so it is sent again
@@ -322,12 +364,12 @@ class UpgradeClient(BaseClient):
 
     def send_reward_sync(
         self,
-        reward_value: BinaryRewardValue | str,
+        reward_value: BinaryRewardValue | BinaryRewardValueText,
         experiment_id: str | None = None,
         context: str | None = None,
         decision_point: DecisionPoint | Mapping[str, str] | None = None,
     ) -> RewardResponse:
-        """MarkDetails an outcome to an adaptive experiment, blocking.
+        """Report an outcome to an adaptive experiment, blocking.
 
         Arguments, answer and errors are those of :meth:`send_reward`.
         """

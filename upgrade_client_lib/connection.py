@@ -41,7 +41,8 @@ class UpgradeConnection:
     ...     client.init_sync()
 
     Args:
-        host_url: the server's address, with http:// or https://; an ``/api`` at its end is fine.
+        host_url: the server's address, with http:// or https://; an ``/api`` or ``/api/v6`` at its
+            end is cut off.
         token: sent as ``Authorization: Bearer`` by clients that have no token of their own.
         timeout: how long a call may take: the seconds for the whole of it, or a ``Timeout``.
         retries: how often a call may be sent again, where that is safe; 0 turns it off.

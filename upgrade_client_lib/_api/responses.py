@@ -29,6 +29,7 @@ from .values import (
     as_object,
     as_str,
     number_or_none,
+    number_or_str_or_none,
     optional_str,
     str_or_none,
     warn_of_skipped,
@@ -124,7 +125,7 @@ def _read_record(item: Any) -> LogRecord:
         raise TypeError("a log record without data")
     metrics = list_or_none(record.metrics)
     return LogRecord(
-        id=number_or_none(record.id),
+        id=number_or_str_or_none(record.id),
         userId=optional_str(user_id),
         uniquifier=optional_str(record.uniquifier),
         timeStamp=_parse_time(record.time_stamp),

@@ -126,7 +126,10 @@ def host_url(value: object) -> str:
     if parts.query or parts.fragment or not url.isprintable() or " " in url:
         raise ValueError(f"host_url must be a plain address, without query or blanks: {url!r}")
     url = parts.scheme + url[len(parts.scheme) :]  # which may have been in upper case
-    return url[: -len("/api")] if parts.path.endswith("/api") else url
+    for ending in ("/api/v6", "/api"):
+        if parts.path.endswith(ending):
+            return url[: -len(ending)]
+    return url
 
 
 def groups(argument: str, value: object) -> dict[str, list[str]]:

@@ -21,7 +21,7 @@ from .._rules.log_entries import validate_entries
 from .._rules.queues import PointKey, Rotation
 from .._server import Server
 from .._sync import Backend
-from ..assignment import Assignment
+from ..assignment import Assignment, attach_marker
 from ..types import ExperimentUser, FeatureFlag, LogRecord, RewardResponse, UserAliases
 from .cache import AssignmentCache
 from .marks import UserMarker
@@ -216,7 +216,8 @@ class User:
     ) -> Callable[[float], Awaitable[Record]]:
         async def load(seconds: float) -> Record:
             operation = _api.assign(self.identity)
-            return Record(await self.call(backend, options.within(seconds), operation))
+            items = await self.call(backend, options.within(seconds), operation)
+            return Record(self.identity, items)
 
         return load
 
@@ -247,7 +248,7 @@ class User:
         """Have an assignment that a view returns mark with the options of the view."""
         if options is self.server.options:
             return assignment
-        return attrs.evolve(assignment, marker=UserMarker(self, options))
+        return attach_marker(attrs.evolve(assignment), UserMarker(self, options))
 
 
 def _working_group(value: object) -> dict[str, str]:

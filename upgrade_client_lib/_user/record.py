@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from .. import _api
 from .._http import PARSE_ERRORS
 from .._rules.queues import MarkEffect, PointKey, PointState, Scope
-from ..assignment import Assignment, Marker
+from ..assignment import Assignment, Marker, attach_marker
 from . import single_flight
 
 _logger = logging.getLogger("upgrade_client_lib")
@@ -26,9 +26,10 @@ MAX_EMPTY_POINTS = 1_000
 class Record:
     """What the server assigns to a user, and by how much marks advanced each queue since."""
 
-    __slots__ = ("_advanced_by", "_empty", "_items", "current_by_site", "invalidated")
+    __slots__ = ("_advanced_by", "_empty", "_identity", "_items", "current_by_site", "invalidated")
 
-    def __init__(self, items: dict[PointKey, _api.Item]) -> None:
+    def __init__(self, identity: _api.Identity, items: dict[PointKey, _api.Item]) -> None:
+        self._identity = identity
         self._items = items
         self._advanced_by: dict[PointKey, int] = {}
         self._empty = 0
@@ -101,10 +102,11 @@ class Record:
         if item is None:
             return None
         try:
-            return _api.read_assignment(point, item, advanced_by, marker)
+            assignment = _api.read_assignment(self._identity, point, item, advanced_by)
         except PARSE_ERRORS as error:  # the queue stays: its other conditions may be readable
             _logger.warning("left out the assignment at %r: it cannot be read (%s)", point, error)
             return None
+        return attach_marker(assignment, marker)
 
     def _forget_current(self, point: PointKey) -> None:
         site, target = point
