@@ -52,6 +52,11 @@ RESERVED_NAMES = (  # by RFC 2606
     ".test",
 )
 
+# Whole runs are shared among a few processes. A single module is quicker in one, so this is no
+# setting of pytest's own. Not by scope: that runs only one of the tests that share a name.
+IN_PARALLEL = ["--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal"]
+COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}  # else each program a test starts compiles it all anew
+
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
@@ -71,9 +76,12 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests on every supported Python that is there; arguments after -- go to pytest."""
+    """Run the tests on every supported Python that is there; arguments after -- go to pytest.
+
+    `nox -s tests-3.11` runs one Python's, and `nox -s tests-3.11 -- -n 0` in one process.
+    """
     install(session, "tests")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *IN_PARALLEL, *session.posargs, env=COMPILED)
 
 
 @nox.session
@@ -99,7 +107,7 @@ def minimums(session: nox.Session) -> None:
         for requirement in PROJECT["project"]["dependencies"]
     ]
     session.install("-e", ".", *group("tests"), *lowest)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *IN_PARALLEL, *session.posargs, env=COMPILED)
 
 
 @nox.session(python=COVERED)
@@ -107,7 +115,7 @@ def coverage(session: nox.Session) -> None:
     """Run the tests, those of the examples too; fail if a line or branch is left out."""
     install(session, "tests", "examples")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", *IN_PARALLEL, *session.posargs, env=COMPILED)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
