@@ -175,6 +175,11 @@ def enforce_async(transport: Any) -> None:
     _wrap_backend(transport, _AsyncNetworkBackend)
 
 
+def is_connected(transport: Any) -> bool:
+    """Whether a transport of httpx has a connection that is open, or is being opened."""
+    return bool(transport._pool.connections)
+
+
 def _wrap_backend(transport: Any, wrapper: Callable[[Any], Any]) -> Any:
     # httpcore documents network backends (https://www.encode.io/httpcore/network-backends/), but
     # httpx, whose versions are bounded in pyproject.toml for this, has no argument for one.

@@ -17,6 +17,7 @@ from typing import Any, Callable
 
 import attrs
 
+from .deadline import is_connected
 from .slots import AsyncSlots, SyncSlots
 
 
@@ -171,11 +172,9 @@ class AsyncPool:
             lease.transport = transport = self._idle.take(max_idle)
             try:
                 yield transport
-            except Exception:
-                await asyncio.shield(self._discard(transport))
-                raise
             except BaseException:
-                if _is_running(self.loop):  # not where the call's task is being destroyed
+                # httpcore closed its connection, unless it was cancelled as it did so.
+                if is_connected(transport) and _is_running(self.loop):
                     self._discard(transport)
                 raise
             lease.transport = None
@@ -213,12 +212,11 @@ class AsyncPool:
         self._timer = None
         self._close_expired()
 
-    def _discard(self, transport: Any) -> asyncio.Task[None]:
+    def _discard(self, transport: Any) -> None:
         """Close a transport in a task of its own, which no cancellation of a caller reaches."""
         task = self.loop.create_task(_aclose(transport))
         self._discarded[transport] = task
         task.add_done_callback(lambda _: self._discarded.pop(transport, None))
-        return task
 
 
 class BorrowedAsyncPool:
