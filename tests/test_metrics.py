@@ -186,6 +186,8 @@ def test_a_moment_of_a_subclass_goes_out_as_any_other(
 ) -> None:
     server = ScriptedServer(Answer(200, []))
     moment = ConvertsItself(2026, 7, 1, 12, 0, 0, 123456, zone)
+    with pytest.raises(TypeError):
+        moment.astimezone(timezone.utc)
 
     call(server.client().log, [LogInput(moment, LogMetrics({"a": 1}))])
 

@@ -123,7 +123,7 @@ class Assignment(_HasMarker):
         return payload
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything it says as a new ``dict`` of text, ``None`` and further such, for JSON.
+        """Return all that it says as a new ``dict`` that goes into JSON as it is.
 
         >>> assignment.as_dict()
         {'user_id': 'student-4', 'context': 'my-app', 'site': 'home', 'target': 'banner',
