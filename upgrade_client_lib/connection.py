@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ._http import (
+    DEFAULT_MAX_RESPONSE_BYTES,
     DEFAULT_OPTIONS,
     CallOptions,
     TimeoutOption,
@@ -48,7 +49,11 @@ class UpgradeConnection:
         max_connections: how many calls may be in flight at once, those of all threads together
             and those of each event loop; further ones wait for ``Timeout.pool`` seconds at most.
             Calls through an httpx client of your own are not counted.
-        headers: sent with every request, beside those that UpGrade needs, which win.
+        max_response_bytes: how large an answer may be, decompressed; 32 MB by default. A larger
+            one is not read to its end: an ``UnreadableAnswerError``.
+        headers: sent with every request, beside those that UpGrade needs, which win. A
+            ``User-Agent`` takes the place of the library's own. Their values are as secret as a
+            token: no error and no log line shows them.
         proxy: the address of a proxy. Without it, the usual environment variables decide,
             unless ``trust_env`` is false.
         trust_env: whether the environment may name a proxy and certificates.
@@ -74,6 +79,7 @@ class UpgradeConnection:
         timeout: TimeoutOption = DEFAULT_OPTIONS.timeout,
         retries: int = DEFAULT_OPTIONS.retries,
         max_connections: int = 20,
+        max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
         trust_env: bool = True,
@@ -87,6 +93,7 @@ class UpgradeConnection:
                 host_url=arguments.host_url(host_url),
                 headers=arguments.headers(headers),
                 max_connections=arguments.positive("max_connections", max_connections),
+                max_response_bytes=arguments.positive("max_response_bytes", max_response_bytes),
                 proxy=proxy,
                 trust_env=trust_env,
                 ssl_context=ssl_context,
