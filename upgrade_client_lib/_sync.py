@@ -67,12 +67,20 @@ class _AsyncBackend:
     blocks = False
 
     async def send(self, sender: SupportsSend, request: Request, limits: AttemptLimits) -> Response:
-        return await sender.send_async(request, limits)
+        try:
+            return await sender.send_async(request, limits)
+        except RuntimeError:
+            check_asyncio()
+            raise
 
     async def sleep(self, seconds: float) -> None:
         import asyncio  # late, since the public types load this module
 
-        await asyncio.sleep(seconds)
+        try:
+            await asyncio.sleep(seconds)
+        except RuntimeError:
+            check_asyncio()
+            raise
 
     async def wait(self, future: Future[T], seconds: float) -> T:
         import asyncio
@@ -82,6 +90,19 @@ class _AsyncBackend:
         # Not asyncio.wait_for: before Python 3.12 it swallows a cancellation now and then.
         with anyio.fail_after(seconds):
             return await asyncio.wrap_future(future)
+
+
+def check_asyncio() -> None:
+    """Say what is missing where no event loop of asyncio is running, under trio for example."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "the async methods need a running event loop of asyncio, and there is none here: use"
+            " the _sync methods, in a thread if they must not block"
+        ) from None
 
 
 SYNC: Backend = _SyncBackend()

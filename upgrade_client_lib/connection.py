@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ._http import (
+    DEFAULT_MAX_RESPONSE_BYTES,
     DEFAULT_OPTIONS,
     CallOptions,
     TimeoutOption,
@@ -53,7 +54,11 @@ class UpgradeConnection:
             what the server, or a proxy before it, keeps one (UpGrade: 5 s); 0 keeps none. Marks and
             rewards go out only on a connection that was idle for a second at most, since one that
             the server is just closing leaves open whether they were applied.
-        headers: sent with every request, beside those that UpGrade needs, which win.
+        max_response_bytes: how large an answer may be, decompressed; 32 MB by default. A larger
+            one is not read to its end: an ``UnreadableAnswerError``.
+        headers: sent with every request, beside those that UpGrade needs, which win. A
+            ``User-Agent`` takes the place of the library's own. Their values are as secret as a
+            token: no error and no log line shows them.
         proxy: the address of a proxy. Without it, the usual environment variables decide,
             unless ``trust_env`` is false.
         trust_env: whether the environment may name a proxy and certificates.
@@ -80,6 +85,7 @@ class UpgradeConnection:
         retries: int = DEFAULT_OPTIONS.retries,
         max_connections: int = 20,
         keepalive_expiry: float = 4.0,
+        max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
         trust_env: bool = True,
@@ -94,6 +100,7 @@ class UpgradeConnection:
                 headers=arguments.headers(headers),
                 max_connections=arguments.positive("max_connections", max_connections),
                 keepalive_expiry=arguments.seconds("keepalive_expiry", keepalive_expiry),
+                max_response_bytes=arguments.positive("max_response_bytes", max_response_bytes),
                 proxy=proxy,
                 trust_env=trust_env,
                 ssl_context=ssl_context,

@@ -43,23 +43,28 @@ def test_a_request_is_sent_again_where_that_is_safe_and_may_help(
 
 
 @pytest.mark.parametrize(
-    ("status", "retry_after", "proof"),
+    ("status", "if_by_upgrade", "otherwise"),
     [
-        (400, None, True),
-        (404, None, True),
-        (429, None, True),
-        (499, None, True),
-        (503, 1.0, True),
-        (503, None, False),
-        (500, 1.0, False),
-        (502, 1.0, False),
-        (302, None, False),
+        (400, True, True),
+        (403, True, True),
+        (404, True, True),
+        (428, True, True),
+        (429, True, False),
+        (430, True, True),
+        (499, True, True),
+        (500, False, False),
+        (502, False, False),
+        (503, False, False),
+        (504, False, False),
+        (302, False, False),
+        (399, False, False),
     ],
 )
 def test_some_statuses_prove_that_nothing_was_applied(
-    status: int, retry_after: float | None, proof: bool
+    status: int, if_by_upgrade: bool, otherwise: bool
 ) -> None:
-    assert proves_not_applied(status, retry_after) is proof
+    assert proves_not_applied(status, by_upgrade=True) is if_by_upgrade
+    assert proves_not_applied(status, by_upgrade=False) is otherwise
 
 
 def test_delays_double_up_to_two_seconds() -> None:

@@ -21,38 +21,41 @@ from ..exceptions import (
 from .values import as_object, str_or_none
 
 _USER_NOT_DEFINED: str = models.ErrorType.EXPERIMENT_USER_NOT_DEFINED.value
+_NOT_BY_UPGRADE = (
+    "this is no answer of UpGrade's: a firewall or proxy before the server may have refused"
+)
 
 
-def read_error(request: Request, response: Response, retry_after: float | None) -> UpgradeApiError:
-    """Return the error that a response with a status other than 200 amounts to.
-
-    ``retry_after`` is what its ``Retry-After`` header asks for, in seconds.
-    """
-    message, error_type = _message_and_type(response)
+def read_error(request: Request, response: Response) -> UpgradeApiError:
+    """Return the error that a response with a status outside 200 to 299 amounts to."""
+    said = _error_in(response)
+    message, error_type = str_or_none(said.message), str_or_none(said.type_)
+    by_upgrade = isinstance(said.end_point, str) and isinstance(said.error_code, int)
     status = response.status
     error_class = _class_for(status, error_type)
-    if message is None or 300 <= status < 400:
+    if not message or 300 <= status < 400:
         message = _message_for(status, response)
     elif error_class is UserNotInitializedError:
         message = f"{message}. Call init() or init_sync() for this user first."
+    if status == 403 and not by_upgrade:
+        message = f"{_NOT_BY_UPGRADE}: {message}"
     return error_class(
-        request.redact(message),
+        message,
         status_code=status,
         error_type=error_type,
         request_id=response.request_id,
         endpoint=request.endpoint,
-        response_body=request.redact(response.text),
-        may_have_been_applied=not proves_not_applied(status, retry_after),
+        response_body=response.text,
+        may_have_been_applied=not proves_not_applied(status, by_upgrade=by_upgrade),
     )
 
 
-def _message_and_type(response: Response) -> tuple[str | None, str | None]:
-    """Return the message and the type that an error response holds, as far as it does."""
+def _error_in(response: Response) -> models.Error:
+    """Return the error that a response holds; an empty one where it holds none."""
     try:
-        error = models.Error.from_dict(as_object(json.loads(response.content)))
+        return models.Error.from_dict(as_object(json.loads(response.content)))
     except (*PARSE_ERRORS, RecursionError):
-        return None, None
-    return str_or_none(error.message) or None, str_or_none(error.type_)
+        return models.Error()
 
 
 def _class_for(status: int, error_type: str | None) -> type[UpgradeApiError]:
@@ -73,6 +76,11 @@ def _class_for(status: int, error_type: str | None) -> type[UpgradeApiError]:
 
 def _message_for(status: int, response: Response) -> str:
     """Return what a response amounts to that does not say what is wrong."""
+    if status == 304:
+        return (
+            "a cache before the server answered that nothing was modified, which no request of"
+            " this library asks: let nothing cache the paths of the API"
+        )
     if 300 <= status < 400:
         target = response.headers.get("location", "an address it does not name")
         return f"the server redirects to {target}: host_url must name where it is now"
@@ -80,5 +88,5 @@ def _message_for(status: int, response: Response) -> str:
         return "no UpGrade API at this address: check host_url"
     if status == 431:
         return "the request's headers are too large: a shorter user id or token is needed"
-    summary = " ".join(response.text.split())[:200]
+    summary = " ".join(response.text.split())
     return summary or f"the server answered status {status} with an empty body"

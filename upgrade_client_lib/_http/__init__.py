@@ -21,13 +21,14 @@ from .options import (
     timeout_option,
 )
 from .reachability import Reachability
-from .settings import TransportSettings
+from .settings import DEFAULT_MAX_RESPONSE_BYTES, TransportSettings
 
 if TYPE_CHECKING:
     from .call import send_with_retries
     from .transport import HttpTransport, Transport
 
 __all__ = [
+    "DEFAULT_MAX_RESPONSE_BYTES",
     "DEFAULT_OPTIONS",
     "PARSE_ERRORS",
     "AttemptLimits",

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import httpx
 
+from .._version import __version__
+from .body import ENCODINGS, Body
 from .messages import AttemptLimits, Request, Response
 from .settings import TransportSettings
 
-_OUR_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
+_USER_AGENT = {
+    "User-Agent": f"upgrade-client-lib/{__version__}"
+    f" (python/{sys.version_info.major}.{sys.version_info.minor} httpx/{httpx.__version__})"
+}
+_ENCODINGS = {"Accept-Encoding": ENCODINGS}
+_OUR_HEADERS = {"Accept": "application/json", **_ENCODINGS, **_USER_AGENT}
 
 
 class RequestBuilder:
@@ -41,20 +48,22 @@ class RequestBuilder:
         return built
 
     def for_client(
-        self, request: Request, limits: AttemptLimits, client_timeout: httpx.Timeout
-    ) -> dict[str, Any]:
-        """Return the arguments of ``build_request``; of two time limits, the shorter holds."""
+        self, client: httpx.Client | httpx.AsyncClient, request: Request, limits: AttemptLimits
+    ) -> httpx.Request:
+        """Return what a user's own client sends; of two time limits, the shorter holds."""
         steps = _timeouts(limits)
-        for step, seconds in client_timeout.as_dict().items():
+        for step, seconds in client.timeout.as_dict().items():
             if seconds is not None:
                 steps[step] = min(steps[step], seconds)
-        return {
-            "method": request.method,
-            "url": self._url(request.path),
-            "headers": list(_by_name(self._extra_headers, request.headers).values()),
-            "content": request.content,
-            "timeout": httpx.Timeout(**steps),
-        }
+        has_own_name = not client.headers.get("User-Agent", "").startswith("python-httpx/")
+        ours = _ENCODINGS if has_own_name else {**_ENCODINGS, **_USER_AGENT}
+        return client.build_request(
+            request.method,
+            self._url(request.path),
+            headers=list(_by_name(ours, self._extra_headers, request.headers).values()),
+            content=request.content,
+            timeout=httpx.Timeout(**steps),
+        )
 
     def _url(self, path: str) -> httpx.URL:
         url = self._urls.get(path)
@@ -65,39 +74,44 @@ class RequestBuilder:
         return url
 
 
-def read_response(response: httpx.Response) -> Response:
-    """Return a response whose content was read."""
-    return Response(response.status_code, response.headers, response.content)
-
-
-def read_until(deadline: float, response: httpx.Response) -> Response:
+def read_until(deadline: float, response: httpx.Response, max_bytes: int) -> Response:
     """Read a response that is still arriving, close it, and return it."""
     try:
-        parts: list[bytes] = []
-        for part in response.iter_bytes():
-            parts.append(part)
-            if time.monotonic() > deadline:
-                raise httpx.ReadTimeout("the answer did not end in time")
+        body = Body(response, max_bytes)
+        if not body.was_read:
+            for received in response.iter_raw():
+                body.add(received)
+                if body.is_too_large:
+                    break
+                if time.monotonic() > deadline:
+                    raise httpx.ReadTimeout("the answer did not end in time")
     finally:
         response.close()
-    return Response(response.status_code, response.headers, b"".join(parts))
+    return _response(response, body)
 
 
-async def read_and_close(response: httpx.Response) -> Response:
-    """Read a response of an async transport, close it, and return it."""
+async def read_and_close(response: httpx.Response, max_bytes: int) -> Response:
+    """Read a response that is still arriving in an event loop, close it, and return it."""
     try:
-        await response.aread()
+        body = Body(response, max_bytes)
+        if not body.was_read:
+            async for received in response.aiter_raw():
+                body.add(received)
+                if body.is_too_large:
+                    break
     finally:
         await response.aclose()
-    return read_response(response)
+    return _response(response, body)
 
 
-def read_rejected_by_hook(response: httpx.Response) -> Response:
+def read_rejected_by_hook(response: httpx.Response, max_bytes: int) -> Response:
     """Return a response at which an event hook of a user's own client raised, perhaps unread."""
-    try:
-        return read_response(response)
-    except httpx.ResponseNotRead:
-        return Response(response.status_code, response.headers, b"")
+    return _response(response, Body(response, max_bytes))
+
+
+def _response(response: httpx.Response, body: Body) -> Response:
+    content = body.end()
+    return Response(response.status_code, response.headers, content, body.is_too_large)
 
 
 def _by_name(*several: Mapping[str, str]) -> dict[str, tuple[bytes, bytes]]:

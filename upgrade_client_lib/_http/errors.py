@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import httpx
 
+from .._rules.scrubbing import NAME_LENGTH, Secrets, excerpt, line
 from ..exceptions import (
     NoConnectionError,
     RequestTimeoutError,
@@ -61,24 +62,57 @@ def may_have_been_sent(error: Exception) -> bool:
     return not isinstance(error, _NOT_SENT)
 
 
+def scrub(error: UpgradeApiError, secrets: Secrets, outer_exception: BaseException | None) -> None:
+    """Leave in an error what may be shown of what the server said.
+
+    Where the error or one of its causes says more, the causes and the traceback so far go: whoever
+    prints them would show it.
+    """
+    chain = [*causes(error, outer_exception)]
+    says_a_secret = any(secrets.hide(text) != text for cause in chain for text in _texts_of(cause))
+    if says_a_secret or any(line(str(cause)) != str(cause) for cause in chain[1:]):
+        error.__cause__ = error.__context__ = error.__traceback__ = None
+    error.message = line(secrets.hide(error.message))
+    error.args = (error.message,)
+    error.error_type = _name(error.error_type, secrets)
+    error.request_id = _name(error.request_id, secrets)
+    if error.response_body is not None:
+        error.response_body = excerpt(secrets.hide(error.response_body))
+
+
+def _name(text: str | None, secrets: Secrets) -> str | None:
+    return None if text is None else line(secrets.hide(text), NAME_LENGTH)
+
+
+def _texts_of(error: BaseException) -> Iterator[str]:
+    """Yield all texts that a traceback or a log might show of an exception."""
+    yield str(error)
+    for value in (*error.args, *vars(error).values()):
+        if value is not None:
+            yield value if isinstance(value, str) else repr(value)
+
+
 def classify(
-    error: Exception, outer_exception: BaseException | None, host_url: str
+    error: Exception, outer_exception: BaseException | None, route: str
 ) -> tuple[type[UpgradeApiError], str]:
-    """Return the class and the message of the error that an exception below httpx becomes."""
+    """Return the class and the message of the error that an exception below httpx becomes.
+
+    ``route`` names the server, and the proxy on the way to it.
+    """
     detail = _detail(error, outer_exception)
     if isinstance(error, POOL_TIMEOUTS):
-        return RequestTimeoutError, f"no free connection to {host_url}: {detail}"
+        return RequestTimeoutError, f"no free connection to {route}: {detail}"
     if isinstance(error, (httpx.TimeoutException, TimeoutError)):
         what = "connection to" if isinstance(error, httpx.ConnectTimeout) else "answer from"
         more = "" if detail in ("timed out", type(error).__name__) else f": {detail}"
-        return RequestTimeoutError, f"no {what} {host_url} in time{more}"
+        return RequestTimeoutError, f"no {what} {route} in time{more}"
     if isinstance(error, (httpx.DecodingError, httpx.RemoteProtocolError)):
         if any(ended in str(error) for ended in _ENDED_EARLY):
-            return NoConnectionError, f"the connection to {host_url} broke: {detail}"
-        return UnreadableAnswerError, f"the answer of {host_url} makes no sense: {detail}"
+            return NoConnectionError, f"the connection to {route} broke: {detail}"
+        return UnreadableAnswerError, f"the answer of {route} makes no sense: {detail}"
     if isinstance(error, (httpx.TransportError, OSError)):
-        return NoConnectionError, f"no connection to {host_url}: {detail}"
-    return UnreadableAnswerError, f"the request to {host_url} failed: {detail}"
+        return NoConnectionError, f"no connection to {route}: {detail}"
+    return UnreadableAnswerError, f"the request to {route} failed: {detail}"
 
 
 def _detail(error: BaseException, outer_exception: BaseException | None) -> str:

@@ -11,23 +11,19 @@ import attrs
 class Request:
     """One HTTP request. ``idempotent`` says that sending it twice does no harm.
 
-    ``token`` is the bearer token among the headers, or empty; no error may show it.
+    ``token`` is the bearer token among the headers, or empty; nothing may show it.
     """
 
     method: str
     path: str
     headers: Mapping[str, str] = attrs.field(repr=False)
-    content: bytes
+    content: bytes = attrs.field(repr=False)
     idempotent: bool
     token: str = attrs.field(repr=False)
 
     @property
     def endpoint(self) -> str:
         return f"{self.method} {self.path}"
-
-    def redact(self, text: str) -> str:
-        """Return the text without the token."""
-        return text.replace(self.token, "***") if self.token else text
 
 
 @attrs.frozen
@@ -46,11 +42,15 @@ class AttemptLimits:
 
 @attrs.frozen
 class Response:
-    """One HTTP response, whatever its status. Header names are in lower case."""
+    """One HTTP response, whatever its status. Header names are in lower case.
+
+    One that ``is_too_large`` has no content.
+    """
 
     status: int
-    headers: Mapping[str, str]
-    content: bytes
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    content: bytes = attrs.field(repr=False)
+    is_too_large: bool = False
 
     @property
     def text(self) -> str:

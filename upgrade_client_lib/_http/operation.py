@@ -19,10 +19,10 @@ PARSE_ERRORS = (TypeError, ValueError, KeyError)
 class Operation(Generic[T]):
     """One request, and the readers of its responses.
 
-    ``read`` takes the JSON of a response with status 200. ``read_error`` makes an error of any
-    other response; it also gets the seconds that a ``Retry-After`` header asks for, or ``None``.
+    ``read`` takes the JSON of a response with a status from 200 to 299. ``read_error`` makes an
+    error of any other response, with the server's texts as they are.
     """
 
     request: Request
     read: Callable[[Any], T]
-    read_error: Callable[[Request, Response, float | None], UpgradeApiError]
+    read_error: Callable[[Request, Response], UpgradeApiError]

@@ -15,15 +15,19 @@ if TYPE_CHECKING:
     from .transport import HttpTransport
 
 
+DEFAULT_MAX_RESPONSE_BYTES = 32 * 2**20
+
+
 @attrs.frozen(kw_only=True)
 class TransportSettings:
     """The arguments of ``UpgradeConnection`` that are about sockets, validated."""
 
     host_url: str
-    headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
     max_connections: int = 20
     keepalive_expiry: float = 4.0
-    proxy: str | None = None
+    max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES
+    proxy: str | None = attrs.field(default=None, repr=False)
     trust_env: bool = True
     ssl_context: ssl.SSLContext | None = None
     http_client: httpx.Client | None = None

@@ -23,7 +23,6 @@ from .conversion import (
     RequestBuilder,
     read_and_close,
     read_rejected_by_hook,
-    read_response,
     read_until,
 )
 from .deadline import ending_at, enforce_async, enforce_sync
@@ -76,7 +75,7 @@ class Transport:
                     response = transport.handle_request(
                         self._requests.for_transport(request, limits)
                     )
-                    return read_until(limits.deadline, response)
+                    return read_until(limits.deadline, response, self._settings.max_response_bytes)
 
     async def send_async(self, request: Request, limits: AttemptLimits) -> Response:
         """Send once and read the whole response, in the running event loop."""
@@ -136,34 +135,33 @@ class Transport:
         self, client: httpx.Client, request: Request, limits: AttemptLimits
     ) -> Response:
         self._check_open()
-        arguments = self._requests.for_client(request, limits, client.timeout)
+        max_bytes = self._settings.max_response_bytes
+        built = self._requests.for_client(client, request, limits)
         try:
-            response = client.send(
-                client.build_request(**arguments), stream=True, follow_redirects=False
-            )
+            response = client.send(built, stream=True, follow_redirects=False)
         except httpx.HTTPStatusError as error:
-            return read_rejected_by_hook(error.response)
-        return read_until(limits.deadline, response)
+            return read_rejected_by_hook(error.response, max_bytes)
+        return read_until(limits.deadline, response, max_bytes)
 
     async def _send_with_async_client(
         self, client: httpx.AsyncClient, request: Request, limits: AttemptLimits
     ) -> Response:
         self._check_open()
-        arguments = self._requests.for_client(request, limits, client.timeout)
+        max_bytes = self._settings.max_response_bytes
+        built = self._requests.for_client(client, request, limits)
         with anyio.fail_after(limits.deadline - time.monotonic()):
             try:
-                response = await client.send(
-                    client.build_request(**arguments), follow_redirects=False
-                )
+                response = await client.send(built, stream=True, follow_redirects=False)
             except httpx.HTTPStatusError as error:
-                return read_rejected_by_hook(error.response)
-        return read_response(response)
+                return read_rejected_by_hook(error.response, max_bytes)
+            return await read_and_close(response, max_bytes)
 
     async def _send_through(
         self, transport: httpx.AsyncBaseTransport, request: Request, limits: AttemptLimits
     ) -> Response:
         return await read_and_close(
-            await transport.handle_async_request(self._requests.for_transport(request, limits))
+            await transport.handle_async_request(self._requests.for_transport(request, limits)),
+            self._settings.max_response_bytes,
         )
 
     async def _send_borrowed(
@@ -194,7 +192,7 @@ class Transport:
         try:
             yield
         except (httpx.HTTPError, OSError) as error:  # httpx does not wrap all ssl errors
-            error_class, message = classify(error, outer_exception, self._settings.host_url)
+            error_class, message = classify(error, outer_exception, self._socket_options.route)
             if self._closed:
                 message = f"the connection to {self._settings.host_url} was closed meanwhile"
             raise error_class(

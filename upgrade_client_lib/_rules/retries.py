@@ -46,9 +46,13 @@ def longest_delay(retries_made: int) -> float:
     return LONGEST_DELAYS[min(retries_made, len(LONGEST_DELAYS) - 1)]
 
 
-def proves_not_applied(status: int, retry_after: float | None) -> bool:
-    """Whether an error status proves that the server did not apply the request."""
-    return 400 <= status < 500 or (status == 503 and retry_after is not None)
+def proves_not_applied(status: int, *, by_upgrade: bool) -> bool:
+    """Whether an error response proves that the server did not apply the request.
+
+    ``by_upgrade`` says that UpGrade itself wrote it. A proxy may answer 429 or 503, with or without
+    ``Retry-After``, after it passed the request on; UpGrade refuses before it applies anything.
+    """
+    return 400 <= status < 500 and (status != 429 or by_upgrade)
 
 
 def parse_retry_after(text: str | None, now: datetime) -> float | None:
