@@ -90,6 +90,13 @@ def headers(value: object) -> dict[str, str]:
     }
 
 
+def boolean(argument: str, value: object) -> bool:
+    """``True`` or ``False``, and nothing that merely counts as one of them."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{argument} must be True or False, not {_type_name(value)}")
+    return value
+
+
 def positive(argument: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{argument} must be a whole number, not {_type_name(value)}")
@@ -164,6 +171,20 @@ def session_groups(
             f" {_type_name(include_stored_user_groups)}"
         )
     return groups("groups_for_session", groups_for_session), include_stored_user_groups
+
+
+def stated_groups(
+    group: object, working_group: object
+) -> tuple[dict[str, list[str]], dict[str, str] | None] | None:
+    """The groups of a user who is initialised when that is needed; a working group needs them."""
+    if group is None:
+        if working_group is not None:
+            raise ValueError("working_group goes with group: give both, or group={} for none")
+        return None
+    working = None
+    if working_group is not None:
+        working = texts("working_group", working_group, '{"class": "class-1"}')
+    return groups("group", group), working
 
 
 def aliases(value: object) -> list[str]:

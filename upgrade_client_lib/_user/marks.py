@@ -84,6 +84,12 @@ class UserMarker:
             )
         return await self.mark(backend, assignment, status, uniquifier, client_error)
 
+    async def mark_unassigned(
+        self, backend: Backend, point: PointKey, details: MarkDetails
+    ) -> MarkedDecisionPoint:
+        """Mark a point at which nothing is assigned."""
+        return await self._send(backend, self.options, point, None, None, None, details)
+
     async def mark_point(
         self,
         backend: Backend,
