@@ -7,7 +7,7 @@ import os
 import uuid
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from ._api import Identity
 from ._http import (
@@ -61,7 +61,7 @@ class BaseClient:
         token: str = "",
         client_session_id: str | None = None,
         *,
-        connection: UpgradeConnection | Server | None = None,
+        connection: UpgradeConnection | None = None,
         transport: HttpTransport | None = None,
         rotation: Rotation = "auto",
         group: Mapping[str, Sequence[str]] | None = None,
@@ -122,7 +122,8 @@ class BaseClient:
             settings.host_url,
             required(os.environ, CONTEXT),
             settings.token,
-            connection=shared_server(settings.host_url, options),
+            # A server is what is behind a connection, and taken for one.
+            connection=cast("UpgradeConnection", shared_server(settings.host_url, options)),
             group=group,
             working_group=working_group,
         )
@@ -223,7 +224,7 @@ class BaseClient:
 
 
 def _server(
-    host_url: str, connection: UpgradeConnection | Server | None, transport: HttpTransport | None
+    host_url: str, connection: UpgradeConnection | None, transport: HttpTransport | None
 ) -> Server:
     """Return the server of a connection, one of its own for a transport, or the shared one."""
     if connection is None:
