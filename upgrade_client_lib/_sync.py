@@ -46,6 +46,14 @@ class Backend(Protocol):
         """Return the future's result; ``TimeoutError`` when it takes longer than ``seconds``."""
         ...
 
+    async def call_either(self, owner: object, method: str, *arguments: Any) -> Any:
+        """Call a blocking method, or in an event loop its form ``..._async``, or it in a thread."""
+        ...
+
+    def finish(self, work: Coroutine[Any, Any, object]) -> None:
+        """Have work done although the caller is being cancelled or interrupted."""
+        ...
+
 
 class _SyncBackend:
     blocks = True
@@ -61,6 +69,12 @@ class _SyncBackend:
             return future.result(seconds)
         except concurrent.futures.TimeoutError as error:
             raise TimeoutError from error
+
+    async def call_either(self, owner: object, method: str, *arguments: Any) -> Any:
+        return getattr(owner, method)(*arguments)
+
+    def finish(self, work: Coroutine[Any, Any, object]) -> None:
+        run_sync(work)
 
 
 class _AsyncBackend:
@@ -90,6 +104,30 @@ class _AsyncBackend:
         # Not asyncio.wait_for: before Python 3.12 it swallows a cancellation now and then.
         with anyio.fail_after(seconds):
             return await asyncio.wrap_future(future)
+
+    async def call_either(self, owner: object, method: str, *arguments: Any) -> Any:
+        in_loop = getattr(owner, f"{method}_async", None)
+        if in_loop is not None:
+            return await in_loop(*arguments)
+
+        import asyncio
+
+        return await asyncio.to_thread(getattr(owner, method), *arguments)
+
+    def finish(self, work: Coroutine[Any, Any, object]) -> None:
+        import asyncio
+
+        try:
+            task = asyncio.get_running_loop().create_task(work)
+        except RuntimeError:  # the caller's task is being destroyed
+            work.close()
+            return
+        _finishing.add(task)
+        task.add_done_callback(_finishing.discard)
+
+
+_finishing: set[Any] = set()
+"""Tasks that nobody waits for: an event loop refers to its tasks weakly."""
 
 
 def check_asyncio() -> None:

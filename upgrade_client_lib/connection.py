@@ -18,7 +18,9 @@ from ._http import (
 )
 from ._rules import arguments
 from ._rules.environment import read_settings
-from ._server import Server
+from ._server import MAX_AGE, STALE_IF_ERROR, Server
+from ._sync import ASYNC, SYNC, run_sync
+from ._user import forget
 from .client import UpgradeClient
 from .hooks import Hook, hooks_option
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from ._http import HttpTransport
     from ._rules.queues import Rotation
+    from .stores import Store
 
 __all__ = ["UpgradeConnection"]
 
@@ -57,6 +60,13 @@ class UpgradeConnection:
             what the server, or a proxy before it, keeps one (UpGrade: 5 s); 0 keeps none. Marks and
             rewards go out only on a connection that was idle for a second at most, since one that
             the server is just closing leaves open whether they were applied.
+        store: where all workers find what one of them was answered: a store of
+            ``upgrade_client_lib.stores``, or one of your own. Without one, each client knows what
+            it was answered itself, until that is cleared.
+        max_age: for how many seconds an answer in the store is used without asking again.
+        stale_if_error: for how many seconds more decisions are served it where the server cannot
+            be asked again. The documented methods never are.
+        hash_key: a secret, with which the user ids in the store's keys are hashed.
         breaker: whether reads (assignments and flags) fail at once, with a ``CircuitOpenError``,
             after five in a row found no server. They do for a second at first and for half a minute
             at the most, after which one read tries again. Marks, logs, rewards and ``init`` are
@@ -94,6 +104,10 @@ class UpgradeConnection:
         max_connections: int = 20,
         keepalive_expiry: float = 4.0,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+        store: Store | None = None,
+        max_age: float = MAX_AGE,
+        stale_if_error: float = STALE_IF_ERROR,
+        hash_key: str | bytes | None = None,
         breaker: bool = True,
         hooks: Sequence[Hook] = (),
         headers: Mapping[str, str] | None = None,
@@ -122,6 +136,10 @@ class UpgradeConnection:
             CallOptions(timeout_option(timeout), retries_option(retries)),
             breaker=arguments.boolean("breaker", breaker),
             hooks=hooks_option(hooks),
+            store=store,
+            hash_key=arguments.key_bytes("hash_key", hash_key),
+            max_age=arguments.seconds("max_age", max_age),
+            stale_if_error=arguments.seconds("stale_if_error", stale_if_error),
         )
 
     @classmethod
@@ -176,6 +194,21 @@ class UpgradeConnection:
             groups_for_session=groups_for_session,
             include_stored_user_groups=include_stored_user_groups,
         )
+
+    async def forget(self, user_id: str) -> None:
+        """Remove what the connection's store knows of a user; nothing is sent to the server.
+
+        Clients that live go on with what they were answered, for a second at most. A
+        ``RuntimeError`` where the store fails, since it may still know the user then.
+        """
+        await forget(self._server, ASYNC, user_id)
+
+    def forget_sync(self, user_id: str) -> None:
+        """Remove, blocking, what the connection's store knows of a user.
+
+        Arguments, answer and errors are those of :meth:`forget`.
+        """
+        run_sync(forget(self._server, SYNC, user_id))
 
     def close(self) -> None:
         """Close the sockets. Those of event loops are closed by their loops, without waiting.

@@ -57,6 +57,9 @@ class Hook:
     def failed(self, call: Call) -> None:
         """Note that a call failed; ``call.error`` says how."""
 
+    def store_failed(self, error: Exception) -> None:
+        """Note that the connection's store failed, with the error that it raised."""
+
     def decided(self, decision: Decision | FlagDecision) -> None:
         """Note what ``decide`` or ``decide_flag`` returned."""
 

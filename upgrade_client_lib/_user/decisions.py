@@ -22,7 +22,7 @@ from ..types import (
     MarkedDecisionPoint,
     MarkedDecisionPointStatus,
 )
-from .marks import MarkDetails, UserMarker
+from .marks import MarkDetails, UserMarker, VerifyingMarker
 from .record import Flags, Record
 from .single_flight import without_traceback
 
@@ -48,8 +48,8 @@ async def decide(
         record = user.assignments.get_valid(point)
         if record is None:
             user.check_circuit()
-            source = DecisionSource.SERVER
             record = await user.load_point(backend, options, point)
+            source = _source_of(record)
     except UpgradeApiError as error:
         decision = _failed(user, point, fallback, error)
     else:
@@ -68,10 +68,11 @@ async def decide_flag(
     identity = user.identity
     try:
         flags = user.flags.value
-        source = DecisionSource.SERVER if flags is None else DecisionSource.CACHE
-        if flags is None:
+        source = DecisionSource.CACHE
+        if flags is None or time.monotonic() >= flags.valid_until:
             user.check_circuit()
             flags = await user.load_flags(backend, options)
+            source = _source_of(flags)
     except UpgradeApiError as error:
         decision = FlagDecision(
             user_id=identity.user_id,
@@ -89,6 +90,13 @@ async def decide_flag(
     return decision
 
 
+def _source_of(loaded: Record | Flags) -> DecisionSource:
+    """Return where an answer comes from that was just loaded."""
+    if loaded.stale_because is not None:
+        return DecisionSource.STALE
+    return DecisionSource.SERVER if loaded.is_from_server else DecisionSource.CACHE
+
+
 def _decided(
     user: User,
     options: CallOptions,
@@ -97,7 +105,10 @@ def _decided(
     default: str,
     source: DecisionSource,
 ) -> Decision:
-    assignment = record.current(point, user.default_marker)
+    marker: UserMarker = user.default_marker
+    if source is DecisionSource.STALE:
+        marker = VerifyingMarker(user, options)
+    assignment = record.current(point, marker)
     cached = source is DecisionSource.CACHE
     decision = attach_decision_marker(
         Decision(
@@ -108,7 +119,9 @@ def _decided(
             condition=default if assignment is None else assignment.get_condition(),
             reason=DecisionReason.NOT_ASSIGNED if assignment is None else DecisionReason.ASSIGNED,
             source=source,
-            assignment=None if assignment is None else user.with_options(options, assignment),
+            assignment=assignment
+            if assignment is None or source is DecisionSource.STALE
+            else user.with_options(options, assignment),
             answered_at=record.answered_at,
         ),
         # What the record keeps must not keep the record.
@@ -187,6 +200,8 @@ class UserDecisionMarker:
         point = decision.site, decision.target
         marker = UserMarker(self.user, self.options)
         try:
+            if decision.source is DecisionSource.STALE:
+                marker = VerifyingMarker(self.user, self.options)
             if decision.assignment is not None:
                 return await marker.mark(
                     backend,
