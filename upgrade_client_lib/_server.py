@@ -166,11 +166,8 @@ class Server:
         self._transport.close_idle()
 
     async def aclose(self) -> None:
-        try:
-            await self._transport.aclose()
-        except RuntimeError:
-            check_asyncio()
-            raise
+        check_asyncio()
+        await self._transport.aclose()
 
 
 def server_with_transport(host_url: str, transport: HttpTransport) -> Server:

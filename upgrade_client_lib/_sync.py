@@ -90,11 +90,8 @@ class _AsyncBackend:
     async def sleep(self, seconds: float) -> None:
         import asyncio  # late, since the public types load this module
 
-        try:
-            await asyncio.sleep(seconds)
-        except RuntimeError:
-            check_asyncio()
-            raise
+        check_asyncio()
+        await asyncio.sleep(seconds)
 
     async def wait(self, future: Future[T], seconds: float) -> T:
         import asyncio

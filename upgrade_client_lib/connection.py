@@ -78,14 +78,17 @@ class UpgradeConnection:
             ``User-Agent`` takes the place of the library's own. Their values are as secret as a
             token: no error and no log line shows them.
         proxy: the address of a proxy. Without it, the usual environment variables decide,
-            unless ``trust_env`` is false.
+            unless ``trust_env`` is false; ``NO_PROXY`` may list ranges such as ``10.0.0.0/8``.
+            A ``socks5://`` one needs ``pip install "upgrade-client-lib[socks]"``.
         trust_env: whether the environment may name a proxy and certificates.
         ssl_context: for certificates of your own; by default, TLS is verified against those
             that ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` names, or certifi's.
         http_client: your own httpx client for blocking calls; the other kind of call goes its
-            usual way. Its settings are kept, but redirects are not followed, and of two time
-            limits the shorter one holds. Closing it is yours, and so is making a new one in a
-            child process.
+            usual way. Its settings are kept, a ``User-Agent`` of its own among them, but redirects
+            are not followed, of two time limits the shorter one holds, and answers are asked
+            for in gzip or deflate. What its hooks and its authentication read of an answer is
+            not bounded by ``max_response_bytes``, and the secrets in its own headers are not
+            known here. Closing it is yours, and so is making a new one in a child process.
         async_http_client: the same for async calls.
         transport: an httpx transport to send through instead of sockets, such as
             ``LocalUpgrade().transport``; closing it is yours.
