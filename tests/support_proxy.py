@@ -69,7 +69,10 @@ class Proxy:
         ):
             head = b""
             while b"\r\n\r\n" not in head:
-                head += connection.recv(65536)
+                data = connection.recv(65536)
+                if not data:
+                    return
+                head += data
             self.requests.append(head.decode("latin-1"))
             if head.startswith(b"CONNECT "):
                 if not self._tunnels:
