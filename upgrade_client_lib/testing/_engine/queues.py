@@ -17,6 +17,6 @@ def queue_at(state: ServerState, user: User, experiment: Experiment, point: int)
     if forced is not None:
         return (forced,) * len(drawn)
     counted = keys if state.is_6_7 else keys[point : point + 1]
-    visits = [store.visits.get((user.id, site, target)) for site, target in counted]
-    turn = sum(visit.marks for visit in visits if visit) % len(drawn)
+    taken = sum(store.turns[experiment.id, user.id, site, target] for site, target in counted)
+    turn = taken % len(drawn)
     return drawn[turn:] + drawn[:turn]
