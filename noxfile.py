@@ -17,6 +17,7 @@ import tempfile
 import zipfile
 from collections.abc import Generator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import nox
 
@@ -30,14 +31,31 @@ COVERED = "3.13"  # up to 3.11, lines that ran after asyncio.run may be missed
 SPEC = ROOT / "openapi" / "upgrade-client-v6.yaml"
 GENERATOR_SETTINGS = ROOT / "openapi" / "generator.yaml"
 GENERATED = ROOT / "generated" / "upgrade_openapi"
-MUTATED = [  # the caches and their rotation, the retry rules, and of _exchange the retry loop
-    "upgrade_client_lib._cache.*",
-    "upgrade_client_lib._exchange.x_exchange__*",
-    "upgrade_client_lib._retry.*",
-    "upgrade_client_lib._shared_load.*",
+MUTATED = [  # the caches, the rules of queues, freshness and retries, and the retry loop
+    "upgrade_client_lib._http.call.x_send_with_retries__*",
+    "upgrade_client_lib._rules.freshness.*",
+    "upgrade_client_lib._rules.queues.*",
+    "upgrade_client_lib._rules.retries.*",
+    "upgrade_client_lib._user.cache.*",
+    "upgrade_client_lib._user.record.*",
+    "upgrade_client_lib._user.single_flight.*",
 ]
 MUTATION_SURVIVORS = ROOT / "tests" / "mutation_survivors.txt"
 DIST = ROOT / "dist"
+RESERVED_NAMES = (  # by RFC 2606
+    ".example",
+    ".example.com",
+    ".example.net",
+    ".example.org",
+    ".invalid",
+    ".localhost",
+    ".test",
+)
+
+# Whole runs are shared among a few processes. A single module is quicker in one, so this is no
+# setting of pytest's own. Not by scope: that runs only one of the tests that share a name.
+IN_PARALLEL = ["--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal"]
+COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}  # else each program a test starts compiles it all anew
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -58,9 +76,12 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests on every supported Python that is there; arguments after -- go to pytest."""
+    """Run the tests on every supported Python that is there; arguments after -- go to pytest.
+
+    `nox -s tests-3.11` runs one Python's, and `nox -s tests-3.11 -- -n 0` in one process.
+    """
     install(session, "tests")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *IN_PARALLEL, *session.posargs, env=COMPILED)
 
 
 @nox.session
@@ -86,7 +107,7 @@ def minimums(session: nox.Session) -> None:
         for requirement in PROJECT["project"]["dependencies"]
     ]
     session.install("-e", ".", *group("tests"), *lowest)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *IN_PARALLEL, *session.posargs, env=COMPILED)
 
 
 @nox.session(python=COVERED)
@@ -94,7 +115,7 @@ def coverage(session: nox.Session) -> None:
     """Run the tests, those of the examples too; fail if a line or branch is left out."""
     install(session, "tests", "examples")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", *IN_PARALLEL, *session.posargs, env=COMPILED)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
@@ -183,11 +204,16 @@ def generated(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and format; `nox -s lint -- --fix` mends what can be mended."""
+    """Check style, format and layers; `nox -s lint -- --fix` mends what can be mended."""
     session.install(*group("lint"))
     fix = "--fix" in session.posargs
     session.run("ruff", "check", *(["--fix"] if fix else []))
     session.run("ruff", "format", *([] if fix else ["--check"]))
+    session.run(
+        "lint-imports",
+        "--no-cache",
+        env={"PYTHONPATH": os.pathsep.join(map(str, [ROOT, GENERATED.parent]))},
+    )
 
 
 @nox.session
@@ -249,8 +275,8 @@ def installed(session: nox.Session, pattern: str) -> None:
 def release(session: nox.Session) -> None:
     """Check that everything is ready, build twice, and release; -- --dry-run only tells what.
 
-    Wanted are a version and a dated changelog entry for it, a clean tree, archives that hold what
-    git tracks and nothing else, and the same bytes from both builds.
+    Wanted are a version and a dated changelog entry for it, real addresses of the project, a clean
+    tree, archives that hold what git tracks and nothing else, and the same bytes from both builds.
     """
     dry_run = "--dry-run" in session.posargs
     session.install(*group("release"))
@@ -258,6 +284,7 @@ def release(session: nox.Session) -> None:
         session.error("The tree is not clean: commit or remove what `git status` shows")
     version = version_of_package()
     check_version(session, version, dry_run)
+    check_addresses(session, dry_run)
 
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
         archives = build_archives(session, Path(first))
@@ -365,6 +392,16 @@ def check_version(session: nox.Session, version: str, dry_run: bool) -> None:
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         if "\nUntil 7.0 is on PyPI" in page.read_text(encoding="utf-8"):
             problem(f"{page.name} still says `Until 7.0 is on PyPI`")
+
+
+def check_addresses(session: nox.Session, dry_run: bool) -> None:
+    """Want addresses of the project that somebody can own; a dry run warns."""
+    problem = session.warn if dry_run else session.error
+    urls: dict[str, str] = PROJECT["project"]["urls"]
+    for label, address in urls.items():
+        host = f".{urlsplit(address).hostname}"
+        if host.endswith(RESERVED_NAMES):
+            problem(f"{label} in [project.urls] is a placeholder: {address}")
 
 
 def build_archives(session: nox.Session, folder: Path) -> list[Path]:

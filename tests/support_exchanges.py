@@ -78,7 +78,8 @@ class ScriptedServer(httpx.BaseTransport, httpx.AsyncBaseTransport):
         path = request.url.raw_path.decode("ascii")
         self.sent.append(Sent(request.method, path, headers, request.read()))
         answer = self._answers[0] if len(self._answers) == 1 else self._answers.pop(0)
-        return httpx.Response(answer.status, headers=answer.headers, content=answer.content)
+        raw = [(name.encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
+        return httpx.Response(answer.status, headers=raw, content=answer.content)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         return self.handle_request(request)

@@ -67,17 +67,8 @@ class Proxy:
             self._encrypted(accepted) as connection,
             socket.create_connection(self._upstream) as upstream,
         ):
-            head = b""
-            while b"\r\n\r\n" not in head:
-                head += connection.recv(65536)
-            self.requests.append(head.decode("latin-1"))
-            if head.startswith(b"CONNECT "):
-                if not self._tunnels:
-                    connection.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
-                    return
-                connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
-            else:
-                upstream.sendall(head)
+            if not self._let_pass(connection, upstream):
+                return
             other = {connection: upstream, upstream: connection}
             while True:
                 ready, _, _ = select.select(list(other), [], [])
@@ -86,3 +77,35 @@ class Proxy:
                     if not data:
                         return
                     other[one].sendall(data)
+
+    def _let_pass(self, connection: socket.socket, upstream: socket.socket) -> bool:
+        """Read what is asked for, and tell whether data may pass."""
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += connection.recv(65536)
+        self.requests.append(head.decode("latin-1"))
+        if not head.startswith(b"CONNECT "):
+            upstream.sendall(head)
+        elif self._tunnels:
+            connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+        else:
+            connection.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+            return False
+        return True
+
+
+class SocksProxy(Proxy):
+    """The same for SOCKS 5, without passwords; hosts are asked for by name."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self.url = f"socks5://{self.address}"
+
+    def _let_pass(self, connection: socket.socket, upstream: socket.socket) -> bool:
+        connection.recv(65536)  # the versions and ways of signing in that the other side offers
+        connection.sendall(b"\x05\x00")
+        asked = connection.recv(65536)  # version, command, nothing, kind, length, name, port
+        name, port = asked[5:-2].decode("ascii"), int.from_bytes(asked[-2:], "big")
+        self.requests.append(f"CONNECT {name}:{port}")
+        connection.sendall(b"\x05\x00\x00\x01" + bytes(6))
+        return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from tests.support_assignments import answering, assigned_at, condition, item, w
 from tests.support_exchanges import playing
 from tests.support_faces import Face, both_faces
 from tests.support_server import SteeredServer, client_of, initialised, local_upgrade
-from upgrade_client_lib import _cache
+from upgrade_client_lib._user import record
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import ExperimentType, Payload, PayloadType
 
@@ -87,14 +87,14 @@ def test_a_point_that_assigns_nothing_is_none_and_asked_for_once(call: Face) -> 
 def test_endless_points_that_assign_nothing_are_answered_without_asking_and_not_all_kept(
     call: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_cache, "MOST_EMPTY_POINTS", 3)
+    monkeypatch.setattr(record, "MAX_EMPTY_POINTS", 3)
     server = SteeredServer(local_upgrade().transport)
     client = initialised(server)
     assert len(call(client.get_all_experiment_conditions)) == 6
 
     for target in ["a", "b", "c", "d", "e", "a", "e"]:
         assert call(client.get_decision_point_assignment, "nowhere", target) is None
-    kept = client._assignments.heads["nowhere"]  # pyright: ignore[reportPrivateUsage]
+    kept = client._assignments.current_by_site["nowhere"]  # pyright: ignore[reportPrivateUsage]
     assert list(kept) == ["a", "b", "c"]
     assert assigned_at(call, client, "single", "queue").get_condition() == "first"
     assert server.count("assign") == 1
@@ -178,6 +178,7 @@ def test_a_factor_that_is_not_there_has_neither_level_nor_payload(call: Face) ->
     assignment = assigned_at(call, client, "home", "banner")
 
     assert assignment.get_factor_payload("color") is None
+    assert assignment.factors == ["color"]
     assert (assignment.get_factor_level("size"), assignment.get_factor_payload("size")) == (
         "",
         None,
@@ -268,7 +269,7 @@ def test_an_assignment_is_a_snapshot_that_nobody_can_change(call: Face) -> None:
     server.answer("assign", [answered])
     client = client_of(server)
     assignment: Any = assigned_at(call, client, "home", "banner")
-    before = copy.copy(assignment)
+    before = pickle.loads(pickle.dumps(assignment))
 
     with pytest.raises(AttributeError):
         assignment.site = "elsewhere"

@@ -25,9 +25,9 @@ from upgrade_client_lib import (
     UpgradeApiError,
     UpgradeClient,
     UpgradeConnection,
-    _shared_load,
-    connection as connections,
+    _server,
 )
+from upgrade_client_lib._user import single_flight
 from upgrade_client_lib.testing import LocalUpgrade
 
 URL = "http://upgrade"
@@ -56,9 +56,9 @@ def test_a_finalizer_may_close_what_its_thread_is_at_work_with(busy: str) -> Non
     own = UpgradeConnection(URL)
     transport = own._server._transport  # pyright: ignore[reportPrivateUsage]
     held = {
-        "caches": _shared_load.lock,
+        "caches": single_flight.lock,
         "sockets": transport._lock,  # pyright: ignore[reportPrivateUsage]
-        "shared connections": connections._shared_lock,  # pyright: ignore[reportPrivateUsage]
+        "shared connections": _server._shared_lock,  # pyright: ignore[reportPrivateUsage]
     }[busy]
     closed = threading.Event()
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import math
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.support_calls import HARMLESS, upgrade_with_user
+from tests.support_calls import COUNTED, HARMLESS, upgrade_with_user
 from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import FaultyServer, answers
-from upgrade_client_lib import (
-    UpgradeConnection,
-    _transport,
-)
+from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib.testing import LocalUpgrade
 
 URL = "http://upgrade"
@@ -112,16 +112,34 @@ def test_a_path_before_the_api_is_kept() -> None:
     assert server.received[0].path == "/upgrade/api/v6/init"
 
 
-def test_an_idle_socket_expires_before_the_server_drops_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server drops it after 5 s."""
-    assert 0 < _transport.KEEPALIVE_EXPIRY < 5
-    monkeypatch.setattr(_transport, "KEEPALIVE_EXPIRY", 1e-9)
-    with FaultyServer() as server, UpgradeConnection(server.url) as connection:
+def test_an_idle_connection_expires_before_the_server_closes_it() -> None:
+    """The server closes it after 5 s."""
+    default = inspect.signature(UpgradeConnection).parameters["keepalive_expiry"].default
+
+    assert 0 < default < 5
+
+
+@both_faces
+@pytest.mark.parametrize("expiry", [0, 1e-9])
+def test_a_connection_that_was_idle_for_longer_is_not_used_again(call: Face, expiry: float) -> None:
+    with (
+        FaultyServer() as server,
+        UpgradeConnection(server.url, keepalive_expiry=expiry) as connection,
+    ):
         client = connection.client("user", "my-app")
         for _ in range(3):
-            client.init_sync()
+            call(client.init)
 
     assert server.connections == 3
+
+
+@pytest.mark.parametrize(
+    ("expiry", "error"),
+    [("4", TypeError), (True, TypeError), (-1, ValueError), (math.nan, ValueError)],
+)
+def test_a_keepalive_expiry_that_is_no_time_is_refused(expiry: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="keepalive_expiry must be"):
+        UpgradeConnection(URL, keepalive_expiry=expiry)
 
 
 @both_faces
@@ -139,6 +157,63 @@ def test_compressed_answers_are_read(call: Face) -> None:
 
 
 # ---- Headers ----
+
+
+OURS = re.compile(r"upgrade-client-lib/7\.\S+ \(python/3\.\d+ httpx/0\.\d+\.\d+\)")
+
+
+@both_faces
+def test_every_request_names_the_library(call: Face) -> None:
+    with FaultyServer(upgrade_with_user()) as server, UpgradeConnection(server.url) as connection:
+        for operation in HARMLESS + COUNTED:
+            operation.call(call, connection.client("user", "my-app"))
+
+    names = {request.headers["user-agent"] for request in server.received}
+    assert len(names) == 1
+    assert OURS.fullmatch(names.pop())
+
+
+@both_faces
+@pytest.mark.parametrize("name", ["User-Agent", "user-agent"])
+@pytest.mark.parametrize("own", [False, True])
+def test_a_name_that_headers_gives_is_sent_instead(call: Face, name: str, own: bool) -> None:
+    upgrade = LocalUpgrade()
+    connection = connection_through(upgrade, own, headers={name: "school/2"})
+
+    call(connection.client("user", "my-app").init)
+
+    assert upgrade.requests[0].headers["user-agent"] == "school/2"
+
+
+@both_faces
+def test_a_client_of_the_users_own_keeps_the_name_it_was_given(call: Face) -> None:
+    upgrade = LocalUpgrade()
+    named = connection_through(upgrade, True, {"User-Agent": "school/2"})
+    unnamed = connection_through(upgrade, True)
+
+    call(named.client("user", "my-app").init)
+    call(unnamed.client("user", "my-app").init)
+
+    first, second = (request.headers["user-agent"] for request in upgrade.requests)
+    assert first == "school/2"
+    assert OURS.fullmatch(second)
+
+
+def connection_through(
+    upgrade: LocalUpgrade,
+    own: bool,
+    client_headers: dict[str, str] | None = None,
+    **options: Any,
+) -> UpgradeConnection:
+    if not own:
+        return UpgradeConnection(URL, transport=upgrade.transport, **options)
+    given: dict[str, Any] = {"transport": upgrade.transport, "headers": client_headers}
+    return UpgradeConnection(
+        URL,
+        http_client=httpx.Client(**given),
+        async_http_client=httpx.AsyncClient(**given),
+        **options,
+    )
 
 
 @both_faces
@@ -219,6 +294,9 @@ def test_headers_that_cannot_be_sent_are_refused(headers: Any, kind: type[Except
 
 # ---- Arguments ----
 
+Other = type("Client", (), {"__module__": "httpx2"})
+"""The client of a package that is no httpx, though it looks like it."""
+
 
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
@@ -226,13 +304,16 @@ def test_headers_that_cannot_be_sent_are_refused(headers: Any, kind: type[Except
         (
             {"http_client": httpx.AsyncClient(transport=MOCK)},
             TypeError,
-            "http_client must be an httpx.Client",
+            "http_client must be an httpx.Client, not httpx.AsyncClient",
         ),
         (
             {"async_http_client": httpx.Client(transport=MOCK)},
             TypeError,
             "async_http_client must be an httpx",
         ),
+        ({"http_client": Other()}, TypeError, "an httpx.Client, not httpx2.Client: .* of httpx$"),
+        ({"async_http_client": Other()}, TypeError, "AsyncClient, not httpx2.Client: .* of httpx$"),
+        ({"transport": Other()}, TypeError, "BaseTransport, not httpx2.Client: .* of httpx$"),
         ({"transport": "http"}, TypeError, "transport must be an httpx.BaseTransport or httpx"),
         ({"ssl_context": True}, TypeError, "ssl_context must be an ssl.SSLContext, not bool"),
         ({"proxy": 8080}, TypeError, "proxy must be"),
@@ -243,6 +324,9 @@ def test_headers_that_cannot_be_sent_are_refused(headers: Any, kind: type[Except
         ({"proxy": "user:password@proxy"}, ValueError, "proxy is .*: it cannot be read$"),
         ({"max_connections": 0}, ValueError, "max_connections must be 1 or more"),
         ({"max_connections": 2.0}, TypeError, "max_connections must be a whole number"),
+        ({"max_response_bytes": 0}, ValueError, "max_response_bytes must be 1 or more"),
+        ({"max_response_bytes": 1e6}, TypeError, "max_response_bytes must be a whole number"),
+        ({"max_response_bytes": None}, TypeError, "max_response_bytes must be a whole number"),
         ({"token": "line\nbreak"}, ValueError, "token holds control characters"),
         ({"token": None}, TypeError, "token must be a string"),
         (

@@ -13,14 +13,14 @@ import pytest
 from tests.support_calls import upgrade_with_user
 from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import FaultyServer
-from upgrade_client_lib import UpgradeClient, UpgradeConnection, connection
+from upgrade_client_lib import UpgradeClient, UpgradeConnection, _server
 
 
 @pytest.fixture
 def shared_connections(monkeypatch: pytest.MonkeyPatch) -> Generator[None, None, None]:
     """The shared connections of a new process, closed in the end."""
-    shared: dict[str, UpgradeConnection] = {}
-    monkeypatch.setattr(connection, "_shared", shared)
+    shared: dict[str, _server.Server] = {}
+    monkeypatch.setattr(_server, "_shared", shared)
     yield
     for one in shared.values():
         one.close()
@@ -138,7 +138,7 @@ def test_ten_thousand_clients_of_a_host_share_one_pool() -> None:
             client.init_sync()
 
         assert (server.count("init"), server.connections) == (100, 1)
-        for shared in connection._shared.values():  # pyright: ignore[reportPrivateUsage]
+        for shared in _server._shared.values():  # pyright: ignore[reportPrivateUsage]
             shared.close()
         server.wait_until_all_hung_up()
 
@@ -148,7 +148,7 @@ def test_hosts_have_connections_of_their_own() -> None:
     with FaultyServer() as one, FaultyServer() as other:
         for server in (one, other, one):
             UpgradeClient("user", server.url, "my-app").init_sync()
-        for shared in connection._shared.values():  # pyright: ignore[reportPrivateUsage]
+        for shared in _server._shared.values():  # pyright: ignore[reportPrivateUsage]
             shared.close()
 
     assert (one.count("init"), one.connections) == (2, 1)
@@ -177,7 +177,7 @@ def test_closing_a_client_closes_no_connection(
                 goes.init_sync()
                 end(goes)
             stays.init_sync()
-        for one in connection._shared.values():  # pyright: ignore[reportPrivateUsage]
+        for one in _server._shared.values():  # pyright: ignore[reportPrivateUsage]
             one.close()
 
     assert (server.count("init"), server.connections) == (6, 1)

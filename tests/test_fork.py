@@ -27,9 +27,9 @@ from upgrade_client_lib import (
     RequestTimeoutError,
     UpgradeClient,
     UpgradeConnection,
-    _shared_load,
-    connection,
+    _server,
 )
+from upgrade_client_lib._user import single_flight
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here"),
@@ -173,8 +173,8 @@ def test_clients_that_share_a_connection_have_another_in_the_child(
     def work() -> str:
         return UpgradeClient("child", server.url, "my-app").init_sync().id
 
-    shared: dict[str, UpgradeConnection] = {}
-    monkeypatch.setattr(connection, "_shared", shared)
+    shared: dict[str, _server.Server] = {}
+    monkeypatch.setattr(_server, "_shared", shared)
     with FaultyServer() as server:
         UpgradeClient("parent", server.url, "my-app").init_sync()
         assert in_child(work) == "child"
@@ -219,7 +219,7 @@ def test_a_child_reads_while_its_parent_holds_the_lock_of_the_caches() -> None:
 
     with FaultyServer(upgrade_with_user()) as server, UpgradeConnection(server.url) as own:
         client = own.client("user", "my-app")
-        with held_elsewhere(_shared_load.lock):
+        with held_elsewhere(single_flight.lock):
             assert in_child(work) == "True"
         assert client.has_feature_flag_sync("new-dashboard")
 
@@ -240,7 +240,7 @@ def test_a_child_makes_a_client_while_its_parent_is_making_one() -> None:
     def work() -> str:
         return UpgradeClient("child", "http://upgrade", "my-app").user_id
 
-    with held_elsewhere(connection._shared_lock):  # pyright: ignore[reportPrivateUsage]
+    with held_elsewhere(_server._shared_lock):  # pyright: ignore[reportPrivateUsage]
         assert in_child(work) == "child"
 
 

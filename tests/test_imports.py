@@ -110,12 +110,14 @@ def test_every_module_can_be_the_first_to_be_imported() -> None:
     # A cycle of imports shows only where its other half comes first.
     names = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for path in (ROOT / "upgrade_client_lib").glob("*.py")
+        for path in (ROOT / "upgrade_client_lib").rglob("*.py")
         if not path.stem.startswith("__")
     ]
-    assert len(names) > 20
+    assert len(names) > 40
+    # What is not ours is imported once, before the forks: it has no part in a cycle.
     loaded_by(f"""
-import importlib, os
+import asyncio, importlib, os
+import attrs, dateutil.parser, httpx, upgrade_openapi.models
 for name in {sorted(names)!r}:
     child = os.fork()
     if child == 0:

@@ -6,6 +6,8 @@ import asyncio
 import os
 import socket
 import ssl
+import sys
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,13 +17,14 @@ import trustme
 
 from tests.support_calls import COUNTED, HARMLESS, INIT, Operation, by_endpoint, upgrade_with_user
 from tests.support_faces import Face, blocking, both_faces, in_event_loop
-from tests.support_faulty_server import Fault, FaultyServer, never_answers
-from tests.support_proxy import Proxy
+from tests.support_faulty_server import Fault, FaultyServer, never_answers, refusing_address
+from tests.support_proxy import Proxy, SocksProxy
 from upgrade_client_lib import (
     NoConnectionError,
     RequestTimeoutError,
     UpgradeConnection,
 )
+from upgrade_client_lib.testing import LocalUpgrade
 
 HOST = "upgrade.example.org"
 AUTHORITY = trustme.CA()
@@ -233,17 +236,136 @@ def test_the_environment_may_exempt_an_address_of_ip_version_6(
     assert proxy.targets == []
 
 
-@both_faces
 @pytest.mark.parametrize("address", ["ftp://proxy", "http://proxy..org", "http://[::1", "http://"])
 def test_a_proxy_of_the_environment_that_is_none_is_a_value_error(
-    call: Face, address: str, monkeypatch: pytest.MonkeyPatch
+    address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", address)
-    with (
-        UpgradeConnection("http://upgrade") as connection,
-        pytest.raises(ValueError, match=r"^the environment's proxy"),
-    ):
-        call(connection.client("user", "my-app").init)
+
+    with pytest.raises(ValueError, match=r"^the environment's proxy"):
+        UpgradeConnection("http://upgrade")
+
+
+@both_faces
+def test_a_proxy_of_the_environment_counts_where_no_own_client_is_used(
+    call: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is none keeps nobody from using an httpx client of their own."""
+    monkeypatch.setenv("HTTP_PROXY", "ftp://proxy")
+    transport = LocalUpgrade().transport
+    with UpgradeConnection("http://u", http_client=httpx.Client(transport=transport)) as connection:
+        client = connection.client("user", "my-app")
+        if call is blocking:
+            assert call(client.init).id == "user"
+        else:
+            with pytest.raises(ValueError, match=r"^the environment's proxy"):
+                call(client.init)
+
+
+# ---- SOCKS, ranges without a proxy, and proxies that are dead ----
+
+
+@both_faces
+@pytest.mark.parametrize("by", ["argument", "environment"])
+def test_a_socks_proxy_is_used(call: Face, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FaultyServer() as server, SocksProxy(server.port) as proxy:
+        if by == "environment":
+            monkeypatch.setenv("ALL_PROXY", proxy.url)
+        given = proxy.url if by == "argument" else None
+        with UpgradeConnection(f"http://{HOST}", proxy=given) as connection:
+            assert call(connection.client("user", "my-app").init).id == "user"
+
+    assert proxy.targets == [f"{HOST}:80"]
+
+
+@pytest.mark.parametrize("by", ["argument", "environment"])
+def test_a_socks_proxy_is_refused_at_once_where_its_package_is_missing(
+    by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    address = "socks5://name:password@proxy:1080"
+    if by == "environment":
+        monkeypatch.setenv("all_proxy", address)
+
+    with pytest.raises(ValueError, match=r'pip install "upgrade-client-lib\[socks\]"$') as caught:
+        UpgradeConnection(f"http://{HOST}", proxy=address if by == "argument" else None)
+
+    assert "password" not in str(caught.value)
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("exceptions", "through_proxy"),
+    [
+        ("127.0.0.0/8", False),
+        ("example.org, 127.0.0.1/32", False),
+        ("10.0.0.0/8,127.0.0.2/31", True),
+        ("127.0.0.0/33", True),
+        ("::/0", True),
+    ],
+)
+def test_the_environment_may_exempt_a_range_of_addresses(
+    call: Face, exceptions: str, through_proxy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FaultyServer() as server, Proxy(server.port) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", exceptions)
+        with UpgradeConnection(server.url) as connection:
+            call(connection.client("user", "my-app").init)
+
+    assert bool(proxy.targets) is through_proxy
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("host", "exceptions"),
+    [("[::1]", "::/120"), ("[::1]", "0:0:0:0:0:0:0:1"), ("[::1]", "10.0.0.0/8,::1/128")],
+)
+def test_the_environment_may_exempt_a_range_of_ip_version_6(
+    call: Face, host: str, exceptions: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FaultyServer() as server, Proxy(server.port) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", exceptions)
+        with (
+            UpgradeConnection(f"http://{host}:1", retries=0) as connection,
+            pytest.raises(NoConnectionError),
+        ):
+            call(connection.client("user", "my-app").init)
+
+    assert proxy.targets == []
+
+
+def test_a_range_exempts_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FaultyServer() as server, Proxy(server.port) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", "0.0.0.0/0,::/0")
+        with UpgradeConnection(f"http://{HOST}") as connection:
+            connection.client("user", "my-app").init_sync()
+
+    assert len(proxy.targets) == 1
+
+
+@both_faces
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("by", ["argument", "environment"])
+def test_a_dead_proxy_is_named_without_its_password(
+    call: Face, scheme: str, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with refusing_address() as dead:
+        address = dead.replace("://", "://name:password@")
+        if by == "environment":
+            monkeypatch.setenv(f"{scheme}_proxy", address)
+        with (
+            UpgradeConnection(
+                f"{scheme}://{HOST}", proxy=address if by == "argument" else None, retries=0
+            ) as connection,
+            pytest.raises(NoConnectionError) as caught,
+        ):
+            call(connection.client("user", "my-app").init)
+
+    assert f"no connection to {scheme}://{HOST} through the proxy {dead}: " in str(caught.value)
+    assert "password" not in "".join(traceback.format_exception(None, caught.value, None))
 
 
 @both_faces

@@ -81,17 +81,13 @@ def test_no_request_is_sent_again_after_other_statuses(call: Face, operation: Op
 
 @both_faces
 @pytest.mark.parametrize("operation", by_endpoint(COUNTED))
-@pytest.mark.parametrize(
-    ("status", "headers"),
-    [(429, {}), (429, SOON), (503, SOON)],
-    ids=["429", "429 soon", "503 soon"],
-)
-def test_a_counted_request_is_sent_again_when_it_was_turned_away(
-    call: Face, operation: Operation, status: int, headers: dict[str, str]
+@pytest.mark.parametrize("headers", [{}, SOON], ids=["at any time", "soon"])
+def test_a_counted_request_is_sent_again_when_upgrade_itself_turned_it_away(
+    call: Face, operation: Operation, headers: dict[str, str]
 ) -> None:
     upgrade = upgrade_with_user()
     before = len(upgrade.marks) + len(upgrade.rewards)
-    upgrade.fail_next(operation.endpoint, status=status, headers=headers, times=2)
+    upgrade.fail_next(operation.endpoint, status=429, headers=headers, times=2)
 
     operation.call(call, connected_to(upgrade, retries=2))
 
@@ -100,20 +96,24 @@ def test_a_counted_request_is_sent_again_when_it_was_turned_away(
 
 @both_faces
 @pytest.mark.parametrize("operation", by_endpoint(COUNTED))
-@pytest.mark.parametrize(
-    ("status", "headers"),
-    [(502, SOON), (503, {}), (503, {"Retry-After": "in a while"}), (504, SOON)],
-    ids=["502", "503", "503 some time", "504"],
-)
-def test_a_counted_request_is_not_sent_again_when_it_may_have_counted(
-    call: Face, operation: Operation, status: int, headers: dict[str, str]
+@pytest.mark.parametrize("headers", [{}, SOON, {"Retry-After": "in a while"}])
+@pytest.mark.parametrize("body", ["<h1>slow down</h1>", '{"message": "slow down"}', ""])
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_counted_request_is_sent_once_when_a_proxy_turned_the_answer_away(
+    call: Face, operation: Operation, status: int, headers: dict[str, str], body: str
 ) -> None:
     upgrade = upgrade_with_user()
-    upgrade.fail_next(operation.endpoint, status=status, headers=headers)
+    before = len(upgrade.marks) + len(upgrade.rewards)
+    faults: Any = {operation.endpoint: answers(status, body, headers, carried_out=True)}
+    with (
+        FaultyServer(upgrade, **faults) as server,
+        UpgradeConnection(server.url, retries=2) as connection,
+        pytest.raises(UpgradeApiError) as caught,
+    ):
+        operation.call(call, connection.client("user", "my-app"))
 
-    with pytest.raises(ServerError) as caught:
-        operation.call(call, connected_to(upgrade, retries=2))
-
+    assert len(upgrade.marks) + len(upgrade.rewards) == before + 1
+    assert caught.value.status_code == status
     assert caught.value.attempts == 1
     assert caught.value.may_have_been_applied
 
@@ -244,7 +244,7 @@ def test_the_last_failure_is_the_one_that_is_raised(call: Face) -> None:
 @both_faces
 def test_a_refused_mark_that_is_sent_again_turns_the_queue_once(call: Face) -> None:
     upgrade = upgrade_with_user()
-    upgrade.fail_next("mark", status=503, headers=SOON, times=2)
+    upgrade.fail_next("mark", status=429, headers=SOON, times=2)
     client = connected_to(upgrade)
 
     MARK.call(call, client)

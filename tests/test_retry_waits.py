@@ -39,10 +39,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     async def sleep(face: object, seconds: float) -> None:
         clock.sleep(seconds)
 
-    monkeypatch.setattr("upgrade_client_lib._exchange.time", clock)
-    monkeypatch.setattr("upgrade_client_lib._options.time", clock)
-    monkeypatch.setattr("upgrade_client_lib._faces._Blocking.sleep", sleep)
-    monkeypatch.setattr("upgrade_client_lib._faces._InEventLoop.sleep", sleep)
+    monkeypatch.setattr("upgrade_client_lib._http.call.time", clock)
+    monkeypatch.setattr("upgrade_client_lib._http.options.time", clock)
+    monkeypatch.setattr("upgrade_client_lib._sync._SyncBackend.sleep", sleep)
+    monkeypatch.setattr("upgrade_client_lib._sync._AsyncBackend.sleep", sleep)
     return clock
 
 

@@ -21,8 +21,8 @@ from tests.support_rotation import (
     where_rotation_is_right,
 )
 from tests.support_server import Background, client_of
-from upgrade_client_lib import BadRequestError, _cache
-from upgrade_client_lib._answers import read_head
+from upgrade_client_lib import BadRequestError, _api
+from upgrade_client_lib._api import read_assignment
 
 # ---- Marks side by side ----
 
@@ -275,7 +275,7 @@ def test_a_queue_that_turns_while_its_head_is_being_read(
 ) -> None:
     def read_slowly(*arguments: Any) -> Any:
         monkeypatch.undo()
-        read = read_head(*arguments)
+        read = read_assignment(*arguments)
         old.mark_decision_point_sync(APPLIED)
         return read
 
@@ -283,7 +283,7 @@ def test_a_queue_that_turns_while_its_head_is_being_read(
     old = call(scene.client.get_decision_point_assignment, "single", "queue")
     call(scene.client.init)
     call(scene.client.get_decision_point_assignment, "home", "banner")
-    monkeypatch.setattr(_cache, "read_head", read_slowly)
+    monkeypatch.setattr(_api, "read_assignment", read_slowly)
 
     call(scene.client.get_decision_point_assignment, "single", "queue")
 

@@ -18,7 +18,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from . import exceptions, types
-    from ._options import Timeout
+    from ._http import Timeout
     from .assignment import Assignment
     from .client import UpgradeClient
     from .connection import UpgradeConnection
@@ -55,9 +55,9 @@ __all__ = [
     "types",
 ]
 
-_ROOMS = {
+_LAZY_MODULES = {
     "Assignment": "assignment",
-    "Timeout": "_options",
+    "Timeout": "_http",
     "UpgradeClient": "client",
     "UpgradeConnection": "connection",
 }
@@ -68,7 +68,9 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in ("exceptions", "types"):
         return import_module(f".{name}", __name__)
-    value: object = getattr(import_module(f".{_ROOMS.get(name, 'exceptions')}", __name__), name)
+    value: object = getattr(
+        import_module(f".{_LAZY_MODULES.get(name, 'exceptions')}", __name__), name
+    )
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""Who a client speaks for, through which connection, and until when."""
+"""The base of a client: its user, its server, its options, and when it is closed."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from . import _validation
-from ._cache import AssignmentCache, Rotation
-from ._endpoints import Identity
-from ._options import CallOptions, TimeoutOption, retries_option, timeout_option
-from ._user import User
-from .connection import UpgradeConnection, shared_connection
+from ._api import Identity
+from ._http import CallOptions, TimeoutOption, retries_option, timeout_option
+from ._rules import arguments
+from ._rules.queues import Rotation
+from ._server import Server, server_with_transport, shared_server
+from ._user import AssignmentCache, User
 from .types import BinaryRewardValue, MarkedDecisionPointStatus
 
 if TYPE_CHECKING:
-    from ._transport import HttpTransport
+    from ._http import HttpTransport
+    from .connection import UpgradeConnection
 
 Self = TypeVar("Self", bound="BaseClient")
 
-
-_NEVER_WARM = AssignmentCache()
-"""Where the warm reads of a view look: in vain, so that its assignments get its own options."""
+_EMPTY_CACHE = AssignmentCache()
+"""Where the warm reads of a view look; always empty, so that the view's options apply."""
 
 _ROTATIONS = ("auto", "decision_point", "experiment")
 
 
 class BaseClient:
-    """A user in a context: what ``UpgradeClient`` is, apart from what it can do."""
+    """One user in one context: all of ``UpgradeClient`` but its operations."""
 
     __slots__ = (
         "__weakref__",
         "_assignments",
         "_flags",
         "_options",
+        "_read_cache",
         "_user",
-        "_warm",
     )
 
     MARKED_DECISION_POINT_STATUS: ClassVar[type[MarkedDecisionPointStatus]] = (
@@ -59,19 +59,19 @@ class BaseClient:
         groups_for_session: Mapping[str, Sequence[str]] | None = None,
         include_stored_user_groups: bool | None = None,
     ) -> None:
-        _validation.nonempty("user_id", user_id)
-        _validation.nonempty("context", context)
-        _validation.nonempty("host_url", host_url)
+        arguments.nonempty("user_id", user_id)
+        arguments.nonempty("context", context)
+        arguments.nonempty("host_url", host_url)
         if rotation not in _ROTATIONS:
             raise ValueError(f"rotation must be one of {_ROTATIONS}, not {rotation!r}")
         session_id = "" if client_session_id is None else client_session_id
-        owns_connection = connection is None and transport is not None
-        server = _connection(host_url, connection, transport)._server  # pyright: ignore[reportPrivateUsage]
+        owns_server = connection is None and transport is not None
+        server = _server(host_url, connection, transport)
         identity = Identity(
-            _validation.header("user_id", user_id),
-            _validation.header("client_session_id", session_id) or str(uuid.uuid4()),
+            arguments.header("user_id", user_id),
+            arguments.header("client_session_id", session_id) or str(uuid.uuid4()),
             context,
-            _validation.header("token", token, secret=True) or server.token,
+            arguments.header("token", token, secret=True) or server.token,
         )
         self._assignments = AssignmentCache()
         self._user = User(
@@ -79,32 +79,32 @@ class BaseClient:
             identity,
             self._assignments,
             rotation,
-            _validation.session_groups(groups_for_session, include_stored_user_groups),
-            owns_connection,
+            arguments.session_groups(groups_for_session, include_stored_user_groups),
+            owns_server,
         )
         self._options: CallOptions = server.options
         self._flags = self._user.flags
-        self._warm = self._assignments
+        self._read_cache = self._assignments
 
     @property
     def user_id(self) -> str:
-        """The user that this client speaks for."""
+        """The id of the user."""
         return self._user.identity.user_id
 
     @property
     def context(self) -> str:
-        """The application's context that it asks in."""
+        """The application's context."""
         return self._user.identity.context
 
     @property
     def client_session_id(self) -> str:
-        """What ties this client's requests together in the server's log."""
+        """The id by which the server's log relates this client's requests."""
         return self._user.identity.session_id
 
     def with_options(
         self: Self, *, timeout: TimeoutOption | None = None, retries: int | None = None
     ) -> Self:
-        """Give a light view on this client that calls with other options.
+        """Return a light view on this client that calls with other options.
 
         The same user with the same caches: what one learns or marks, the other knows.
         ``timeout`` is a ``Timeout``, or the seconds that a whole call may take; ``retries`` is how
@@ -114,7 +114,7 @@ class BaseClient:
         >>> client.with_options(timeout=0.5, retries=0).has_feature_flag_sync("new-dashboard")
         """
         view = copy.copy(self)
-        view._warm = _NEVER_WARM
+        view._read_cache = _EMPTY_CACHE
         view._options = CallOptions(
             self._options.timeout if timeout is None else timeout_option(timeout),
             self._options.retries if retries is None else retries_option(retries),
@@ -136,7 +136,7 @@ class BaseClient:
 
         >>> client.set_feature_flag_user_groups_for_session({"class": ["class-1"]}, False)
         """
-        self._user.session_groups = _validation.session_groups(
+        self._user.session_groups = arguments.session_groups(
             groups_for_session, include_stored_user_groups
         )
         self._user.flags.clear()
@@ -181,19 +181,21 @@ class BaseClient:
         )
 
 
-def _connection(
+def _server(
     host_url: str, connection: UpgradeConnection | None, transport: HttpTransport | None
-) -> UpgradeConnection:
-    """The connection a client was given, one of its own for a transport, or the shared one."""
+) -> Server:
+    """Return the server of a connection, one of its own for a transport, or the shared one."""
     if connection is None:
         if transport is None:
-            return shared_connection(host_url)
-        return UpgradeConnection(host_url, transport=transport)
-    connection = _validation.instance("connection", connection, UpgradeConnection)
+            return shared_server(host_url)
+        return server_with_transport(host_url, transport)
+    server: object = getattr(connection, "_server", None)
+    if not isinstance(server, Server):
+        raise TypeError(f"connection must be an UpgradeConnection, not {type(connection).__name__}")
     if transport is not None:
         raise ValueError("a transport belongs to its connection: give one of the two")
-    if host_url != connection.host_url and _validation.host_url(host_url) != connection.host_url:
+    if host_url != server.host_url and arguments.host_url(host_url) != server.host_url:
         raise ValueError(
-            f"host_url is {host_url!r}, but the connection is one to {connection.host_url!r}"
+            f"host_url is {host_url!r}, but the connection is one to {server.host_url!r}"
         )
-    return connection
+    return server

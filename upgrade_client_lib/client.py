@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ._base_client import BaseClient
-from ._faces import BLOCKING, IN_EVENT_LOOP, run
+from ._sync import ASYNC, SYNC, run_sync
 from .assignment import Assignment
 from .types import (
     BinaryRewardValue,
+    BinaryRewardValueText,
     DecisionPoint,
     ExperimentUser,
     FeatureFlag,
@@ -16,6 +17,7 @@ from .types import (
     LogRecord,
     MarkedDecisionPoint,
     MarkedDecisionPointStatus,
+    MarkedDecisionPointStatusText,
     RewardResponse,
     UserAliases,
 )
@@ -44,7 +46,8 @@ class UpgradeClient(BaseClient):
     Args:
         user_id: the user; latin-1 text without control characters or blanks at its ends, since
             it travels in a header.
-        host_url: the server's address, with http:// or https://; an ``/api`` at its end is fine.
+        host_url: the server's address, with http:// or https://; an ``/api`` or ``/api/v6`` at its
+            end is cut off.
         context: the application's context, exactly as UpGrade has it.
         token: sent as ``Authorization: Bearer``, for servers that check tokens.
         client_session_id: ties the requests together in the server's log; a UUID by default.
@@ -70,12 +73,12 @@ class UpgradeClient(BaseClient):
         """Make the user known to the server, with their groups, and clear what is cached.
 
         ``group`` maps group types to the groups the user belongs to, ``working_group`` to the
-        one they work in; what is left out stays as the server has it. Gives the user as stored.
+        one they work in; what is left out stays as the server has it. Returns the user as stored.
         When it fails, the caches stay as they were.
 
         >>> await client.init(group={"class": ["class-1"]}, working_group={"class": "class-1"})
         """
-        return await self._user.init(IN_EVENT_LOOP, self._options, group, working_group)
+        return await self._user.init(ASYNC, self._options, group, working_group)
 
     def init_sync(
         self,
@@ -86,19 +89,19 @@ class UpgradeClient(BaseClient):
 
         Arguments, answer and errors are those of :meth:`init`.
         """
-        return run(self._user.init(BLOCKING, self._options, group, working_group))
+        return run_sync(self._user.init(SYNC, self._options, group, working_group))
 
     async def set_group_membership(
         self, group: Mapping[str, Sequence[str]] | None
     ) -> ExperimentUser:
         """Replace the user's groups on the server, and clear what is cached.
 
-        ``None`` erases them. Gives the user with their working group too, as far as this client
+        ``None`` erases them. Returns the user with their working group too, as far as this client
         knows it from earlier answers.
 
         >>> await client.set_group_membership({"class": ["class-1", "class-2"]})
         """
-        return await self._user.set_group_membership(IN_EVENT_LOOP, self._options, group)
+        return await self._user.set_group_membership(ASYNC, self._options, group)
 
     def set_group_membership_sync(
         self, group: Mapping[str, Sequence[str]] | None
@@ -107,24 +110,24 @@ class UpgradeClient(BaseClient):
 
         Arguments, answer and errors are those of :meth:`set_group_membership`.
         """
-        return run(self._user.set_group_membership(BLOCKING, self._options, group))
+        return run_sync(self._user.set_group_membership(SYNC, self._options, group))
 
     async def set_working_group(self, working_group: Mapping[str, str]) -> ExperimentUser:
         """Replace the groups the user works in now, and clear what is cached.
 
-        The server does not check them against the user's groups. Gives the user with their
+        The server does not check them against the user's groups. Returns the user with their
         groups too, as far as this client knows them from earlier answers.
 
         >>> await client.set_working_group({"class": "class-2"})
         """
-        return await self._user.set_working_group(IN_EVENT_LOOP, self._options, working_group)
+        return await self._user.set_working_group(ASYNC, self._options, working_group)
 
     def set_working_group_sync(self, working_group: Mapping[str, str]) -> ExperimentUser:
         """Replace the groups the user works in now, blocking, and clear what is cached.
 
         Arguments, answer and errors are those of :meth:`set_working_group`.
         """
-        return run(self._user.set_working_group(BLOCKING, self._options, working_group))
+        return run_sync(self._user.set_working_group(SYNC, self._options, working_group))
 
     async def set_alt_user_ids(self, aliases: Sequence[str]) -> UserAliases:
         """Link other ids to this user, and clear what is cached.
@@ -134,37 +137,37 @@ class UpgradeClient(BaseClient):
 
         >>> await client.set_alt_user_ids(["user-1-on-the-tablet"])
         """
-        return await self._user.set_alt_user_ids(IN_EVENT_LOOP, self._options, aliases)
+        return await self._user.set_alt_user_ids(ASYNC, self._options, aliases)
 
     def set_alt_user_ids_sync(self, aliases: Sequence[str]) -> UserAliases:
         """Link other ids to this user, blocking, and clear what is cached.
 
         Arguments, answer and errors are those of :meth:`set_alt_user_ids`.
         """
-        return run(self._user.set_alt_user_ids(BLOCKING, self._options, aliases))
+        return run_sync(self._user.set_alt_user_ids(SYNC, self._options, aliases))
 
     # ---- Experiments ----
 
     async def get_all_experiment_conditions(self, ignore_cache: bool = False) -> list[Assignment]:
-        """Give what every decision point of the context assigns to the user, in no order.
+        """Return what every decision point of the context assigns to the user, in no order.
 
         The server is asked once, then the cache answers until it is cleared;
         ``ignore_cache=True`` asks again, each time. Points without an experiment for this user are
         absent. Callers that wait for the cache at the same time share one request.
         """
-        return await self._user.all_assignments(IN_EVENT_LOOP, self._options, ignore_cache)
+        return await self._user.all_assignments(ASYNC, self._options, ignore_cache)
 
     def get_all_experiment_conditions_sync(self, ignore_cache: bool = False) -> list[Assignment]:
-        """Give, blocking, what every decision point of the context assigns to the user.
+        """Return, blocking, what every decision point of the context assigns to the user.
 
         Arguments, answer and errors are those of :meth:`get_all_experiment_conditions`.
         """
-        return run(self._user.all_assignments(BLOCKING, self._options, ignore_cache))
+        return run_sync(self._user.all_assignments(SYNC, self._options, ignore_cache))
 
     async def get_decision_point_assignment(
         self, site: str, target: str | None = ""
     ) -> Assignment | None:
-        """Give what one decision point assigns to the user; ``None`` when it assigns nothing.
+        """Return what one decision point assigns to the user; ``None`` when it assigns nothing.
 
         Fetches all of the context when nothing is cached; after that it is a look-up. A target
         of ``None`` and an empty one are the same.
@@ -172,32 +175,32 @@ class UpgradeClient(BaseClient):
         >>> assignment = await client.get_decision_point_assignment("home", "banner")
         """
         try:
-            return self._warm.heads[site][target]  # type: ignore[index]
+            return self._read_cache.current_by_site[site][target]  # type: ignore[index]
         except (KeyError, TypeError):
             pass  # and no more in here, where each error would be chained to this one
-        return await self._user.assignment(IN_EVENT_LOOP, self._options, site, target)
+        return await self._user.assignment(ASYNC, self._options, site, target)
 
     def get_decision_point_assignment_sync(
         self, site: str, target: str | None = ""
     ) -> Assignment | None:
-        """Give, blocking, what one decision point assigns; ``None`` when it assigns nothing.
+        """Return, blocking, what one decision point assigns; ``None`` when it assigns nothing.
 
         Arguments, answer and errors are those of :meth:`get_decision_point_assignment`.
         """
         try:
-            return self._warm.heads[site][target]  # type: ignore[index]
+            return self._read_cache.current_by_site[site][target]  # type: ignore[index]
         except (KeyError, TypeError):
             pass  # and no more in here, where each error would be chained to this one
-        return run(self._user.assignment(BLOCKING, self._options, site, target))
+        return run_sync(self._user.assignment(SYNC, self._options, site, target))
 
     async def mark_decision_point(
         self,
         site: str,
         target: str | None,
         condition: str | None,
-        status: MarkedDecisionPointStatus | str,
-        uniquifier: str = "",
-        client_error: str = "",
+        status: MarkedDecisionPointStatus | MarkedDecisionPointStatusText,
+        uniquifier: str | None = "",
+        client_error: str | None = "",
     ) -> MarkedDecisionPoint:
         """Tell the server that the user reached a decision point, and with which condition.
 
@@ -214,8 +217,8 @@ class UpgradeClient(BaseClient):
         >>> status = UpgradeClient.MARKED_DECISION_POINT_STATUS.CONDITION_APPLIED
         >>> await client.mark_decision_point("home", "banner", "treatment", status)
         """
-        return await self._user.mark(
-            IN_EVENT_LOOP, self._options, site, target, condition, status, uniquifier, client_error
+        return await self._user.marker(self._options).mark_point(
+            ASYNC, site, target, condition, status, uniquifier, client_error
         )
 
     def mark_decision_point_sync(
@@ -223,37 +226,76 @@ class UpgradeClient(BaseClient):
         site: str,
         target: str | None,
         condition: str | None,
-        status: MarkedDecisionPointStatus | str,
-        uniquifier: str = "",
-        client_error: str = "",
+        status: MarkedDecisionPointStatus | MarkedDecisionPointStatusText,
+        uniquifier: str | None = "",
+        client_error: str | None = "",
     ) -> MarkedDecisionPoint:
         """Tell the server, blocking, that the user reached a decision point.
 
         Arguments, answer and errors are those of :meth:`mark_decision_point`.
         """
-        return run(
-            self._user.mark(
-                BLOCKING, self._options, site, target, condition, status, uniquifier, client_error
+        return run_sync(
+            self._user.marker(self._options).mark_point(
+                SYNC, site, target, condition, status, uniquifier, client_error
+            )
+        )
+
+    async def mark_assignment(
+        self,
+        assignment: Assignment,
+        status: MarkedDecisionPointStatus | MarkedDecisionPointStatusText,
+        uniquifier: str | None = "",
+        client_error: str | None = "",
+    ) -> MarkedDecisionPoint:
+        """Mark an assignment's decision point, with the assignment's condition and ids.
+
+        The same as the assignment's own :meth:`Assignment.mark_decision_point`, also for one that
+        was unpickled in another process. It must be this user's in this context, else it is a
+        ``ValueError``; of another server's it cannot tell. What is sent again, and when, is as for
+        :meth:`mark_decision_point`.
+
+        >>> assignment = pickle.loads(message)
+        >>> client = connection.client(assignment.user_id, assignment.context)
+        >>> await client.mark_assignment(assignment, "condition applied")
+        """
+        return await self._user.marker(self._options).mark_assignment(
+            ASYNC, assignment, status, uniquifier, client_error
+        )
+
+    def mark_assignment_sync(
+        self,
+        assignment: Assignment,
+        status: MarkedDecisionPointStatus | MarkedDecisionPointStatusText,
+        uniquifier: str | None = "",
+        client_error: str | None = "",
+    ) -> MarkedDecisionPoint:
+        """Mark, blocking, an assignment's decision point, with its condition and ids.
+
+        Arguments, answer and errors are those of :meth:`mark_assignment`.
+        """
+        return run_sync(
+            self._user.marker(self._options).mark_assignment(
+                SYNC, assignment, status, uniquifier, client_error
             )
         )
 
     # ---- Feature flags ----
 
     async def get_all_feature_flags(self, ignore_cache: bool = False) -> list[FeatureFlag]:
-        """Give the flags that are on for the user, in the server's order.
+        """Return the flags that are on for the user, in the server's order.
 
         The server is asked once, then the cache answers until it is cleared;
         ``ignore_cache=True`` asks again, each time. Callers that wait for the cache at the same
         time share one request.
         """
-        return await self._user.all_flags(IN_EVENT_LOOP, self._options, ignore_cache)
+        return await self._user.all_flags(ASYNC, self._options, ignore_cache)
 
     def get_all_feature_flags_sync(self, ignore_cache: bool = False) -> list[FeatureFlag]:
-        """Give, blocking, the flags that are on for the user, in the server's order.
+        """Return, blocking, the flags that are on for the user, in the server's order.
 
         Arguments, answer and errors are those of :meth:`get_all_feature_flags`.
         """
-        return run(self._user.all_flags(BLOCKING, self._options, ignore_cache))
+        return run_sync(self._user.all_flags(SYNC, self._options, ignore_cache))
 
     async def has_feature_flag(self, key: str) -> bool:
         """Tell whether a flag is on for the user; ``False`` for one that does not exist.
@@ -266,7 +308,7 @@ class UpgradeClient(BaseClient):
         flags = self._flags.value
         if flags is not None and key and key.__class__ is str:
             return key in flags
-        return await self._user.has_flag(IN_EVENT_LOOP, self._options, key)
+        return await self._user.has_flag(ASYNC, self._options, key)
 
     def has_feature_flag_sync(self, key: str) -> bool:
         """Tell, blocking, whether a flag is on for the user.
@@ -276,7 +318,7 @@ class UpgradeClient(BaseClient):
         flags = self._flags.value
         if flags is not None and key and key.__class__ is str:
             return key in flags
-        return run(self._user.has_flag(BLOCKING, self._options, key))
+        return run_sync(self._user.has_flag(SYNC, self._options, key))
 
     # ---- Metrics and rewards ----
 
@@ -290,18 +332,18 @@ class UpgradeClient(BaseClient):
 
         >>> await client.log([LogInput(datetime.now(), LogMetrics({"totalTimeSeconds": 95}))])
         """
-        return await self._user.log(IN_EVENT_LOOP, self._options, metrics)
+        return await self._user.log(ASYNC, self._options, metrics)
 
     def log_sync(self, metrics: Sequence[LogInput | Mapping[str, object]]) -> list[LogRecord]:
         """Report metrics of the user, blocking; gives the rows that were written or updated.
 
         Arguments, answer and errors are those of :meth:`log`.
         """
-        return run(self._user.log(BLOCKING, self._options, metrics))
+        return run_sync(self._user.log(SYNC, self._options, metrics))
 
     async def send_reward(
         self,
-        reward_value: BinaryRewardValue | str,
+        reward_value: BinaryRewardValue | BinaryRewardValueText,
         experiment_id: str | None = None,
         context: str | None = None,
         decision_point: DecisionPoint | Mapping[str, str] | None = None,
@@ -317,12 +359,12 @@ class UpgradeClient(BaseClient):
         >>> await client.send_reward(reward, decision_point=DecisionPoint("home", "hint"))
         """
         return await self._user.send_reward(
-            IN_EVENT_LOOP, self._options, reward_value, experiment_id, context, decision_point
+            ASYNC, self._options, reward_value, experiment_id, context, decision_point
         )
 
     def send_reward_sync(
         self,
-        reward_value: BinaryRewardValue | str,
+        reward_value: BinaryRewardValue | BinaryRewardValueText,
         experiment_id: str | None = None,
         context: str | None = None,
         decision_point: DecisionPoint | Mapping[str, str] | None = None,
@@ -331,8 +373,8 @@ class UpgradeClient(BaseClient):
 
         Arguments, answer and errors are those of :meth:`send_reward`.
         """
-        return run(
+        return run_sync(
             self._user.send_reward(
-                BLOCKING, self._options, reward_value, experiment_id, context, decision_point
+                SYNC, self._options, reward_value, experiment_id, context, decision_point
             )
         )

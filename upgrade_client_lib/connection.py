@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import atexit
-import threading
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from . import _validation
-from ._fork import in_each_child
-from ._options import (
-    DEFAULT_RETRIES,
-    DEFAULT_TIMEOUT,
+from ._http import (
+    DEFAULT_MAX_RESPONSE_BYTES,
+    DEFAULT_OPTIONS,
     CallOptions,
     TimeoutOption,
+    TransportSettings,
     retries_option,
     timeout_option,
 )
+from ._rules import arguments
 from ._server import Server
-from ._settings import TransportSettings
+from .client import UpgradeClient
 
 if TYPE_CHECKING:
     import ssl
 
     import httpx
 
-    from ._cache import Rotation
-    from ._transport import HttpTransport
-    from .client import UpgradeClient
+    from ._http import HttpTransport
+    from ._rules.queues import Rotation
 
 __all__ = ["UpgradeConnection"]
 
@@ -45,14 +42,23 @@ class UpgradeConnection:
     ...     client.init_sync()
 
     Args:
-        host_url: the server's address, with http:// or https://; an ``/api`` at its end is fine.
+        host_url: the server's address, with http:// or https://; an ``/api`` or ``/api/v6`` at its
+            end is cut off.
         token: sent as ``Authorization: Bearer`` by clients that have no token of their own.
         timeout: how long a call may take: the seconds for the whole of it, or a ``Timeout``.
         retries: how often a call may be sent again, where that is safe; 0 turns it off.
         max_connections: how many calls may be in flight at once, those of all threads together
             and those of each event loop; further ones wait for ``Timeout.pool`` seconds at most.
             Calls through an httpx client of your own are not counted.
-        headers: sent with every request, beside those that UpGrade needs, which win.
+        keepalive_expiry: for how many seconds an idle connection is kept. It must be less than
+            what the server, or a proxy before it, keeps one (UpGrade: 5 s); 0 keeps none. Marks and
+            rewards go out only on a connection that was idle for a second at most, since one that
+            the server is just closing leaves open whether they were applied.
+        max_response_bytes: how large an answer may be, decompressed; 32 MB by default. A larger
+            one is not read to its end: an ``UnreadableAnswerError``.
+        headers: sent with every request, beside those that UpGrade needs, which win. A
+            ``User-Agent`` takes the place of the library's own. Their values are as secret as a
+            token: no error and no log line shows them.
         proxy: the address of a proxy. Without it, the usual environment variables decide,
             unless ``trust_env`` is false.
         trust_env: whether the environment may name a proxy and certificates.
@@ -75,9 +81,11 @@ class UpgradeConnection:
         host_url: str,
         *,
         token: str = "",
-        timeout: TimeoutOption = DEFAULT_TIMEOUT,
-        retries: int = DEFAULT_RETRIES,
+        timeout: TimeoutOption = DEFAULT_OPTIONS.timeout,
+        retries: int = DEFAULT_OPTIONS.retries,
         max_connections: int = 20,
+        keepalive_expiry: float = 4.0,
+        max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
         trust_env: bool = True,
@@ -88,9 +96,11 @@ class UpgradeConnection:
     ) -> None:
         self._server = Server(
             TransportSettings(
-                host_url=_validation.host_url(host_url),
-                headers=_validation.headers(headers),
-                max_connections=_validation.positive("max_connections", max_connections),
+                host_url=arguments.host_url(host_url),
+                headers=arguments.headers(headers),
+                max_connections=arguments.positive("max_connections", max_connections),
+                keepalive_expiry=arguments.seconds("keepalive_expiry", keepalive_expiry),
+                max_response_bytes=arguments.positive("max_response_bytes", max_response_bytes),
                 proxy=proxy,
                 trust_env=trust_env,
                 ssl_context=ssl_context,
@@ -98,7 +108,7 @@ class UpgradeConnection:
                 async_http_client=async_http_client,
                 transport=transport,
             ),
-            _validation.header("token", token, secret=True),
+            arguments.header("token", token, secret=True),
             CallOptions(timeout_option(timeout), retries_option(retries)),
         )
 
@@ -118,13 +128,11 @@ class UpgradeConnection:
         groups_for_session: Mapping[str, Sequence[str]] | None = None,
         include_stored_user_groups: bool | None = None,
     ) -> UpgradeClient:
-        """Give the client of one user in one context, which opens nothing and sends nothing.
+        """Return the client of one user in one context, which opens nothing and sends nothing.
 
         The arguments are those of :class:`UpgradeClient`.
         """
-        from . import client
-
-        return client.UpgradeClient(
+        return UpgradeClient(
             user_id,
             self.host_url,
             context,
@@ -172,36 +180,3 @@ class UpgradeConnection:
 
     def __repr__(self) -> str:
         return f"UpgradeConnection({self.host_url!r})"
-
-
-# ---- The connections that clients share when they are given none ----
-
-_shared: dict[str, UpgradeConnection] = {}
-_shared_lock = threading.RLock()
-
-
-def shared_connection(host_url: str) -> UpgradeConnection:
-    """Give this process's one connection to a host, for clients that are given none."""
-    connection = _shared.get(host_url)
-    if connection is None:
-        host = _validation.host_url(host_url)
-        with _shared_lock:
-            connection = _shared.get(host)
-            if connection is None:
-                connection = _shared[host] = UpgradeConnection(host)
-            _shared[host_url] = connection
-    return connection
-
-
-def _close_shared() -> None:
-    for connection in list(_shared.values()):
-        connection.close()
-
-
-def _renew_lock() -> None:
-    global _shared_lock
-    _shared_lock = threading.RLock()
-
-
-atexit.register(_close_shared)
-in_each_child(_renew_lock)

@@ -17,6 +17,7 @@ from tests.testing.support_local import (
 )
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.testing._engine import draw_condition
+from upgrade_client_lib.types import BinaryRewardValue
 
 # Who gets what
 
@@ -268,7 +269,9 @@ def test_an_adaptive_experiment_sticks_once_it_is_marked_and_learns_from_rewards
         user = client(local, f"u{number}")
         mark(local, "hint", "x", code, f"u{number}")
         assert codes(local, f"u{number}") == {"hint/x": [code]}
-        user.send_reward_sync(value, decision_point={"site": "hint", "target": "x"})
+        user.send_reward_sync(
+            BinaryRewardValue(value), decision_point={"site": "hint", "target": "x"}
+        )
     assert [codes(local, "undecided")["hint/x"][0] for _ in range(50)].count("good") > 45
     local.assert_rewarded("FAILURE", user="u1", condition="bad")
 

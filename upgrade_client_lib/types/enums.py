@@ -7,8 +7,16 @@ value that a newer server adds arrives as a plain ``str`` instead of a member.
 from __future__ import annotations
 
 from enum import Enum
+from typing import Literal
 
-__all__ = ["BinaryRewardValue", "ExperimentType", "MarkedDecisionPointStatus", "PayloadType"]
+__all__ = [
+    "BinaryRewardValue",
+    "BinaryRewardValueText",
+    "ExperimentType",
+    "MarkedDecisionPointStatus",
+    "MarkedDecisionPointStatusText",
+    "PayloadType",
+]
 
 
 class _WireString(str, Enum):
@@ -33,11 +41,21 @@ class MarkedDecisionPointStatus(_WireString):
     NO_CONDITION_ASSIGNED = "no condition assigned"
 
 
+MarkedDecisionPointStatusText = Literal[
+    "condition applied", "condition not applied", "no condition assigned"
+]
+"""A :class:`MarkedDecisionPointStatus` as text; calls take either."""
+
+
 class BinaryRewardValue(_WireString):
     """The outcome that a reward reports to an adaptive experiment."""
 
     SUCCESS = "SUCCESS"
     FAILURE = "FAILURE"
+
+
+BinaryRewardValueText = Literal["SUCCESS", "FAILURE"]
+"""A :class:`BinaryRewardValue` as text; calls take either."""
 
 
 class ExperimentType(_WireString):

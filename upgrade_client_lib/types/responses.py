@@ -37,7 +37,7 @@ class Payload:
     value: str
 
     def parse(self) -> Any:
-        """Give the payload as Python sees it.
+        """Return the payload as a Python value.
 
         Text for ``string`` (and for unknown types), the value for ``json``, the list of the
         row's cells for ``csv``. Raises ``ValueError``, which shows the text, where the text is
@@ -122,11 +122,12 @@ class MarkedDecisionPoint:
 class LogRecord:
     """One row of metrics that the server wrote or updated.
 
+    ``id`` is a number or text, as the server has it, and ``None`` where it gave neither.
     ``timeStamp`` is an aware ``datetime``, or ``None`` where the server's text cannot be read as
     one. ``metrics`` are the server's definitions of the metrics, given for new rows alone.
     """
 
-    id: int | None
+    id: int | str | None
     userId: str | None
     uniquifier: str | None
     timeStamp: datetime | None

@@ -1,0 +1,27 @@
+"""Whether a response is still good, as a table."""
+
+from __future__ import annotations
+
+import pytest
+
+from upgrade_client_lib._rules.freshness import is_outdated_by
+from upgrade_client_lib._rules.queues import Mark, PointState
+
+ASSIGNED = PointState("e1", has_queue=False, conditions=frozenset({"a"}))
+QUEUE = PointState("e1", has_queue=True)
+
+
+@pytest.mark.parametrize(
+    ("condition", "state", "outdated"),
+    [
+        ("a", QUEUE, True),
+        (None, QUEUE, True),
+        ("a", ASSIGNED, False),
+        ("b", ASSIGNED, True),
+        (None, ASSIGNED, False),
+    ],
+)
+def test_a_mark_that_overlapped_a_request_outdates_what_it_may_have_changed(
+    condition: str | None, state: PointState, outdated: bool
+) -> None:
+    assert is_outdated_by(Mark(("home", "banner"), "e1", condition), state) is outdated

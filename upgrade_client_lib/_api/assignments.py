@@ -1,0 +1,158 @@
+"""The items of a response to assign, one for each decision point, and assignments made of them.
+
+Items are indexed as they arrive and read when they are asked for, straight from the JSON: making
+generated models of them takes longer than everything else. The wire's names of their fields come
+from those models, in the order in which these write them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from upgrade_openapi import models
+
+from .._narrow import list_or_none, object_or_none
+from .._rules.queues import PointKey, PointState, position
+from ..assignment import Assignment
+from ..types import ExperimentType, Payload, PayloadType
+from .values import as_list, as_object, as_str, optional_str, warn_of_skipped
+
+if TYPE_CHECKING:
+    from .operations import Identity
+
+Item = Mapping[str, Any]
+"""What a response holds for one decision point."""
+
+_SITE, _CONDITIONS, _TARGET, _EXPERIMENT_TYPE, _FACTORS = models.DecisionPointAssignment(
+    site="", assigned_condition=[], target="", experiment_type="", assigned_factor=[]
+).to_dict()
+_CONDITION_ID, _CONDITION_CODE, _CONDITION_PAYLOAD, _EXPERIMENT_ID = models.AssignedCondition(
+    id="", condition_code="", payload=None, experiment_id=""
+).to_dict()
+_LEVEL, _LEVEL_PAYLOAD = models.AssignedLevel(level="", payload=None).to_dict()
+_PAYLOAD_VALUE, _PAYLOAD_TYPE = models.Payload(value="", type_="").to_dict()
+
+
+def index_items(response: Any) -> dict[PointKey, Item]:
+    """Index the items of a response by their decision point."""
+    index: dict[PointKey, Item] = {}
+    readable = 0
+    items: list[dict[str, Any]] = [item for item in as_list(response) if isinstance(item, dict)]
+    for item in items:
+        site = item.get(_SITE)
+        target = item.get(_TARGET) or ""
+        queue = item.get(_CONDITIONS)
+        if isinstance(site, str) and isinstance(target, str) and isinstance(queue, list) and queue:
+            readable += 1
+            point = site, target
+            # Where a server has a null target and an empty one, the empty one can be marked.
+            if point not in index or _has_null_target(index[point]):
+                index[point] = item
+    warn_of_skipped("assignments", len(response) - readable)
+    return index
+
+
+def read_assignment(
+    identity: Identity, point: PointKey, item: Item, advanced_by: int
+) -> Assignment:
+    """Return the current condition of an item's queue after it was advanced so often."""
+    site, target = point
+    conditions = as_list(item[_CONDITIONS])
+    current = position(advanced_by, len(conditions))
+    condition = as_object(conditions[current])
+    return Assignment(
+        user_id=identity.user_id,
+        context=identity.context,
+        site=site,
+        target=target,
+        condition=optional_str(condition.get(_CONDITION_CODE)),
+        condition_id=optional_str(condition.get(_CONDITION_ID)),
+        experiment_id=optional_str(condition.get(_EXPERIMENT_ID)),
+        experiment_type=_member_or_str(ExperimentType, item.get(_EXPERIMENT_TYPE)),
+        payload=_payload(condition.get(_CONDITION_PAYLOAD)),
+        factors=_factors(item.get(_FACTORS), current),
+    )
+
+
+def state_of(item: Item) -> PointState:
+    """Return what an item says of its decision point, as far as a mark can change it."""
+    has_queue = len(list_or_none(item[_CONDITIONS]) or ()) > 1
+    return PointState(
+        experiment_of(item),
+        has_queue,
+        _has_null_target(item),
+        frozenset() if has_queue else _markable_names(item),
+    )
+
+
+def experiment_of(item: Item) -> str | None:
+    """Return the id of the experiment that assigns at an item's decision point."""
+    for condition in _conditions(item):
+        experiment_id = condition.get(_EXPERIMENT_ID)
+        if isinstance(experiment_id, str):
+            return experiment_id
+    return None
+
+
+def id_of_condition(item: Item, code: str) -> str | None:
+    """Return the id that the queue has for a condition code, if it has that code."""
+    for condition in _conditions(item):
+        condition_id = condition.get(_CONDITION_ID)
+        if condition.get(_CONDITION_CODE) == code and isinstance(condition_id, str):
+            return condition_id
+    return None
+
+
+def _markable_names(item: Item) -> frozenset[str]:
+    """Return what a mark may call the conditions: their codes, and the values of payloads."""
+    names: set[str] = set()
+    for condition in _conditions(item):
+        payload = object_or_none(condition.get(_CONDITION_PAYLOAD)) or {}
+        for name in (condition.get(_CONDITION_CODE), payload.get(_PAYLOAD_VALUE)):
+            if isinstance(name, str):
+                names.add(name)
+    return frozenset(names)
+
+
+def _has_null_target(item: Item) -> bool:
+    return item.get(_TARGET) is None
+
+
+def _conditions(item: Item) -> Iterator[dict[str, Any]]:
+    """Yield the conditions of an item's queue, without what is no condition."""
+    for raw in list_or_none(item[_CONDITIONS]) or ():
+        condition = object_or_none(raw)
+        if condition is not None:
+            yield condition
+
+
+def _factors(factors: Any, current: int) -> dict[str, tuple[str, Payload | None]]:
+    if not factors:
+        return {}
+    # A list shorter than the queue says nothing of the conditions behind its end.
+    of_condition = as_list(factors)[current : current + 1]
+    return {
+        name: (as_str(assigned[_LEVEL]), _payload(assigned.get(_LEVEL_PAYLOAD)))
+        for levels in of_condition
+        for name, level in as_object(levels).items()
+        for assigned in [as_object(level)]
+    }
+
+
+def _payload(raw: Any) -> Payload | None:
+    if raw is None:
+        return None
+    payload = as_object(raw)
+    payload_type = _member_or_str(PayloadType, payload.get(_PAYLOAD_TYPE))
+    return Payload(payload_type or PayloadType.STRING, as_str(payload[_PAYLOAD_VALUE]))
+
+
+def _member_or_str(enum: Any, value: Any) -> Any:
+    """Return the enum's member of that value, an unknown value as text, ``None`` for no text."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return enum(value)
+    except ValueError:
+        return str(value)

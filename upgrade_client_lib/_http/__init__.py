@@ -1,0 +1,64 @@
+"""Sending requests: pools, deadlines, retries. The only subpackage that uses httpx at run time.
+
+Importing this package does not load httpx, since ``Timeout`` is public; what sends is
+loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from .._fork import fork_waits
+from .messages import AttemptLimits, Request, Response
+from .operation import PARSE_ERRORS, Operation
+from .options import (
+    DEFAULT_OPTIONS,
+    CallOptions,
+    Timeout,
+    TimeoutOption,
+    retries_option,
+    timeout_option,
+)
+from .reachability import Reachability
+from .settings import DEFAULT_MAX_RESPONSE_BYTES, TransportSettings
+
+if TYPE_CHECKING:
+    from .call import send_with_retries
+    from .transport import HttpTransport, Transport
+
+__all__ = [
+    "DEFAULT_MAX_RESPONSE_BYTES",
+    "DEFAULT_OPTIONS",
+    "PARSE_ERRORS",
+    "AttemptLimits",
+    "CallOptions",
+    "HttpTransport",
+    "Operation",
+    "Reachability",
+    "Request",
+    "Response",
+    "Timeout",
+    "TimeoutOption",
+    "Transport",
+    "TransportSettings",
+    "retries_option",
+    "send_with_retries",
+    "timeout_option",
+]
+
+
+_LAZY_MODULES = {
+    "HttpTransport": "transport",
+    "Transport": "transport",
+    "send_with_retries": "call",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY_MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with fork_waits():
+        value: object = getattr(import_module(f".{_LAZY_MODULES[name]}", __name__), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,8 @@
+"""What is known of one user, and what they can do: each operation, written once."""
+
+from __future__ import annotations
+
+from .cache import AssignmentCache
+from .operations import User
+
+__all__ = ["AssignmentCache", "User"]

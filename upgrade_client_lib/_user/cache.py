@@ -1,0 +1,149 @@
+"""A user's assignments: loaded once, valid until a mark or a change of the user says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from typing import Callable, Optional
+
+import attrs
+
+from .._http import CallOptions
+from .._rules.freshness import is_outdated_by
+from .._rules.queues import (
+    NO_EFFECT,
+    Mark,
+    MarkEffect,
+    MarkOutcome,
+    PointKey,
+    Rotation,
+    effect_of_mark,
+)
+from .._sync import Backend
+from ..assignment import Assignment
+from . import single_flight
+from .record import Record
+from .single_flight import Load, SingleFlight
+
+CurrentBySite = Mapping[str, Mapping[str, Optional[Assignment]]]
+"""What points assign, by site and then by target."""
+
+
+@attrs.frozen
+class PendingMark:
+    """A mark in progress, and the process that sends it."""
+
+    mark: Mark
+    process: object = attrs.field(factory=single_flight.process_token, init=False)
+
+
+class AssignmentCache(SingleFlight[Record]):
+    """A user's record. ``current_by_site`` is where a warm read looks, and all that it needs."""
+
+    __slots__ = ("__weakref__", "_last_marked", "_pending", "current_by_site")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last_marked: dict[tuple[PointKey, str | None], str | None] = {}
+        self.current_by_site: CurrentBySite = {}
+        self._pending: tuple[PendingMark, ...] = ()
+
+    def get_valid(self, point: PointKey) -> Record | None:
+        """Return the cached record, if there is one and this point is valid in it."""
+        record = self.value
+        return None if record is None or point in record.invalidated else record
+
+    async def load_point(
+        self,
+        backend: Backend,
+        load: Callable[[float], Awaitable[Record]],
+        options: CallOptions,
+        point: PointKey,
+    ) -> Record:
+        """Return a record in which this point is valid."""
+        return await self.get_or_load(
+            backend, load, options, is_usable=lambda record: point not in record.invalidated
+        )
+
+    async def load_all(
+        self,
+        backend: Backend,
+        load: Callable[[float], Awaitable[Record]],
+        options: CallOptions,
+        *,
+        force: bool,
+    ) -> Record:
+        """Return a record in which every point is valid."""
+        return await self.get_or_load(
+            backend, load, options, is_usable=lambda record: not record.invalidated, force=force
+        )
+
+    def begin_mark(self, mark: Mark) -> PendingMark:
+        """Note a mark in progress: loads may or may not include it."""
+        pending = PendingMark(mark)
+        with single_flight.lock:
+            self._pending += (pending,)
+        return pending
+
+    def end_mark(
+        self,
+        pending: PendingMark,
+        outcome: MarkOutcome,
+        rotation: Rotation,
+        stored_experiment_id: str | None = None,
+    ) -> None:
+        """Advance the queues that the server advanced; invalidate those of unknown state.
+
+        ``stored_experiment_id`` is the experiment that the server names in its answer.
+        """
+        mark = pending.mark
+        with single_flight.lock:
+            others = list(self._pending)
+            others.remove(pending)
+            self._pending = tuple(others)
+            effect = self._effect(mark, outcome, rotation, stored_experiment_id)
+            if effect.is_news:
+                self._last_marked[mark.point, mark.experiment_id] = mark.condition
+            if effect.discard:
+                self._discard()
+                return
+            if outcome != "rejected":
+                for load in self._loads:
+                    load.concurrent_marks.add(mark)
+            if self.value is not None:
+                self.value.apply(effect, mark.point)
+
+    def _effect(
+        self,
+        mark: Mark,
+        outcome: MarkOutcome,
+        rotation: Rotation,
+        stored_experiment_id: str | None,
+    ) -> MarkEffect:
+        record = self.value
+        if record is None and not mark.excludes:
+            return NO_EFFECT
+        marked = mark.point, mark.experiment_id
+        return effect_of_mark(
+            mark,
+            outcome,
+            rotation,
+            None if record is None else record.state_at(mark.point),
+            stored_experiment_id=stored_experiment_id,
+            repeats_last=(
+                marked in self._last_marked and self._last_marked[marked] == mark.condition
+            ),
+        )
+
+    def _apply_concurrent_marks(self, ended: Load[Record], value: Record) -> None:
+        marks = [*ended.concurrent_marks]
+        for pending in self._pending:
+            if pending.process is single_flight.process_token():
+                marks.append(pending.mark)
+        for mark in marks:
+            state = value.state_at(mark.point)
+            if state is not None and is_outdated_by(mark, state):
+                value.apply(MarkEffect(invalidate="experiment"), mark.point)
+
+    def _set(self, value: Record | None) -> None:
+        self.value = value
+        self.current_by_site = {} if value is None else value.current_by_site

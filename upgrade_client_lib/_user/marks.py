@@ -1,0 +1,158 @@
+"""Marking a decision point, and what a mark changes in what is known of the user."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import attrs
+
+from .. import _api
+from .._http import CallOptions
+from .._rules import arguments
+from .._rules.queues import Mark, MarkOutcome, PointKey
+from .._sync import Backend
+from ..assignment import Assignment
+from ..exceptions import UpgradeApiError
+from ..types import MarkedDecisionPoint, MarkedDecisionPointStatus
+
+if TYPE_CHECKING:
+    from .operations import User
+
+
+@attrs.frozen
+class MarkDetails:
+    """What a mark reports beside point and condition."""
+
+    status: MarkedDecisionPointStatus
+    uniquifier: str
+    client_error: str
+
+    @classmethod
+    def validated(cls, status: object, uniquifier: object, client_error: object) -> MarkDetails:
+        return cls(
+            arguments.status(status),
+            "" if uniquifier is None else arguments.storable("uniquifier", uniquifier),
+            "" if client_error is None else arguments.storable("client_error", client_error),
+        )
+
+
+@attrs.frozen
+class UserMarker:
+    """Marks decision points for one user, with the options of a client or a view."""
+
+    user: User
+    options: CallOptions
+
+    async def mark(
+        self,
+        backend: Backend,
+        assignment: Assignment,
+        status: object,
+        uniquifier: object,
+        client_error: object,
+    ) -> MarkedDecisionPoint:
+        """Mark an assignment's point, with the assignment's condition and ids."""
+        return await self._send(
+            backend,
+            self.options,
+            (assignment.site, assignment.target),
+            assignment.experiment_id,
+            assignment.get_condition(),
+            assignment.condition_id,
+            MarkDetails.validated(status, uniquifier, client_error),
+        )
+
+    async def mark_assignment(
+        self,
+        backend: Backend,
+        assignment: object,
+        status: object,
+        uniquifier: object,
+        client_error: object,
+    ) -> MarkedDecisionPoint:
+        """Mark an assignment of this user, wherever it was made."""
+        if not isinstance(assignment, Assignment):
+            given = "None" if assignment is None else type(assignment).__name__
+            raise TypeError(f"assignment must be an Assignment, not {given}")
+        identity = self.user.identity
+        if (assignment.user_id, assignment.context) != (identity.user_id, identity.context):
+            raise ValueError(
+                f"the assignment is one of user {assignment.user_id!r} in context"
+                f" {assignment.context!r}, but this is a client of user {identity.user_id!r} in"
+                f" context {identity.context!r}"
+            )
+        return await self.mark(backend, assignment, status, uniquifier, client_error)
+
+    async def mark_point(
+        self,
+        backend: Backend,
+        site: object,
+        target: object,
+        condition: object,
+        status: object,
+        uniquifier: object,
+        client_error: object,
+    ) -> MarkedDecisionPoint:
+        """Mark a point with the ids of what it assigns, as far as these can be learned."""
+        arguments.check_mark_order(target, condition)
+        point = arguments.point(site, target)
+        code = arguments.condition(condition)
+        details = MarkDetails.validated(status, uniquifier, client_error)
+
+        options = self.options
+        experiment_id = condition_id = None
+        record = self.user.assignments.get_valid(point)
+        if record is None:
+            total = options.timeout.total
+            deadline = time.monotonic() + total
+            try:
+                record = await self.user.load_point(backend, options.within(total / 2), point)
+            except UpgradeApiError:
+                record = None  # The mark matters more than its ids.
+            options = options.within(deadline - time.monotonic())
+        if record is not None:
+            experiment_id = record.experiment_at(point)
+            assigned = record.current(point, self)
+            if assigned is not None:
+                condition_id = assigned.condition_id
+                if code and code != assigned.get_condition():
+                    condition_id = record.id_of_condition(point, code) or condition_id
+        return await self._send(backend, options, point, experiment_id, code, condition_id, details)
+
+    async def _send(
+        self,
+        backend: Backend,
+        options: CallOptions,
+        point: PointKey,
+        experiment_id: str | None,
+        condition: str | None,
+        condition_id: str | None,
+        details: MarkDetails,
+    ) -> MarkedDecisionPoint:
+        user = self.user
+        operation = _api.mark(
+            user.identity,
+            point,
+            condition=condition,
+            experiment_id=experiment_id,
+            condition_id=condition_id,
+            status=details.status,
+            uniquifier=details.uniquifier,
+            client_error=details.client_error,
+        )
+        excludes = details.status is MarkedDecisionPointStatus.CONDITION_FAILED_TO_APPLY
+        assignments = user.assignments
+        pending = assignments.begin_mark(Mark(point, experiment_id, condition, excludes))
+        outcome: MarkOutcome = "unknown"  # and so it stays when the call is cancelled
+        stored_experiment_id: str | None = None
+        try:
+            marked = await user.call(backend, options, operation)
+            outcome, stored_experiment_id = "applied", marked.experimentId
+        except UpgradeApiError as error:
+            if not error.may_have_been_applied:
+                outcome = "rejected"
+            raise
+        finally:
+            assignments.end_mark(pending, outcome, user.rotation, stored_experiment_id)
+        return marked
