@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from random import Random
@@ -88,7 +89,7 @@ class LocalUpgrade(Inspection):
         self._servers: list[SocketServer] = []
         # Not the lock of the calls: ``down`` waits for those that are being answered.
         self._serving_lock = Lock()
-        self._transport = LocalTransport(self._api.handle)
+        self._transport = LocalTransport(self._api)
         for context in contexts:
             self.context(context)
 
@@ -331,17 +332,77 @@ class LocalUpgrade(Inspection):
                 endpoint, status=status, times=times, headers=headers or {}, body=body
             )
 
+    def slow(
+        self,
+        seconds: float,
+        *,
+        endpoint: str | None = None,
+        user: str | None = None,
+        times: int | None = None,
+    ) -> None:
+        """Send responses this many seconds late; the calls are applied at once.
+
+        It holds for all calls until :meth:`up`, or only for those of an ``endpoint`` such as
+        "mark", for those that send this ``user`` as their id, and for the next ``times`` of them.
+        """
+        self._disrupt(seconds, True, True, endpoint, user, times)
+
+    def hang(
+        self, *, endpoint: str | None = None, user: str | None = None, times: int | None = None
+    ) -> None:
+        """Take calls and never answer them. They are not applied.
+
+        ``endpoint``, ``user`` and ``times`` choose the calls, as in :meth:`slow`. Connections stay
+        open until the client gives up, or until :meth:`up`, which closes them.
+        """
+        self._disrupt(math.inf, False, False, endpoint, user, times)
+
+    def drop(
+        self,
+        *,
+        applied: bool = False,
+        endpoint: str | None = None,
+        user: str | None = None,
+        times: int | None = None,
+    ) -> None:
+        """Close the connection instead of answering: before a call is applied, or after it.
+
+        A client cannot tell which. ``endpoint``, ``user`` and ``times`` choose the calls, as in
+        :meth:`slow`. What was not applied is not in :attr:`requests` either.
+        """
+        self._disrupt(0.0, applied, False, endpoint, user, times)
+
+    def _disrupt(
+        self,
+        delay: float,
+        applied: bool,
+        responds: bool,
+        endpoint: str | None,
+        user: str | None,
+        times: int | None,
+    ) -> None:
+        self._api.disruptions.add(
+            delay=delay,
+            applied=applied,
+            responds=responds,
+            endpoint=endpoint,
+            user=user,
+            times=times,
+        )
+
     def down(self) -> None:
         """Refuse connections: ``httpx.ConnectError`` in process, closed ports on sockets."""
         with self._serving_lock:
             self._api.down = True
+            self._api.disruptions.release()
             for server in self._servers:
                 server.pause()
 
     def up(self) -> None:
-        """Take connections again, on the same ports."""
+        """Take connections again, on the same ports; end what slow, hang and drop asked for."""
         with self._serving_lock:
             self._api.down = False
+            self._api.disruptions.clear()
             for server in self._servers:
                 server.resume()
 
@@ -380,7 +441,7 @@ class LocalUpgrade(Inspection):
         status and seconds.
         """
         with self._serving_lock:
-            server = SocketServer(self._api.handle, host, port, report)
+            server = SocketServer(self._api, host, port, report)
             if self._api.down:
                 server.pause()
             self._servers.append(server)
@@ -389,4 +450,5 @@ class LocalUpgrade(Inspection):
         finally:
             with self._serving_lock:
                 self._servers.remove(server)
+                self._api.disruptions.release()
                 server.stop()

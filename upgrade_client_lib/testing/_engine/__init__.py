@@ -14,7 +14,7 @@ from .seedrandom import fraction
 from .state import ServerState
 from .store import LogRow, Store, User, sorted_groups
 from .timestamps import write_timestamp
-from .users import link_aliases, set_working_group
+from .users import leave_working_groups, link_aliases
 
 __all__ = [
     "AssignedPoint",
@@ -35,11 +35,11 @@ __all__ = [
     "draw_condition",
     "flags_on",
     "fraction",
+    "leave_working_groups",
     "link_aliases",
     "log",
     "mark",
     "reward",
-    "set_working_group",
     "sorted_groups",
     "write_timestamp",
 ]

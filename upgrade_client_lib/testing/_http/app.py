@@ -14,6 +14,7 @@ import attrs
 from ..._narrow import list_or_none, object_or_none
 from .._engine import Refused, ServerState, User
 from . import json_text
+from .disruptions import AT_ONCE, Delivery, Disruptions
 from .endpoints import Endpoint, make_endpoints
 from .errors import BAD_PARAMETER, ApiError, api_error, invalid_body, user_not_found
 from .faults import Faults
@@ -44,6 +45,7 @@ class Api:
     version: str
     tokens: TokenCheck | None
     faults: Faults = attrs.field(factory=lambda: Faults(_NAMES))
+    disruptions: Disruptions = attrs.field(factory=lambda: Disruptions(_NAMES))
     down: bool = False
     requests: deque[Request] = attrs.field(factory=lambda: deque(maxlen=REQUESTS_KEPT))
     lock: RLock = attrs.field(factory=RLock, repr=False)
@@ -70,6 +72,15 @@ class Api:
                 Request(name, method, path, headers.get("user-id"), response.status, headers, body)
             )
         return response
+
+    def deliver(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[Response | None, Delivery]:
+        """Return the response to a request and how it is sent; None for a call not applied."""
+        if self.down or not self.disruptions.any():
+            return self.handle(method, path, headers, body), AT_ONCE
+        delivery = self.disruptions.next(_endpoint_of(path)[0], headers.get("user-id"))
+        return self.handle(method, path, headers, body) if delivery.applied else None, delivery
 
     def _respond(
         self,
