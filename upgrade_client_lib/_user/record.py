@@ -12,6 +12,8 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 
+import attrs
+
 from .. import _api
 from .._http import PARSE_ERRORS
 from .._rules.queues import MarkEffect, PointKey, PointState, Scope
@@ -28,6 +30,17 @@ MAX_EMPTY_POINTS = 1_000
 _ABSENT = object()
 
 
+@attrs.define
+class Validity:
+    """Which points of a record are invalidated, and whether it was replaced or taken back.
+
+    Decisions hold it in place of the record, which keeps them.
+    """
+
+    invalidated: set[PointKey] = attrs.field(factory=set)
+    is_discarded: bool = False
+
+
 class Record:
     """What the server assigns to a user, and by how much marks advanced each queue since."""
 
@@ -41,7 +54,7 @@ class Record:
         "current_by_site",
         "decisions_by_site",
         "invalidated",
-        "is_discarded",
+        "validity",
     )
 
     def __init__(self, identity: _api.Identity, items: dict[PointKey, _api.Item]) -> None:
@@ -50,8 +63,8 @@ class Record:
         self._advanced_by: dict[PointKey, int] = {}
         self._empty = 0
         self.answered_at = time.time()
-        self.invalidated: set[PointKey] = set()
-        self.is_discarded = False
+        self.validity = Validity()
+        self.invalidated = self.validity.invalidated
         # By site and then by target, which takes half the time of one pair.
         self.current_by_site: dict[str, dict[str, Assignment | None]] = {}
         self.decisions_by_site: dict[str, dict[str, Decision]] = {}
