@@ -112,7 +112,7 @@ def _decided(
     )
     cached = source is DecisionSource.CACHE
     if cached and options is user.server.options and not user.server.hooks:
-        record.keep_decision(point, decision, default)
+        record.keep_decision(point, decision)
     return decision
 
 

@@ -88,13 +88,8 @@ class Record:
                 self.current_by_site.setdefault(site, {})[target] = assignment
         return assignment
 
-    def keep_decision(self, point: PointKey, decision: Decision, default: str) -> None:
-        """Keep a decision for warm reads, if its point is still what it was made of.
-
-        Where nothing is assigned, only the one with an empty default is kept.
-        """
-        if decision.assignment is None and default:
-            return
+    def keep_decision(self, point: PointKey, decision: Decision) -> None:
+        """Keep a decision for warm reads, if its point is still what it was made of."""
         site, target = point
         with single_flight.lock:
             if self.current_by_site.get(site, {}).get(target, _ABSENT) is decision.assignment:
