@@ -135,14 +135,17 @@ class Server:
         breaker = self._breaker
         if breaker is None or not operation.is_read:
             return await self._send_with_retries(backend, operation, options)
-        breaker.check()
+        probe = breaker.check()
         try:
             result = await self._send_with_retries(backend, operation, options)
         except UpgradeApiError as error:
-            breaker.failed(error, had_full_time=self._is_full_time(options))
+            if self._transport.is_server_failure(error):
+                breaker.failed(error, probe, had_full_time=self._is_full_time(options))
+            else:
+                breaker.abandoned(probe)
             raise
         except BaseException:
-            breaker.abandoned()
+            breaker.abandoned(probe)
             raise
         breaker.succeeded()
         return result
@@ -156,9 +159,11 @@ class Server:
 
     def _is_full_time(self, options: CallOptions) -> bool:
         """Whether a call had the connection's time, apart from what it waited for others."""
-        return options.timeout.total >= FULL_TIME * self.options.timeout.total
+        own, full = attrs.astuple(options.timeout), attrs.astuple(self.options.timeout)
+        return all(seconds >= FULL_TIME * most for seconds, most in zip(own, full))
 
     def close(self) -> None:
+        self._breaker = None  # so that a later read is the error that it is
         self._transport.close()
 
     def close_idle(self) -> None:
@@ -167,6 +172,7 @@ class Server:
 
     async def aclose(self) -> None:
         check_asyncio()
+        self._breaker = None
         await self._transport.aclose()
 
 

@@ -214,7 +214,7 @@ class UpgradeClient(BaseClient):
         """
         try:
             decision = self._read_cache.decisions_by_site[site][target]  # type: ignore[index]
-            if default.__class__ is str and (decision.assignment or not default):
+            if default.__class__ is str and (decision.assignment or decision.condition == default):
                 return decision
         except (KeyError, TypeError):
             pass
@@ -227,7 +227,7 @@ class UpgradeClient(BaseClient):
         """
         try:
             decision = self._read_cache.decisions_by_site[site][target]  # type: ignore[index]
-            if default.__class__ is str and (decision.assignment or not default):
+            if default.__class__ is str and (decision.assignment or decision.condition == default):
                 return decision
         except (KeyError, TypeError):
             pass

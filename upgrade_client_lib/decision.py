@@ -185,10 +185,12 @@ class Decision(_HasMarker):
         try:
             return self._marker
         except AttributeError:
+            todo = "decide again"
+            if self.assignment is not None:
+                todo = "mark its assignment, by client.mark_assignment(decision.assignment, ...)"
             raise RuntimeError(
-                "this decision has no client, since it was unpickled or changed: mark its"
-                " assignment with client.mark_assignment(decision.assignment, status), of a client"
-                f" for user {self.user_id!r} in context {self.context!r}"
+                f"this decision has no client, since it was unpickled or changed: {todo}, with a"
+                f" client of user {self.user_id!r} in context {self.context!r}"
             ) from None
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -43,9 +44,10 @@ class Call:
 class Hook:
     """Base of hooks; override what you want to hear of.
 
-    Methods are called in the thread or task of the call, so they should be fast; an async one has
-    no effect. An exception in a hook is logged, once for each hook and method, and never reaches
-    the caller. A call that is cancelled or interrupted has a ``before`` and nothing after it.
+    Methods are called in the thread or task of the call, so they should be fast, and cannot be
+    async. An exception in a hook is logged, once for each hook and method, and never reaches the
+    caller. A call that is cancelled or interrupted, or made on a closed connection, has a
+    ``before`` and nothing after it.
     """
 
     def before(self, call: Call) -> None:
@@ -72,7 +74,7 @@ class HookList:
 
     def __init__(self, hooks: Sequence[Hook]) -> None:
         self._hooks = tuple(hooks)
-        self._reported: set[tuple[Hook, str]] = set()
+        self._reported: set[tuple[int, str]] = set()  # hooks may be unhashable
 
     def __bool__(self) -> bool:
         return bool(self._hooks)
@@ -83,8 +85,8 @@ class HookList:
             try:
                 getattr(hook, method)(event)
             except Exception:
-                if (hook, method) not in self._reported:
-                    self._reported.add((hook, method))
+                if (id(hook), method) not in self._reported:
+                    self._reported.add((id(hook), method))
                     _logger.exception(
                         "the hook %s failed in %s; its further failures there are not logged",
                         type(hook).__name__,
@@ -103,4 +105,7 @@ def hooks_option(value: object) -> HookList:
     for hook in hooks:
         if not isinstance(hook, Hook):
             raise TypeError(f"hooks must hold instances of Hook, not {hook!r}")
+        for method in ("before", "after", "failed", "decided"):
+            if iscoroutinefunction(getattr(hook, method)):
+                raise TypeError(f"{type(hook).__name__}.{method} is async, which no hook can be")
     return HookList(hooks) if hooks else NO_HOOKS

@@ -33,15 +33,18 @@ class Breaker:
         """Whether reads fail without being sent, or one of them probes."""
         return self._circuit.open_until is not None
 
-    def check(self) -> None:
-        """Admit a read, or raise a ``CircuitOpenError``."""
+    def check(self) -> float | None:
+        """Admit a read, or raise a ``CircuitOpenError``.
+
+        What it returns tells a read that probes from others; the outcome is reported with it.
+        """
         if self._circuit.open_until is None:
-            return
+            return None
         now = time.monotonic()
         with self._lock:
             if circuit.admits(self._circuit, now):
                 self._circuit = circuit.with_probe(self._circuit, now, self._probe_seconds)
-                return
+                return self._circuit.probe_until
         raise self._error(now)
 
     def error(self) -> CircuitOpenError | None:
@@ -50,10 +53,10 @@ class Breaker:
         return None if circuit.admits(self._circuit, now) else self._error(now)
 
     def _error(self, now: float) -> CircuitOpenError:
-        left = max((self._circuit.open_until or now) - now, 0.0)
+        left = (self._circuit.open_until or now) - now
+        until = f"for {left:.1f} s" if left > 0 else "until one that is under way has an answer"
         return CircuitOpenError(
-            f"{self._host_url} did not answer lately: reads are not sent to it for {left:.1f} s",
-            attempts=0,
+            f"{self._host_url} did not answer lately: no reads are sent to it {until}", attempts=0
         )
 
     def succeeded(self) -> None:
@@ -62,29 +65,33 @@ class Breaker:
             with self._lock:
                 self._circuit = circuit.CLOSED
 
-    def failed(self, error: UpgradeApiError, *, had_full_time: bool) -> None:
-        """Count a read that failed, if that says that the server does not answer."""
-        if error.status_code is not None and error.status_code not in circuit.PROBED_STATUSES:
+    def failed(self, error: UpgradeApiError, probe: float | None, *, had_full_time: bool) -> None:
+        """Count a read that found no server; any other error is an answer of the server."""
+        if not _found_no_server(error):
             self.succeeded()
-        elif had_full_time and _counts(error):
-            with self._lock:
-                self._circuit = circuit.after_failure(
-                    self._circuit, time.monotonic(), random.random()
-                )
-        else:
-            self.abandoned()
+            return
+        with self._lock:
+            self._circuit = circuit.after_failure(
+                self._circuit,
+                probe,
+                time.monotonic(),
+                random.random(),
+                had_full_time=had_full_time,
+            )
 
-    def abandoned(self) -> None:
-        """Let another read probe: this one was cancelled, or says nothing."""
-        if self._circuit.probe_until is not None:
+    def abandoned(self, probe: float | None) -> None:
+        """Let another read probe: this one was cancelled, or never sent."""
+        if probe is not None:
             with self._lock:
-                self._circuit = circuit.without_probe(self._circuit)
+                self._circuit = circuit.without_probe(self._circuit, probe)
 
     def _reset_after_fork(self) -> None:
+        """In a child process: a thread of the parent may have held the lock, or probed."""
         self._lock = threading.Lock()
+        self._circuit = circuit.without_probe(self._circuit, self._circuit.probe_until)
 
 
-def _counts(error: UpgradeApiError) -> bool:
+def _found_no_server(error: UpgradeApiError) -> bool:
     return (
         isinstance(error, (NoConnectionError, RequestTimeoutError))
         or error.status_code in circuit.PROBED_STATUSES

@@ -13,6 +13,9 @@ from urllib.parse import urlsplit
 from .._narrow import items_or_none, mapping_or_none
 from ..types import BinaryRewardValue, DecisionPoint, MarkedDecisionPointStatus
 
+A_DAY = 86_400.0
+"""What no time limit is longer than, in seconds."""
+
 E = TypeVar("E", bound=Enum)
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

@@ -48,15 +48,42 @@ def with_probe(circuit: Circuit, now: float, seconds: float) -> Circuit:
     return attrs.evolve(circuit, probe_until=now + seconds)
 
 
-def without_probe(circuit: Circuit) -> Circuit:
-    """Return the circuit after a read that was given up: the next one may probe."""
+def without_probe(circuit: Circuit, probe: float | None) -> Circuit:
+    """Return the circuit after a read was given up; if it was the probe, the next one may probe.
+
+    A probe is known by its ``probe_until``, and other reads by ``None``.
+    """
+    if probe is None or probe != circuit.probe_until:
+        return circuit
     return attrs.evolve(circuit, probe_until=None)
 
 
-def after_failure(circuit: Circuit, now: float, fraction: float) -> Circuit:
-    """Return the circuit after a read failed; ``fraction`` is a random number below 1."""
-    failures = circuit.failures + 1
-    if circuit.open_until is None and failures < FAILURES_TO_OPEN:
-        return Circuit(failures)
-    pause = min(max(circuit.pause * 2, SHORTEST_PAUSE), LONGEST_PAUSE)
+def after_failure(
+    circuit: Circuit,
+    probe: float | None,
+    now: float,
+    fraction: float,
+    *,
+    had_full_time: bool,
+) -> Circuit:
+    """Return the circuit after a read found no server; ``fraction`` is a random number below 1.
+
+    A read that had less than the full time does not count. Where it was the probe, the circuit
+    opens for as long as it did before. Of an open circuit, no other read's failure is news: they
+    began before it opened.
+    """
+    if circuit.open_until is None:
+        if not had_full_time:
+            return circuit
+        failures = circuit.failures + 1
+        if failures < FAILURES_TO_OPEN:
+            return Circuit(failures)
+        return _opened(failures, SHORTEST_PAUSE, now, fraction)
+    if probe is None or probe != circuit.probe_until:
+        return circuit
+    pause = min(circuit.pause * 2, LONGEST_PAUSE) if had_full_time else circuit.pause
+    return _opened(circuit.failures, pause, now, fraction)
+
+
+def _opened(failures: int, pause: float, now: float, fraction: float) -> Circuit:
     return Circuit(failures, now + pause * (1 - JITTER * fraction), pause)

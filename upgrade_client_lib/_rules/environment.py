@@ -27,21 +27,24 @@ def read_settings(environment: Mapping[str, str]) -> EnvironmentSettings:
     """Return the settings; a ``ValueError`` names the variable that is wrong or missing."""
     timeout = environment.get(TIMEOUT, "")
     return EnvironmentSettings(
-        _host_url(required(environment, HOST_URL)),
-        arguments.header(TOKEN, environment.get(TOKEN, ""), secret=True),
+        _host_url(environment),
+        arguments.header(
+            f"the environment variable {TOKEN}", environment.get(TOKEN, ""), secret=True
+        ),
         _positive_seconds(timeout) if timeout else None,
     )
 
 
 def required(environment: Mapping[str, str], name: str) -> str:
     """Return a variable; a ``ValueError`` where it is missing or empty."""
-    value = environment.get(name, "")
+    value = arguments.text(f"the environment variable {name}", environment.get(name, ""))
     if not value:
         raise ValueError(f"the environment variable {name} must be set")
     return value
 
 
-def _host_url(value: str) -> str:
+def _host_url(environment: Mapping[str, str]) -> str:
+    value = required(environment, HOST_URL)
     try:
         return arguments.host_url(value)
     except ValueError as error:
@@ -50,11 +53,12 @@ def _host_url(value: str) -> str:
 
 def _positive_seconds(text: str) -> float:
     try:
-        seconds = arguments.seconds(TIMEOUT, float(text))
+        seconds = float(text)
     except ValueError:
         seconds = 0.0
-    if not seconds:
+    if not 0 < seconds <= arguments.A_DAY:
         raise ValueError(
-            f"the environment variable {TIMEOUT} must be seconds above 0, not {text!r}"
+            f"the environment variable {TIMEOUT} must be a number of seconds above 0, a day at the"
+            f" most, not {text!r}"
         )
     return seconds

@@ -161,7 +161,7 @@ class AssignmentCache(SingleFlight[Record]):
 
     def _set(self, value: Record | None) -> None:
         if self.value is not None and self.value is not value:
-            self.value.is_discarded = True
+            self.value.validity.is_discarded = True
         self.value = value
         self.current_by_site = {} if value is None else value.current_by_site
         self.decisions_by_site = {} if value is None else value.decisions_by_site

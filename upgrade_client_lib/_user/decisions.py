@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
-import weakref
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -23,8 +23,7 @@ from ..types import (
     MarkedDecisionPointStatus,
 )
 from .marks import MarkDetails, UserMarker, VerifyingMarker
-from .record import Flags, Record
-from .single_flight import without_traceback
+from .record import Flags, Record, Validity
 
 if TYPE_CHECKING:
     from .operations import User
@@ -42,18 +41,22 @@ async def decide(
 ) -> Decision:
     """Return what to show at a decision point; only wrong arguments and a closed client raise."""
     point = arguments.point(site, target)
-    fallback = arguments.text("default", default)
+    if not isinstance(default, str):
+        raise TypeError(f"default must be a string, not {type(default).__name__}")
     source = DecisionSource.CACHE
-    try:
-        record = user.assignments.get_valid(point)
-        if record is None:
-            user.check_circuit()
+    record: Record | UpgradeApiError | None = user.assignments.get_valid(point)
+    if record is None:
+        record = user.circuit_error()
+    if record is None:
+        try:
             record = await user.load_point(backend, options, point)
             source = _source_of(record)
-    except UpgradeApiError as error:
-        decision = _failed(user, point, fallback, error)
+        except UpgradeApiError as error:
+            record = _detached(error)
+    if isinstance(record, UpgradeApiError):
+        decision = _failed(user, point, default, record)
     else:
-        decision = _decided(user, options, record, point, fallback, source)
+        decision = _decided(user, options, record, point, default, source)
     if user.server.hooks:
         user.server.hooks.call("decided", decision)
     return decision
@@ -65,24 +68,18 @@ async def decide_flag(
     """Return whether a flag is on; only wrong arguments and a closed client raise."""
     checked = arguments.nonempty("key", key)
     fallback = arguments.boolean("default", default)
-    identity = user.identity
-    try:
-        flags = user.flags.value
-        source = DecisionSource.CACHE
-        if flags is None or time.monotonic() >= flags.valid_until:
-            user.check_circuit()
+    source = DecisionSource.CACHE
+    known = user.flags.value
+    is_valid = known is not None and time.monotonic() < known.valid_until
+    flags: Flags | UpgradeApiError | None = known if is_valid else user.circuit_error()
+    if flags is None:
+        try:
             flags = await user.load_flags(backend, options)
             source = _source_of(flags)
-    except UpgradeApiError as error:
-        decision = FlagDecision(
-            user_id=identity.user_id,
-            context=identity.context,
-            key=checked,
-            enabled=fallback,
-            reason=DecisionReason.ERROR,
-            source=None,
-            error=_detached(error),
-        )
+        except UpgradeApiError as error:
+            flags = _detached(error)
+    if isinstance(flags, UpgradeApiError):
+        decision = _flag_failed(user, checked, fallback, flags)
     else:
         decision = _flag_decided(user, flags, checked, source)
     if user.server.hooks:
@@ -105,11 +102,11 @@ def _decided(
     default: str,
     source: DecisionSource,
 ) -> Decision:
-    marker: UserMarker = user.default_marker
-    if source is DecisionSource.STALE:
-        marker = VerifyingMarker(user, options)
+    is_stale = source is DecisionSource.STALE
+    marker = VerifyingMarker(user, options) if is_stale else user.default_marker
     assignment = record.current(point, marker)
-    cached = source is DecisionSource.CACHE
+    if assignment is not None and not is_stale:
+        assignment = user.with_options(options, assignment)
     decision = attach_decision_marker(
         Decision(
             user_id=user.identity.user_id,
@@ -119,16 +116,14 @@ def _decided(
             condition=default if assignment is None else assignment.get_condition(),
             reason=DecisionReason.NOT_ASSIGNED if assignment is None else DecisionReason.ASSIGNED,
             source=source,
-            assignment=assignment
-            if assignment is None or source is DecisionSource.STALE
-            else user.with_options(options, assignment),
+            assignment=assignment,
             answered_at=record.answered_at,
         ),
-        # What the record keeps must not keep the record.
-        UserDecisionMarker(user, options, weakref.ref(record) if cached else lambda: record),
+        UserDecisionMarker(user, options, record.validity),
     )
+    cached = source is DecisionSource.CACHE
     if cached and options is user.server.options and not user.server.hooks:
-        record.keep_decision(point, decision, default)
+        record.keep_decision(point, decision)
     return decision
 
 
@@ -142,9 +137,9 @@ def _failed(user: User, point: PointKey, default: str, error: UpgradeApiError) -
             condition=default,
             reason=DecisionReason.ERROR,
             source=None,
-            error=_detached(error),
+            error=error,
         ),
-        UserDecisionMarker(user, user.server.options, lambda: None),
+        UserDecisionMarker(user, user.server.options, Validity()),
     )
 
 
@@ -164,20 +159,33 @@ def _flag_decided(user: User, flags: Flags, key: str, source: DecisionSource) ->
     return decision
 
 
+def _flag_failed(user: User, key: str, default: bool, error: UpgradeApiError) -> FlagDecision:
+    return FlagDecision(
+        user_id=user.identity.user_id,
+        context=user.identity.context,
+        key=key,
+        enabled=default,
+        reason=DecisionReason.ERROR,
+        source=None,
+        error=error,
+    )
+
+
 def _detached(error: UpgradeApiError) -> UpgradeApiError:
-    """Return an error to keep, without the frames that it came through."""
-    detached = without_traceback(error)
-    assert isinstance(detached, UpgradeApiError)
-    return detached
+    """Return an error to keep, without its causes and the frames that they came through.
+
+    These hold the client, its connection, and requests with the token.
+    """
+    return copy.copy(error)
 
 
 @attrs.frozen
 class UserDecisionMarker:
-    """Marks decisions of one user; ``record`` returns the one that a decision rests on."""
+    """Marks decisions of one user; ``validity`` is that of the answer which they rest on."""
 
     user: User
     options: CallOptions
-    record: Callable[[], Record | None]
+    validity: Validity
 
     async def mark_decision(
         self,
@@ -199,9 +207,9 @@ class UserDecisionMarker:
             return None
         point = decision.site, decision.target
         marker = UserMarker(self.user, self.options)
+        if decision.source is DecisionSource.STALE:
+            marker = VerifyingMarker(self.user, self.options)
         try:
-            if decision.source is DecisionSource.STALE:
-                marker = VerifyingMarker(self.user, self.options)
             if decision.assignment is not None:
                 return await marker.mark(
                     backend,
@@ -210,7 +218,7 @@ class UserDecisionMarker:
                     details.uniquifier,
                     details.client_error,
                 )
-            if self._still_holds(decision, point):
+            if self._is_still_unassigned(decision, point):
                 return await marker.mark_unassigned(backend, point, details)
         except UpgradeApiError as error:
             _logger.warning("the mark of %r was not sent: %s", point, error)
@@ -218,13 +226,17 @@ class UserDecisionMarker:
         _logger.info("%r is not marked: the answer that it rests on is no longer fresh", point)
         return None
 
-    def _still_holds(self, decision: Decision, point: PointKey) -> bool:
-        """Whether the answer that nothing is assigned is fresh, and was not taken back."""
-        record = self.record()
-        return (
-            record is not None
-            and not record.is_discarded
-            and point not in record.invalidated
-            and decision.answered_at is not None
-            and is_fresh(decision.answered_at, time.time(), self.user.server.max_age)
-        )
+    def _is_still_unassigned(self, decision: Decision, point: PointKey) -> bool:
+        """Whether the answer that nothing is assigned is fresh, and nothing speaks against it.
+
+        Where it was taken back, or replaced by a newer one, the newer one must say the same.
+        """
+        user = self.user
+        if decision.answered_at is None or not is_fresh(
+            decision.answered_at, time.time(), user.server.max_age
+        ):
+            return False
+        if not self.validity.is_discarded:
+            return point not in self.validity.invalidated
+        record = user.assignments.get_valid(point)
+        return record is not None and record.current(point, user.default_marker) is None

@@ -23,7 +23,7 @@ from .._rules.queues import PointKey, Rotation
 from .._server import Server
 from .._sync import Backend
 from ..assignment import Assignment, attach_marker
-from ..exceptions import UserNotInitializedError
+from ..exceptions import UpgradeApiError, UserNotInitializedError
 from ..types import ExperimentUser, FeatureFlag, LogRecord, RewardResponse, UserAliases
 from .cache import AssignmentCache
 from .marks import UserMarker
@@ -42,7 +42,7 @@ class User:
 
     __slots__ = (
         "_assignments",
-        "_initializing",
+        "_initialized",
         "closed",
         "flags",
         "group",
@@ -76,7 +76,7 @@ class User:
         # them are freed with the last client, without the garbage collector.
         self._assignments = weakref.ref(assignments)
         self.flags: SingleFlight[Flags] = SingleFlight()
-        self._initializing: SingleFlight[bool] = SingleFlight()
+        self._initialized: SingleFlight[object] = SingleFlight()  # another object each time
         self.group: Mapping[str, Sequence[str]] | None = None
         self.working_group: Mapping[str, str] | None = None
         self.closed = False
@@ -266,40 +266,58 @@ class User:
         if self.stated_groups is None or not initializes:
             return await self.server.call(backend, operation, options, self.identity)
         deadline = time.monotonic() + options.timeout.total
+        before = self._initialized.value
         try:
             return await self.server.call(backend, operation, options, self.identity)
         except UserNotInitializedError:
             pass  # and no more in here, where each error would be chained to this one
-        await self.initialize(backend, options.within(deadline - time.monotonic()))
+        await self.initialize(backend, options.within(deadline - time.monotonic()), before)
         left = options.within(deadline - time.monotonic())
         return await self.server.call(backend, operation, left, self.identity)
 
-    async def initialize(self, backend: Backend, options: CallOptions) -> None:
-        """Make the user known with the stated groups; concurrent callers share one request."""
-        await self._initializing.get_or_load(backend, self._initializer(backend, options), options)
-        self._initializing.clear()
+    async def initialize(self, backend: Backend, options: CallOptions, before: object) -> None:
+        """Make the user known with the stated groups; concurrent callers share one request.
+
+        ``before`` is ``last_initialized`` as it was when the need for it was seen: what another
+        call did meanwhile need not be done again.
+        """
+        await self._initialized.get_or_load(
+            backend,
+            self._initializer(backend, options),
+            options,
+            is_usable=lambda initialized: initialized is not before,
+        )
+
+    @property
+    def last_initialized(self) -> object:
+        """What tells one time that the user was made known from the next."""
+        return self._initialized.value
 
     def _initializer(
         self, backend: Backend, options: CallOptions
-    ) -> Callable[[float], Awaitable[bool]]:
-        async def load(seconds: float) -> bool:
+    ) -> Callable[[float], Awaitable[object]]:
+        async def load(seconds: float) -> object:
             group, working_group = self.stated_groups or (None, None)
             operation = _api.init(self.identity, group, working_group)
-            user = await self.call(backend, options.within(seconds), operation, initializes=False)
+            try:
+                user = await self.call(
+                    backend, options.within(seconds), operation, initializes=False
+                )
+            except UpgradeApiError as error:
+                error.may_have_been_applied = False  # what the caller asked for was refused
+                raise
             self.group, self.working_group = user.group, user.workingGroup
             if self.shared is not None and self.stated_groups is not None:
                 await self.shared.initialized(backend, self.stated_groups, user)
-            return True
+            return object()
 
         return load
 
-    def check_circuit(self) -> None:
-        """Raise at once what a read would raise without being sent, if it would."""
-        if self.shared is not None:
-            return  # the store may have an answer
-        error = self.server.circuit_error()
-        if error is not None and not self.closed:
-            raise error
+    def circuit_error(self) -> UpgradeApiError | None:
+        """Return what a read would raise at once without being sent, if it would."""
+        if self.closed or self.shared is not None:  # a store may have an answer
+            return None
+        return self.server.circuit_error()
 
     async def load_point(self, backend: Backend, options: CallOptions, point: PointKey) -> Record:
         """Return a record in which this point is valid, or one of a store that is stale."""

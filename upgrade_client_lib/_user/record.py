@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+import attrs
+
 from .. import _api
 from .._http import PARSE_ERRORS
 from .._rules.queues import MarkEffect, PointKey, PointState, Scope
@@ -32,6 +34,17 @@ MAX_EMPTY_POINTS = 1_000
 _ABSENT = object()
 
 V = TypeVar("V")
+
+
+@attrs.define
+class Validity:
+    """Which points of a record are invalidated, and whether it was replaced or taken back.
+
+    Decisions hold it in place of the record, which keeps them.
+    """
+
+    invalidated: set[PointKey] = attrs.field(factory=set)
+    is_discarded: bool = False
 
 
 class Record:
@@ -53,11 +66,11 @@ class Record:
         "current_by_site",
         "decisions_by_site",
         "invalidated",
-        "is_discarded",
         "is_from_server",
         "load_id",
         "marks",
         "stale_because",
+        "validity",
     )
 
     def __init__(
@@ -78,8 +91,8 @@ class Record:
         self.advanced_by: dict[PointKey, int] = {}
         self._empty = 0
         self.answered_at = time.time()
-        self.invalidated: set[PointKey] = set()
-        self.is_discarded = False
+        self.validity = Validity()
+        self.invalidated = self.validity.invalidated
         # By site and then by target, which takes half the time of one pair.
         current: dict[str, dict[str, Assignment | None]] = {}
         decisions: dict[str, dict[str, Decision]] = {}
@@ -107,13 +120,8 @@ class Record:
                 self.current_by_site.setdefault(site, {})[target] = assignment
         return assignment
 
-    def keep_decision(self, point: PointKey, decision: Decision, default: str) -> None:
-        """Keep a decision for warm reads, if its point is still what it was made of.
-
-        Where nothing is assigned, only the one with an empty default is kept.
-        """
-        if decision.assignment is None and default:
-            return
+    def keep_decision(self, point: PointKey, decision: Decision) -> None:
+        """Keep a decision for warm reads, if its point is still what it was made of."""
         site, target = point
         with single_flight.lock:
             if self.current_by_site.get(site, {}).get(target, _ABSENT) is decision.assignment:
