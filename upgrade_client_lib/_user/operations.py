@@ -30,6 +30,7 @@ from .marks import UserMarker
 from .record import Flags, Record
 from .sharing import SharedUser
 from .single_flight import SingleFlight, without_traceback
+from .turns import in_turn
 
 T = TypeVar("T")
 
@@ -363,7 +364,11 @@ class User:
         async def ask(left: CallOptions) -> Mapping[str, FeatureFlag]:
             groups, stored = self.session_groups or (None, None)
             operation = _api.feature_flags(self.identity, groups, stored)
-            return await self.call(backend, left, operation, initializes=groups is None)
+
+            async def send(options_left: CallOptions) -> Mapping[str, FeatureFlag]:
+                return await self.call(backend, options_left, operation, initializes=groups is None)
+
+            return await in_turn(backend, self.server.host_url, self.identity.user_id, left, send)
 
         async def load(seconds: float) -> Flags:
             left = options.within(seconds)
