@@ -20,9 +20,9 @@ class Failure:
     """How an attempt failed.
 
     ``status`` is that of an error response, ``None`` where there was none: the server could not be
-    reached, or did not answer in time. ``is_permanent`` says that another attempt would fail in the
-    same way, as with a certificate that cannot be verified; ``timed_out``, that the server may still
-    be working on the request.
+    reached, or did not answer in time (``timed_out``: it may still be working on the request).
+    ``is_permanent`` says that another attempt would fail in the same way, as with a certificate
+    that cannot be verified.
     """
 
     status: int | None
