@@ -105,7 +105,7 @@ def hooks_option(value: object) -> HookList:
     for hook in hooks:
         if not isinstance(hook, Hook):
             raise TypeError(f"hooks must hold instances of Hook, not {hook!r}")
-        for method in ("before", "after", "failed", "decided"):
+        for method in ("before", "after", "failed", "store_failed", "decided"):
             if iscoroutinefunction(getattr(hook, method)):
                 raise TypeError(f"{type(hook).__name__}.{method} is async, which no hook can be")
     return HookList(hooks) if hooks else NO_HOOKS
