@@ -52,10 +52,14 @@ def test_after_many_marks_each_worker_reads_what_the_server_would_assign(
     with local_upgrade().serve() as host_url:
         with UpgradeConnection(host_url) as connection:
             connection.client("user", "my-app").init_sync()
-        marking = [marks_of(host_url, kind.open()) for _ in range(PROCESSES)]
+        marking: list[Callable[[], object]] = [
+            marks_of(host_url, kind.open()) for _ in range(PROCESSES)
+        ]
         assert in_children(marking) == ["done"] * PROCESSES
         with UpgradeConnection(host_url) as connection:
             truth = connection.client("user", "my-app").decide_sync(*QUEUE).condition
         assert truth == ["first", "second", "third"][PROCESSES * MARKS % 3]
-        reading = [what_is_next(host_url, kind.open()) for _ in range(PROCESSES)]
+        reading: list[Callable[[], object]] = [
+            what_is_next(host_url, kind.open()) for _ in range(PROCESSES)
+        ]
         assert in_children(reading) == [truth] * PROCESSES

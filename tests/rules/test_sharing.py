@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 import pytest
 
 from upgrade_client_lib._rules.sharing import (
@@ -50,7 +48,7 @@ def stored(groups: Groups, is_explicit: bool = False, *superseded: Groups) -> St
     ],
 )
 def test_the_last_explicit_change_wins_and_stated_groups_take_no_turns(
-    stated: Optional[Groups], known: StoredGroups | None, action: str
+    stated: Groups | None, known: StoredGroups | None, action: str
 ) -> None:
     assert action_for(stated, known) == action
 
