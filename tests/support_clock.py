@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Literal
 
 import attrs
 import pytest
@@ -15,15 +16,17 @@ MARGIN = 1.0
 
 @attrs.define
 class Clock:
-    """What ``time.monotonic()`` says, in the library and in event loops."""
+    """What ``time.monotonic()`` says, in the library and in event loops; or ``time.time()``."""
 
     _passed: float = attrs.field(default=0.0, init=False)
 
     @classmethod
-    def stopped(cls, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    def stopped(
+        cls, monkeypatch: pytest.MonkeyPatch, which: Literal["monotonic", "time"] = "monotonic"
+    ) -> Clock:
         """Have time stand still from now on, but for what the test lets pass."""
-        clock, begun = cls(), time.monotonic()
-        monkeypatch.setattr(time, "monotonic", lambda: begun + clock._passed)
+        clock, begun = cls(), getattr(time, which)()
+        monkeypatch.setattr(time, which, lambda: begun + clock._passed)
         return clock
 
     @classmethod

@@ -310,6 +310,7 @@ def test_what_changes_the_user_clears_assignments_and_flags_after_success_alone(
     }[method]
     server = SteeredServer(upgrade.transport)
     client = initialised(server).with_options(retries=0)
+    call(client.init, group={"class": ["class-1"]})
     assert call(client.get_all_experiment_conditions) == []
     assert call(client.has_feature_flag, "new-dashboard")
 

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 _importing = threading.RLock()
 
@@ -18,6 +22,22 @@ def call_after_fork(callback: Callable[[], None]) -> None:
     """Have a function called in every forked child process, never in the parent."""
     if hasattr(os, "register_at_fork"):  # Windows does not fork
         os.register_at_fork(after_in_child=callback)
+
+
+def call_after_fork_on(owner: T, method: Callable[[T], None]) -> None:
+    """Have a method of an object called in every forked child process, as long as it lives."""
+    _owners[owner] = method
+
+
+_owners: weakref.WeakKeyDictionary[Any, Callable[[Any], None]] = weakref.WeakKeyDictionary()
+
+
+def _call_owners() -> None:
+    for owner, method in list(_owners.items()):
+        method(owner)
+
+
+call_after_fork(_call_owners)
 
 
 @contextmanager

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from ._base_client import BaseClient
 from ._sync import ASYNC, SYNC, run_sync
+from ._user import decide, decide_flag
 from .assignment import Assignment
+from .decision import Decision, FlagDecision
 from .types import (
     BinaryRewardValue,
     BinaryRewardValueText,
@@ -57,6 +59,10 @@ class UpgradeClient(BaseClient):
             marked point alone (``"decision_point"``), newer ones every point of the experiment
             (``"experiment"``). ``"auto"`` is right on both: after a mark, the experiment's other
             points are asked for again before they are next used.
+        group: the groups that the user belongs to, by group type; ``{}`` for a user who has none.
+            With it, a call of a user whom the server does not know makes them known, as by
+            :meth:`init`, and goes on. An explicit ``init`` or change of groups replaces it.
+        working_group: goes with ``group``: the group the user works in, by group type.
         groups_for_session: see :meth:`set_feature_flag_user_groups_for_session`.
         include_stored_user_groups: goes with ``groups_for_session``.
     """
@@ -193,6 +199,40 @@ class UpgradeClient(BaseClient):
             pass  # and no more in here, where each error would be chained to this one
         return run_sync(self._user.assignment(SYNC, self._options, site, target))
 
+    async def decide(self, site: str, target: str | None = "", *, default: str = "") -> Decision:
+        """Return what to show at a decision point, whatever goes wrong with the server.
+
+        The condition is the assigned one, else ``default``; ``reason`` says which, ``error`` what
+        went wrong. Nothing that server or network do raises or outlasts the call's time limit.
+        Wrong arguments are a ``TypeError`` or ``ValueError``, a closed client is a
+        ``RuntimeError``. Asks the server as :meth:`get_decision_point_assignment` does.
+
+        >>> decision = await client.decide("home", "banner", default="control")
+        >>> if decision.condition == "treatment":
+        ...     ...
+        >>> await decision.mark()
+        """
+        try:
+            decision = self._read_cache.decisions_by_site[site][target]  # type: ignore[index]
+            if default.__class__ is str and (decision.assignment or decision.condition == default):
+                return decision
+        except (KeyError, TypeError):
+            pass
+        return await decide(self._user, ASYNC, self._options, site, target, default)
+
+    def decide_sync(self, site: str, target: str | None = "", *, default: str = "") -> Decision:
+        """Return, blocking, what to show at a decision point.
+
+        Arguments, answer and errors are those of :meth:`decide`.
+        """
+        try:
+            decision = self._read_cache.decisions_by_site[site][target]  # type: ignore[index]
+            if default.__class__ is str and (decision.assignment or decision.condition == default):
+                return decision
+        except (KeyError, TypeError):
+            pass
+        return run_sync(decide(self._user, SYNC, self._options, site, target, default))
+
     async def mark_decision_point(
         self,
         site: str,
@@ -319,6 +359,37 @@ class UpgradeClient(BaseClient):
         if flags is not None and key and key.__class__ is str:
             return key in flags
         return run_sync(self._user.has_flag(SYNC, self._options, key))
+
+    async def decide_flag(self, key: str, *, default: bool = False) -> FlagDecision:
+        """Return whether a flag is on for the user, whatever goes wrong with the server.
+
+        A flag that is off and one that does not exist are the same; ``default`` is the answer
+        after an error. Nothing that server or network do raises or outlasts the call's time limit.
+        Asks the server as :meth:`has_feature_flag` does.
+
+        >>> if await client.decide_flag("new-dashboard"):
+        ...     ...
+        """
+        flags = self._flags.value
+        if flags is not None and default.__class__ is bool:
+            try:
+                return flags.decisions[key]
+            except (KeyError, TypeError):
+                pass
+        return await decide_flag(self._user, ASYNC, self._options, key, default)
+
+    def decide_flag_sync(self, key: str, *, default: bool = False) -> FlagDecision:
+        """Return, blocking, whether a flag is on for the user.
+
+        Arguments, answer and errors are those of :meth:`decide_flag`.
+        """
+        flags = self._flags.value
+        if flags is not None and default.__class__ is bool:
+            try:
+                return flags.decisions[key]
+            except (KeyError, TypeError):
+                pass
+        return run_sync(decide_flag(self._user, SYNC, self._options, key, default))
 
     # ---- Metrics and rewards ----
 

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .._fork import fork_waits
+from .breaker import Breaker
 from .messages import AttemptLimits, Request, Response
 from .operation import PARSE_ERRORS, Operation
 from .options import (
@@ -32,6 +33,7 @@ __all__ = [
     "DEFAULT_OPTIONS",
     "PARSE_ERRORS",
     "AttemptLimits",
+    "Breaker",
     "CallOptions",
     "HttpTransport",
     "Operation",

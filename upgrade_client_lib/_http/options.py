@@ -7,9 +7,8 @@ from typing import Union
 
 import attrs
 
+from .._rules.arguments import A_DAY
 from .messages import AttemptLimits
-
-A_DAY = 86_400.0
 
 
 def _seconds(instance: object, attribute: attrs.Attribute[float], value: object) -> None:

@@ -15,14 +15,14 @@ from typing import Any
 
 from .._fork import call_after_fork
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _running: dict[tuple[str, int], Future[Sequence[str]]] = {}
 
 
 def _reset_after_fork() -> None:
     """In a child process: the parent's look-ups do not end here."""
     global _lock, _running
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _running = {}
 
 
@@ -41,13 +41,14 @@ def look_up(host: str, port: int) -> Future[Sequence[str]]:
         return known
     key = host, port
     with _lock:
-        future = _running.get(key)
-        if future is None:
-            future = Future()
-            future.set_running_or_notify_cancel()  # so that no waiter can cancel it
-            name = f"upgrade_client_lib look-up of {host}"
-            threading.Thread(target=_run, args=(key, future), name=name, daemon=True).start()
-            _running[key] = future  # last, so that none is waited for whose thread did not start
+        running = _running.get(key)
+        if running is not None:
+            return running
+        future: Future[Sequence[str]] = Future()
+        future.set_running_or_notify_cancel()  # so that no waiter can cancel it
+        name = f"upgrade_client_lib look-up of {host}"
+        threading.Thread(target=_run, args=(key, future), name=name, daemon=True).start()
+        _running[key] = future  # last, so that none is waited for whose thread did not start
     return future
 
 

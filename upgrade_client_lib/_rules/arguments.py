@@ -13,6 +13,9 @@ from urllib.parse import urlsplit
 from .._narrow import items_or_none, mapping_or_none
 from ..types import BinaryRewardValue, DecisionPoint, MarkedDecisionPointStatus
 
+A_DAY = 86_400.0
+"""What no time limit is longer than, in seconds."""
+
 E = TypeVar("E", bound=Enum)
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -90,11 +93,29 @@ def headers(value: object) -> dict[str, str]:
     }
 
 
+def boolean(argument: str, value: object) -> bool:
+    """``True`` or ``False``, and nothing that merely counts as one of them."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{argument} must be True or False, not {_type_name(value)}")
+    return value
+
+
 def positive(argument: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{argument} must be a whole number, not {_type_name(value)}")
     if value < 1:
         raise ValueError(f"{argument} must be 1 or more, not {value}")
+    return value
+
+
+def key_bytes(argument: str, value: object) -> bytes | None:
+    """A secret key, as bytes or text; ``None`` for none."""
+    if value is None:
+        return None
+    if not isinstance(value, bytes):
+        value = text(argument, value).encode()
+    if not value:
+        raise ValueError(f"{argument} must not be empty")
     return value
 
 
@@ -164,6 +185,20 @@ def session_groups(
             f" {_type_name(include_stored_user_groups)}"
         )
     return groups("groups_for_session", groups_for_session), include_stored_user_groups
+
+
+def stated_groups(
+    group: object, working_group: object
+) -> tuple[dict[str, list[str]], dict[str, str] | None] | None:
+    """The groups of a user who is initialised when that is needed; a working group needs them."""
+    if group is None:
+        if working_group is not None:
+            raise ValueError("working_group goes with group: give both, or group={} for none")
+        return None
+    working = None
+    if working_group is not None:
+        working = texts("working_group", working_group, '{"class": "class-1"}')
+    return groups("group", group), working
 
 
 def aliases(value: object) -> list[str]:

@@ -20,6 +20,7 @@ from .._rules.queues import (
 )
 from .._sync import Backend
 from ..assignment import Assignment
+from ..decision import Decision
 from . import single_flight
 from .record import Record
 from .single_flight import Load, SingleFlight
@@ -37,20 +38,30 @@ class PendingMark:
 
 
 class AssignmentCache(SingleFlight[Record]):
-    """A user's record. ``current_by_site`` is where a warm read looks, and all that it needs."""
+    """A user's record.
 
-    __slots__ = ("__weakref__", "_last_marked", "_pending", "current_by_site")
+    ``current_by_site`` and ``decisions_by_site`` are where warm reads look, and all they need.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_last_marked",
+        "_pending",
+        "current_by_site",
+        "decisions_by_site",
+    )
 
     def __init__(self) -> None:
         super().__init__()
         self._last_marked: dict[tuple[PointKey, str | None], str | None] = {}
         self.current_by_site: CurrentBySite = {}
+        self.decisions_by_site: Mapping[str, Mapping[str, Decision]] = {}
         self._pending: tuple[PendingMark, ...] = ()
 
     def get_valid(self, point: PointKey) -> Record | None:
         """Return the cached record, if there is one and this point is valid in it."""
         record = self.value
-        return None if record is None or point in record.invalidated else record
+        return record if record is not None and record.is_valid_at(point) else None
 
     async def load_point(
         self,
@@ -61,7 +72,7 @@ class AssignmentCache(SingleFlight[Record]):
     ) -> Record:
         """Return a record in which this point is valid."""
         return await self.get_or_load(
-            backend, load, options, is_usable=lambda record: point not in record.invalidated
+            backend, load, options, is_usable=lambda record: record.is_valid_at(point)
         )
 
     async def load_all(
@@ -74,7 +85,7 @@ class AssignmentCache(SingleFlight[Record]):
     ) -> Record:
         """Return a record in which every point is valid."""
         return await self.get_or_load(
-            backend, load, options, is_usable=lambda record: not record.invalidated, force=force
+            backend, load, options, is_usable=Record.is_valid, force=force
         )
 
     def begin_mark(self, mark: Mark) -> PendingMark:
@@ -90,10 +101,11 @@ class AssignmentCache(SingleFlight[Record]):
         outcome: MarkOutcome,
         rotation: Rotation,
         stored_experiment_id: str | None = None,
-    ) -> None:
+    ) -> MarkEffect:
         """Advance the queues that the server advanced; invalidate those of unknown state.
 
-        ``stored_experiment_id`` is the experiment that the server names in its answer.
+        Return what was done. ``stored_experiment_id`` is the experiment that the server names in
+        its answer.
         """
         mark = pending.mark
         with single_flight.lock:
@@ -105,12 +117,18 @@ class AssignmentCache(SingleFlight[Record]):
                 self._last_marked[mark.point, mark.experiment_id] = mark.condition
             if effect.discard:
                 self._discard()
-                return
+                return effect
             if outcome != "rejected":
                 for load in self._loads:
                     load.concurrent_marks.add(mark)
             if self.value is not None:
                 self.value.apply(effect, mark.point)
+            return effect
+
+    def repeats_last(self, mark: Mark) -> bool:
+        """Whether the last mark at this point that was news named the same condition."""
+        marked = mark.point, mark.experiment_id
+        return marked in self._last_marked and self._last_marked[marked] == mark.condition
 
     def _effect(
         self,
@@ -122,16 +140,13 @@ class AssignmentCache(SingleFlight[Record]):
         record = self.value
         if record is None and not mark.excludes:
             return NO_EFFECT
-        marked = mark.point, mark.experiment_id
         return effect_of_mark(
             mark,
             outcome,
             rotation,
             None if record is None else record.state_at(mark.point),
             stored_experiment_id=stored_experiment_id,
-            repeats_last=(
-                marked in self._last_marked and self._last_marked[marked] == mark.condition
-            ),
+            repeats_last=self.repeats_last(mark),
         )
 
     def _apply_concurrent_marks(self, ended: Load[Record], value: Record) -> None:
@@ -145,5 +160,8 @@ class AssignmentCache(SingleFlight[Record]):
                 value.apply(MarkEffect(invalidate="experiment"), mark.point)
 
     def _set(self, value: Record | None) -> None:
+        if self.value is not None and self.value is not value:
+            self.value.validity.is_discarded = True
         self.value = value
         self.current_by_site = {} if value is None else value.current_by_site
+        self.decisions_by_site = {} if value is None else value.decisions_by_site

@@ -8,9 +8,10 @@ may be of any type, before it sends anything.
 from __future__ import annotations
 
 import copy
+import time
 import weakref
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Callable, TypeVar
+from typing import Callable, Optional, TypeVar
 
 import attrs
 
@@ -22,15 +23,18 @@ from .._rules.queues import PointKey, Rotation
 from .._server import Server
 from .._sync import Backend
 from ..assignment import Assignment, attach_marker
+from ..exceptions import UpgradeApiError, UserNotInitializedError
 from ..types import ExperimentUser, FeatureFlag, LogRecord, RewardResponse, UserAliases
 from .cache import AssignmentCache
 from .marks import UserMarker
-from .record import Record
-from .single_flight import SingleFlight
+from .record import Flags, Record
+from .sharing import SharedUser
+from .single_flight import SingleFlight, without_traceback
 
 T = TypeVar("T")
 
-Flags = Mapping[str, FeatureFlag]
+StatedGroups = tuple[Mapping[str, Sequence[str]], Optional[Mapping[str, str]]]
+"""The groups and the working group with which a user is initialised when that is needed."""
 
 
 class User:
@@ -38,6 +42,7 @@ class User:
 
     __slots__ = (
         "_assignments",
+        "_initialized",
         "closed",
         "flags",
         "group",
@@ -46,6 +51,8 @@ class User:
         "rotation",
         "server",
         "session_groups",
+        "shared",
+        "stated_groups",
         "working_group",
     )
 
@@ -56,20 +63,25 @@ class User:
         assignments: AssignmentCache,
         rotation: Rotation,
         session_groups: tuple[dict[str, list[str]], bool] | None,
+        stated_groups: StatedGroups | None,
         owns_server: bool,
     ) -> None:
         self.server = server
         self.identity = identity
         self.rotation: Rotation = rotation
         self.session_groups = session_groups
+        self.stated_groups = stated_groups
         self.owns_server = owns_server
         # Cached assignments refer to their user; a weak reference avoids a cycle, so that all of
         # them are freed with the last client, without the garbage collector.
         self._assignments = weakref.ref(assignments)
         self.flags: SingleFlight[Flags] = SingleFlight()
+        self._initialized: SingleFlight[object] = SingleFlight()  # another object each time
         self.group: Mapping[str, Sequence[str]] | None = None
         self.working_group: Mapping[str, str] | None = None
         self.closed = False
+        access = server.store_access
+        self.shared = None if access is None else SharedUser(self, access)
 
     @property
     def assignments(self) -> AssignmentCache:
@@ -95,12 +107,11 @@ class User:
     async def init(
         self, backend: Backend, options: CallOptions, group: object, working_group: object
     ) -> ExperimentUser:
-        operation = _api.init(
-            self.identity,
-            None if group is None else arguments.groups("group", group),
-            None if working_group is None else _working_group(working_group),
-        )
-        user = await self.call(backend, options, operation)
+        groups = None if group is None else arguments.groups("group", group)
+        working = None if working_group is None else _working_group(working_group)
+        self._restate(groups, working)
+        operation = _api.init(self.identity, groups, working)
+        user = await self._change(backend, options, operation, is_init=True)
         self.group, self.working_group = user.group, user.workingGroup
         self.clear()
         return self._as_stored(user.id)
@@ -109,8 +120,9 @@ class User:
         self, backend: Backend, options: CallOptions, group: object
     ) -> ExperimentUser:
         checked = None if group is None else arguments.groups("group", group)
+        self._restate(checked or {}, None)
         operation = _api.set_group_membership(self.identity, checked)
-        user = await self.call(backend, options, operation)
+        user = await self._change(backend, options, operation)
         self.group = user.group
         self.clear()
         return self._as_stored(user.id)
@@ -119,8 +131,9 @@ class User:
         self, backend: Backend, options: CallOptions, working_group: object
     ) -> ExperimentUser:
         checked = _working_group(working_group)
+        self._restate(None, checked)
         operation = _api.set_working_group(self.identity, checked)
-        user = await self.call(backend, options, operation)
+        user = await self._change(backend, options, operation)
         self.working_group = user.workingGroup
         self.clear()
         return self._as_stored(user.id)
@@ -129,19 +142,40 @@ class User:
         self, backend: Backend, options: CallOptions, aliases: object
     ) -> UserAliases:
         operation = _api.set_user_aliases(self.identity, arguments.aliases(aliases))
-        linked = await self.call(backend, options, operation)
+        if self.shared is None:
+            linked = await self.call(backend, options, operation)
+        else:
+            linked = await self.shared.changing_aliases(
+                backend, self.call(backend, options, operation)
+            )
         self.clear()
         return linked
+
+    async def _change(
+        self,
+        backend: Backend,
+        options: CallOptions,
+        operation: Operation[ExperimentUser],
+        *,
+        is_init: bool = False,
+    ) -> ExperimentUser:
+        """Send a change of the user, and end what is stored of them."""
+        work = self.call(backend, options, operation, initializes=not is_init)
+        if self.shared is None:
+            return await work
+        return await self.shared.changing_user(backend, work, is_init=is_init)
 
     async def all_assignments(
         self, backend: Backend, options: CallOptions, ignore_cache: bool
     ) -> list[Assignment]:
-        record = await self.assignments.load_all(
-            backend, self._record_loader(backend, options), options, force=ignore_cache
+        load = self._record_loader(
+            backend, options, lambda record: not record.invalidated, force=ignore_cache
         )
+        record = await self.assignments.load_all(backend, load, options, force=ignore_cache)
+        _raise_if_stale(record)
         return [
-            self._with_options(options, assignment)
-            for assignment in record.all_current(self._default_marker)
+            self.with_options(options, assignment)
+            for assignment in record.all_current(self.default_marker)
         ]
 
     async def assignment(
@@ -151,8 +185,19 @@ class User:
         record = self.assignments.get_valid(point)
         if record is None:
             record = await self.load_point(backend, options, point)
-        assignment = record.current(point, self._default_marker)
-        return None if assignment is None else self._with_options(options, assignment)
+            _raise_if_stale(record)
+        assignment = record.current(point, self.default_marker)
+        return None if assignment is None else self.with_options(options, assignment)
+
+    async def current(
+        self, backend: Backend, options: CallOptions, point: PointKey
+    ) -> Assignment | None:
+        """Ask the server what a point assigns now."""
+        load = self._record_loader(
+            backend, options, lambda record: point not in record.invalidated, force=True
+        )
+        record = await self.assignments.load_all(backend, load, options, force=True)
+        return record.current(point, self.default_marker)
 
     def marker(self, options: CallOptions) -> UserMarker:
         """Return what marks decision points with these options."""
@@ -161,11 +206,15 @@ class User:
     async def all_flags(
         self, backend: Backend, options: CallOptions, ignore_cache: bool
     ) -> list[FeatureFlag]:
-        return list((await self._flags_by_key(backend, options, ignore_cache)).values())
+        flags = await self.load_flags(backend, options, force=ignore_cache)
+        _raise_if_stale(flags)
+        return list(flags.values())
 
     async def has_flag(self, backend: Backend, options: CallOptions, key: object) -> bool:
         checked = arguments.nonempty("key", key)
-        return checked in await self._flags_by_key(backend, options, force=False)
+        flags = await self.load_flags(backend, options)
+        _raise_if_stale(flags)
+        return checked in flags
 
     async def log(self, backend: Backend, options: CallOptions, metrics: object) -> list[LogRecord]:
         entries = validate_entries(metrics)
@@ -199,56 +248,166 @@ class User:
         )
         return await self.call(backend, options, operation)
 
-    async def call(self, backend: Backend, options: CallOptions, operation: Operation[T]) -> T:
-        """Send an operation's request and return its response; a ``RuntimeError`` once closed."""
+    async def call(
+        self,
+        backend: Backend,
+        options: CallOptions,
+        operation: Operation[T],
+        *,
+        initializes: bool = True,
+    ) -> T:
+        """Send an operation's request and return its response; a ``RuntimeError`` once closed.
+
+        Where the server does not know the user, and their groups were stated, they are initialised
+        first. The server applied nothing then, so the request may be sent again, whichever it is.
+        """
         if self.closed:
             raise RuntimeError(f"this client of user {self.identity.user_id!r} is closed")
-        return await self.server.call(backend, operation, options)
+        if self.stated_groups is None or not initializes:
+            return await self.server.call(backend, operation, options, self.identity)
+        deadline = time.monotonic() + options.timeout.total
+        before = self._initialized.value
+        try:
+            return await self.server.call(backend, operation, options, self.identity)
+        except UserNotInitializedError:
+            pass  # and no more in here, where each error would be chained to this one
+        await self.initialize(backend, options.within(deadline - time.monotonic()), before)
+        left = options.within(deadline - time.monotonic())
+        return await self.server.call(backend, operation, left, self.identity)
 
-    async def load_point(self, backend: Backend, options: CallOptions, point: PointKey) -> Record:
-        """Return a record in which this point is valid."""
-        return await self.assignments.load_point(
-            backend, self._record_loader(backend, options), options, point
+    async def initialize(self, backend: Backend, options: CallOptions, before: object) -> None:
+        """Make the user known with the stated groups; concurrent callers share one request.
+
+        ``before`` is ``last_initialized`` as it was when the need for it was seen: what another
+        call did meanwhile need not be done again.
+        """
+        await self._initialized.get_or_load(
+            backend,
+            self._initializer(backend, options),
+            options,
+            is_usable=lambda initialized: initialized is not before,
         )
 
-    def _record_loader(
+    @property
+    def last_initialized(self) -> object:
+        """What tells one time that the user was made known from the next."""
+        return self._initialized.value
+
+    def _initializer(
         self, backend: Backend, options: CallOptions
-    ) -> Callable[[float], Awaitable[Record]]:
-        async def load(seconds: float) -> Record:
-            operation = _api.assign(self.identity)
-            items = await self.call(backend, options.within(seconds), operation)
-            return Record(self.identity, items)
+    ) -> Callable[[float], Awaitable[object]]:
+        async def load(seconds: float) -> object:
+            group, working_group = self.stated_groups or (None, None)
+            operation = _api.init(self.identity, group, working_group)
+            try:
+                user = await self.call(
+                    backend, options.within(seconds), operation, initializes=False
+                )
+            except UpgradeApiError as error:
+                error.may_have_been_applied = False  # what the caller asked for was refused
+                raise
+            self.group, self.working_group = user.group, user.workingGroup
+            if self.shared is not None and self.stated_groups is not None:
+                await self.shared.initialized(backend, self.stated_groups, user)
+            return object()
 
         return load
 
-    async def _flags_by_key(self, backend: Backend, options: CallOptions, force: bool) -> Flags:
+    def circuit_error(self) -> UpgradeApiError | None:
+        """Return what a read would raise at once without being sent, if it would."""
+        if self.closed or self.shared is not None:  # a store may have an answer
+            return None
+        return self.server.circuit_error()
+
+    async def load_point(self, backend: Backend, options: CallOptions, point: PointKey) -> Record:
+        """Return a record in which this point is valid, or one of a store that is stale."""
+        load = self._record_loader(backend, options, lambda record: point not in record.invalidated)
+        return await self.assignments.load_point(backend, load, options, point)
+
+    def _record_loader(
+        self,
+        backend: Backend,
+        options: CallOptions,
+        is_current: Callable[[Record], bool],
+        *,
+        force: bool = False,
+    ) -> Callable[[float], Awaitable[Record]]:
+        async def ask(left: CallOptions) -> Mapping[PointKey, _api.Item]:
+            return await self.call(backend, left, _api.assign(self.identity))
+
+        async def load(seconds: float) -> Record:
+            left = options.within(seconds)
+            if self.shared is None:
+                record = Record(self.identity, await ask(left))
+                record.is_from_server = True
+                return record
+            return await self.shared.load_record(backend, left, ask, is_current, force=force)
+
+        return load
+
+    async def load_flags(
+        self, backend: Backend, options: CallOptions, *, force: bool = False
+    ) -> Flags:
+        """Return the flags that are on for the user."""
         return await self.flags.get_or_load(
-            backend, self._flags_loader(backend, options), options, force=force
+            backend,
+            self._flags_loader(backend, options, force=force),
+            options,
+            is_usable=lambda flags: time.monotonic() < flags.valid_until,
+            force=force,
         )
 
     def _flags_loader(
-        self, backend: Backend, options: CallOptions
+        self, backend: Backend, options: CallOptions, *, force: bool
     ) -> Callable[[float], Awaitable[Flags]]:
-        async def load(seconds: float) -> Flags:
+        async def ask(left: CallOptions) -> Mapping[str, FeatureFlag]:
             groups, stored = self.session_groups or (None, None)
             operation = _api.feature_flags(self.identity, groups, stored)
-            return await self.call(backend, options.within(seconds), operation)
+            return await self.call(backend, left, operation, initializes=groups is None)
+
+        async def load(seconds: float) -> Flags:
+            left = options.within(seconds)
+            if self.shared is None or self.session_groups is not None:
+                flags = Flags(await ask(left))
+                flags.is_from_server = True
+                return flags
+            return await self.shared.load_flags(backend, left, ask, force=force)
 
         return load
+
+    def _restate(
+        self,
+        group: Mapping[str, Sequence[str]] | None,
+        working_group: Mapping[str, str] | None,
+    ) -> None:
+        """Replace what was stated of the user's groups, if anything was."""
+        if self.stated_groups is not None:
+            stated_group, stated_working_group = self.stated_groups
+            self.stated_groups = (
+                stated_group if group is None else group,
+                stated_working_group if working_group is None else working_group,
+            )
 
     def _as_stored(self, root_id: str) -> ExperimentUser:
         """Describe the user with groups of the caller's own, who may change them."""
         return ExperimentUser(root_id, copy.deepcopy(self.group), copy.deepcopy(self.working_group))
 
     @property
-    def _default_marker(self) -> UserMarker:
+    def default_marker(self) -> UserMarker:
         return UserMarker(self, self.server.options)
 
-    def _with_options(self, options: CallOptions, assignment: Assignment) -> Assignment:
+    def with_options(self, options: CallOptions, assignment: Assignment) -> Assignment:
         """Have an assignment that a view returns mark with the options of the view."""
         if options is self.server.options:
             return assignment
         return attach_marker(attrs.evolve(assignment), UserMarker(self, options))
+
+
+def _raise_if_stale(answer: Record | Flags) -> None:
+    """Raise why the server could not be asked again; decisions alone are served what is stale."""
+    error = answer.stale_because
+    if error is not None:
+        raise without_traceback(error) from error.__cause__
 
 
 def _working_group(value: object) -> dict[str, str]:

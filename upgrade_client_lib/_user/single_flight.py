@@ -45,14 +45,12 @@ def process_token() -> object:
     return _process
 
 
-class _LoaderCancelled(Exception):
-    """The loading caller was cancelled; a waiting one loads instead."""
+class _LoaderStopped(Exception):
+    """The loading caller was cancelled, or its event loop cannot go on; a waiting one loads."""
 
 
-def _without_traceback(error: Exception) -> Exception:
+def without_traceback(error: UpgradeApiError) -> UpgradeApiError:
     """Return a copy for another caller, without the frames (and so the load) it came through."""
-    if not isinstance(error, UpgradeApiError):
-        return error
     duplicate = copy.copy(error)
     duplicate.__cause__ = error.__cause__
     return duplicate
@@ -134,7 +132,7 @@ class SingleFlight(Generic[T]):
                     break
             try:
                 return await backend.wait(running.future, min(left, running.seconds_left))
-            except _LoaderCancelled:
+            except _LoaderStopped:
                 continue
             except TimeoutError:
                 if time.monotonic() < deadline:
@@ -146,7 +144,7 @@ class SingleFlight(Generic[T]):
             except UpgradeApiError as error:
                 if running.options.is_stricter_than(options) and time.monotonic() < deadline:
                     continue
-                raise _without_traceback(error) from error.__cause__
+                raise without_traceback(error) from error.__cause__
         return await self._run(own_load, load, left)
 
     async def _run(
@@ -154,13 +152,13 @@ class SingleFlight(Generic[T]):
     ) -> T:
         try:
             value = await load(seconds)
-        except Exception as error:
+        except UpgradeApiError as error:
             self._end(own_load)
-            own_load.future.set_exception(_without_traceback(error))
+            own_load.future.set_exception(without_traceback(error))
             raise
         except BaseException:
             self._end(own_load)
-            own_load.future.set_exception(_LoaderCancelled())
+            own_load.future.set_exception(_LoaderStopped())
             raise
         with lock:
             if own_load in self._loads:

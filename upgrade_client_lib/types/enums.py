@@ -12,6 +12,8 @@ from typing import Literal
 __all__ = [
     "BinaryRewardValue",
     "BinaryRewardValueText",
+    "DecisionReason",
+    "DecisionSource",
     "ExperimentType",
     "MarkedDecisionPointStatus",
     "MarkedDecisionPointStatusText",
@@ -71,3 +73,19 @@ class PayloadType(_WireString):
     STRING = "string"
     JSON = "json"
     CSV = "csv"
+
+
+class DecisionReason(_WireString):
+    """Why a decision is what it is."""
+
+    ASSIGNED = "assigned"
+    NOT_ASSIGNED = "not assigned"
+    ERROR = "error"
+
+
+class DecisionSource(_WireString):
+    """Where a decision's answer comes from: this call, an earlier one, or one that is outdated."""
+
+    SERVER = "server"
+    CACHE = "cache"
+    STALE = "stale"
