@@ -35,7 +35,7 @@ from ._definitions import (
     read_metrics,
     stable_id,
 )
-from ._engine import ServerState, Store
+from ._engine import Explanation, ServerState, Store, explain
 from ._http import Api, Body, LocalTransport, Report, SocketServer, TokenCheck
 from ._inspection import Inspection
 
@@ -62,6 +62,10 @@ class LocalUpgrade(Inspection):
     without experiments. With ``token_secret`` and ``api_key`` it wants bearer tokens, signed with
     that secret for that key; :attr:`token` is one. With ``adaptive=False`` it refuses rewards, as
     a server does whose adaptive experiments are switched off.
+
+    With ``strict=True``, names that it does not know are errors where a real server says nothing:
+    a mark of an unknown decision point and a logged metric that no experiment queries get status
+    400, and so do unknown contexts and conditions. The message names the nearest known one.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class LocalUpgrade(Inspection):
         token_secret: str | None = None,
         api_key: str | None = None,
         adaptive: bool = True,
+        strict: bool = False,
     ) -> None:
         if server not in _VERSIONS:
             raise ValueError(f"server {server!r} is not one of {', '.join(_VERSIONS)}")
@@ -84,7 +89,7 @@ class LocalUpgrade(Inspection):
         if token_secret is not None and api_key is not None:
             tokens = TokenCheck(token_secret, api_key)
         self._catalogue = Catalogue(null_is_empty=is_6_7)
-        self._state = ServerState(self._catalogue, Store(), is_6_7, adaptive, Random(0))
+        self._state = ServerState(self._catalogue, Store(), is_6_7, adaptive, strict, Random(0))
         self._api = Api(self._state, _VERSIONS[server], tokens)
         self._servers: list[SocketServer] = []
         # Not the lock of the calls: ``down`` waits for those that are being answered.
@@ -105,6 +110,7 @@ class LocalUpgrade(Inspection):
         *,
         segments: Export | None = None,
         server: str = "6.5",
+        strict: bool = False,
     ) -> LocalUpgrade:
         """Make a server of what UpGrade's web page exported: parsed JSON, or paths of the files.
 
@@ -118,7 +124,7 @@ class LocalUpgrade(Inspection):
         a path inside an export is not read.
         """
         reader = SegmentReader(segments)
-        local = cls(server=server, contexts=())
+        local = cls(server=server, contexts=(), strict=strict)
         for experiment in read_experiments(experiments, reader):
             local._catalogue.add_experiment(experiment)
         for metric in read_metrics(experiments):
@@ -311,6 +317,16 @@ class LocalUpgrade(Inspection):
             codes = [one.code for experiment in here for one in experiment.conditions]
             there_are = f"only {', '.join(map(repr, codes))}" if codes else "nor any experiment"
             raise ValueError(f"no condition {condition!r} at ({site!r}, {target!r}), {there_are}")
+
+    def explain(self, user: str, site: str, target: str | None = "") -> Explanation:
+        """Tell why a user gets a condition at a decision point now, or none.
+
+        >>> print(local.explain("student-4", "home", "banner"))
+
+        The user may be an alias, and need not be initialised. Nothing changes by it.
+        """
+        with self._api.lock:
+            return explain(self._state, user, site, target)
 
     def fail_next(
         self,
