@@ -82,7 +82,10 @@ class Proxy:
         """Read what is asked for, and tell whether data may pass."""
         head = b""
         while b"\r\n\r\n" not in head:
-            head += connection.recv(65536)
+            data = connection.recv(65536)
+            if not data:
+                return False
+            head += data
         self.requests.append(head.decode("latin-1"))
         if not head.startswith(b"CONNECT "):
             upstream.sendall(head)

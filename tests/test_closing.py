@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import ssl
 import subprocess
 import sys
@@ -218,20 +219,24 @@ def test_a_task_that_waited_for_a_connection_meets_the_closed_one() -> None:
     assert server.count("init") == 1
 
 
-def test_a_call_whose_connection_is_closed_as_it_begins_leaves_no_socket(
-    monkeypatch: pytest.MonkeyPatch,
+@both_faces
+def test_a_call_whose_connection_is_closed_as_it_connects_sends_nothing(
+    call: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send = httpx.HTTPTransport.handle_request
-
-    def closed_before(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+    def closed_meanwhile(*args: Any, **options: Any) -> Any:
         connection.close()
-        return send(transport, request)
+        return look_up(*args, **options)
 
-    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", closed_before)
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", closed_meanwhile)
     with FaultyServer() as server:
-        connection = UpgradeConnection(server.url)
-        assert connection.client("user", "my-app").init_sync().id == "user"
+        connection = UpgradeConnection(server.url, retries=0)
+        with pytest.raises(NoConnectionError, match="was closed meanwhile") as caught:
+            call(connection.client("user", "my-app").init)
         server.wait_until_all_hung_up()
+
+    assert not caught.value.may_have_been_applied
+    assert server.count("init") == 0
 
 
 def test_closing_ends_the_calls_under_way_in_event_loops() -> None:

@@ -28,7 +28,6 @@ from upgrade_client_lib import (
         ({"status": 400}, BadRequestError),
         ({"status": 404}, BadRequestError),
         ({"status": 429}, UpgradeApiError),
-        ({"status": 503, "headers": {"Retry-After": "9"}}, ServerError),
     ],
 )
 def test_a_mark_that_the_server_refused_turns_nothing_and_costs_nothing(

@@ -8,7 +8,7 @@ import time
 import weakref
 from collections import OrderedDict
 from functools import lru_cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
@@ -27,11 +27,21 @@ from ._http import (
 )
 from ._rules import arguments
 from ._rules.scrubbing import Secrets
+from ._store_access import StoreAccess
 from ._sync import Backend, check_asyncio
 from .exceptions import CircuitOpenError, UpgradeApiError
 from .hooks import NO_HOOKS, Call, HookList
 
+if TYPE_CHECKING:
+    from .stores import Store
+
 T = TypeVar("T")
+
+MAX_AGE = 300.0
+"""For how many seconds an answer is used without asking again, by default."""
+
+STALE_IF_ERROR = 3600.0
+"""For how many seconds more it is served where the server cannot be asked, by default."""
 
 FULL_TIME = 0.9
 """Which share of the connection's time limit a failed read must have had to count as a failure."""
@@ -50,6 +60,8 @@ class Server:
         "host_url",
         "max_age",
         "options",
+        "stale_if_error",
+        "store_access",
         "token",
     )
 
@@ -61,6 +73,10 @@ class Server:
         *,
         breaker: bool = True,
         hooks: HookList = NO_HOOKS,
+        store: Store | None = None,
+        hash_key: bytes | None = None,
+        max_age: float = MAX_AGE,
+        stale_if_error: float = STALE_IF_ERROR,
     ) -> None:
         self.host_url = settings.host_url
         self.token = token
@@ -69,7 +85,12 @@ class Server:
         self._reachability = Reachability(settings.host_url)
         self._breaker = Breaker(settings.host_url, options.timeout.total) if breaker else None
         self.hooks = hooks
-        self.max_age = 300.0
+        self.max_age = max_age
+        self.stale_if_error = stale_if_error
+        self.store_access = None
+        if store is not None:
+            ttl = max_age + stale_if_error
+            self.store_access = StoreAccess(store, settings.host_url, hash_key, hooks, ttl)
         self._secrets = Secrets.in_headers(settings.headers)
 
     async def call(
@@ -150,12 +171,9 @@ class Server:
         self._transport.close_idle()
 
     async def aclose(self) -> None:
+        check_asyncio()
         self._breaker = None
-        try:
-            await self._transport.aclose()
-        except RuntimeError:
-            check_asyncio()
-            raise
+        await self._transport.aclose()
 
 
 def server_with_transport(host_url: str, transport: HttpTransport) -> Server:

@@ -46,6 +46,14 @@ class Backend(Protocol):
         """Return the future's result; ``TimeoutError`` when it takes longer than ``seconds``."""
         ...
 
+    async def call_either(self, owner: object, method: str, *arguments: Any) -> Any:
+        """Call a blocking method, or in an event loop its form ``..._async``, or it in a thread."""
+        ...
+
+    def finish(self, work: Coroutine[Any, Any, object]) -> None:
+        """Have work done although the caller is being cancelled or interrupted."""
+        ...
+
 
 class _SyncBackend:
     blocks = True
@@ -62,6 +70,12 @@ class _SyncBackend:
         except concurrent.futures.TimeoutError as error:
             raise TimeoutError from error
 
+    async def call_either(self, owner: object, method: str, *arguments: Any) -> Any:
+        return getattr(owner, method)(*arguments)
+
+    def finish(self, work: Coroutine[Any, Any, object]) -> None:
+        run_sync(work)
+
 
 class _AsyncBackend:
     blocks = False
@@ -76,11 +90,8 @@ class _AsyncBackend:
     async def sleep(self, seconds: float) -> None:
         import asyncio  # late, since the public types load this module
 
-        try:
-            await asyncio.sleep(seconds)
-        except RuntimeError:
-            check_asyncio()
-            raise
+        check_asyncio()
+        await asyncio.sleep(seconds)
 
     async def wait(self, future: Future[T], seconds: float) -> T:
         import asyncio
@@ -90,6 +101,30 @@ class _AsyncBackend:
         # Not asyncio.wait_for: before Python 3.12 it swallows a cancellation now and then.
         with anyio.fail_after(seconds):
             return await asyncio.wrap_future(future)
+
+    async def call_either(self, owner: object, method: str, *arguments: Any) -> Any:
+        in_loop = getattr(owner, f"{method}_async", None)
+        if in_loop is not None:
+            return await in_loop(*arguments)
+
+        import asyncio
+
+        return await asyncio.to_thread(getattr(owner, method), *arguments)
+
+    def finish(self, work: Coroutine[Any, Any, object]) -> None:
+        import asyncio
+
+        try:
+            task = asyncio.get_running_loop().create_task(work)
+        except RuntimeError:  # the caller's task is being destroyed
+            work.close()
+            return
+        _finishing.add(task)
+        task.add_done_callback(_finishing.discard)
+
+
+_finishing: set[Any] = set()
+"""Tasks that nobody waits for: an event loop refers to its tasks weakly."""
 
 
 def check_asyncio() -> None:

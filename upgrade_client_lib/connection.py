@@ -18,7 +18,9 @@ from ._http import (
 )
 from ._rules import arguments
 from ._rules.environment import read_settings
-from ._server import Server
+from ._server import MAX_AGE, STALE_IF_ERROR, Server
+from ._sync import ASYNC, SYNC, run_sync
+from ._user import forget
 from .client import UpgradeClient
 from .hooks import Hook, hooks_option
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from ._http import HttpTransport
     from ._rules.queues import Rotation
+    from .stores import Store
 
 __all__ = ["UpgradeConnection"]
 
@@ -57,6 +60,13 @@ class UpgradeConnection:
             what the server, or a proxy before it, keeps one (UpGrade: 5 s); 0 keeps none. Marks and
             rewards go out only on a connection that was idle for a second at most, since one that
             the server is just closing leaves open whether they were applied.
+        store: where all workers find what one of them was answered: a store of
+            ``upgrade_client_lib.stores``, or one of your own. Without one, each client knows what
+            it was answered itself, until that is cleared.
+        max_age: for how many seconds an answer in the store is used without asking again.
+        stale_if_error: for how many seconds more decisions are served it where the server cannot
+            be asked again. The documented methods never are.
+        hash_key: a secret, with which the user ids in the store's keys are hashed.
         breaker: whether reads (assignments and flags) fail at once, with a ``CircuitOpenError``,
             after five in a row found no server. They do for a second at first and for half a minute
             at the most, after which one read tries again. Marks, logs, rewards and ``init`` are
@@ -68,14 +78,17 @@ class UpgradeConnection:
             ``User-Agent`` takes the place of the library's own. Their values are as secret as a
             token: no error and no log line shows them.
         proxy: the address of a proxy. Without it, the usual environment variables decide,
-            unless ``trust_env`` is false.
+            unless ``trust_env`` is false; ``NO_PROXY`` may list ranges such as ``10.0.0.0/8``.
+            A ``socks5://`` one needs ``pip install "upgrade-client-lib[socks]"``.
         trust_env: whether the environment may name a proxy and certificates.
         ssl_context: for certificates of your own; by default, TLS is verified against those
             that ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` names, or certifi's.
         http_client: your own httpx client for blocking calls; the other kind of call goes its
-            usual way. Its settings are kept, but redirects are not followed, and of two time
-            limits the shorter one holds. Closing it is yours, and so is making a new one in a
-            child process.
+            usual way. Its settings are kept, a ``User-Agent`` of its own among them, but redirects
+            are not followed, of two time limits the shorter one holds, and answers are asked
+            for in gzip or deflate. What its hooks and its authentication read of an answer is
+            not bounded by ``max_response_bytes``, and the secrets in its own headers are not
+            known here. Closing it is yours, and so is making a new one in a child process.
         async_http_client: the same for async calls.
         transport: an httpx transport to send through instead of sockets, such as
             ``LocalUpgrade().transport``; closing it is yours.
@@ -94,6 +107,10 @@ class UpgradeConnection:
         max_connections: int = 20,
         keepalive_expiry: float = 4.0,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+        store: Store | None = None,
+        max_age: float = MAX_AGE,
+        stale_if_error: float = STALE_IF_ERROR,
+        hash_key: str | bytes | None = None,
         breaker: bool = True,
         hooks: Sequence[Hook] = (),
         headers: Mapping[str, str] | None = None,
@@ -122,6 +139,10 @@ class UpgradeConnection:
             CallOptions(timeout_option(timeout), retries_option(retries)),
             breaker=arguments.boolean("breaker", breaker),
             hooks=hooks_option(hooks),
+            store=store,
+            hash_key=arguments.key_bytes("hash_key", hash_key),
+            max_age=arguments.seconds("max_age", max_age),
+            stale_if_error=arguments.seconds("stale_if_error", stale_if_error),
         )
 
     @classmethod
@@ -176,6 +197,21 @@ class UpgradeConnection:
             groups_for_session=groups_for_session,
             include_stored_user_groups=include_stored_user_groups,
         )
+
+    async def forget(self, user_id: str) -> None:
+        """Remove what the connection's store knows of a user; nothing is sent to the server.
+
+        Clients that live go on with what they were answered, for a second at most. A
+        ``RuntimeError`` where the store fails, since it may still know the user then.
+        """
+        await forget(self._server, ASYNC, user_id)
+
+    def forget_sync(self, user_id: str) -> None:
+        """Remove, blocking, what the connection's store knows of a user.
+
+        Arguments, answer and errors are those of :meth:`forget`.
+        """
+        run_sync(forget(self._server, SYNC, user_id))
 
     def close(self) -> None:
         """Close the sockets. Those of event loops are closed by their loops, without waiting.

@@ -3,7 +3,8 @@
 ::
 
     UpgradeApiError              anything that goes wrong with the server
-    ├── NotAuthorizedError       401, 403: the token is missing, wrong or expired
+    ├── NotAuthorizedError       401, 403: the token is missing, wrong or expired; or a firewall
+    │                            before the server refused, which the message says then
     ├── UserNotInitializedError  404: call init() for this user first
     ├── BadRequestError          any other 4xx: the server refuses this request
     ├── ConflictError            409: no adaptive experiment, or no enrolment, to reward
@@ -40,18 +41,21 @@ class UpgradeApiError(Exception):
     """A call that the server did not carry out, or did not answer.
 
     Attributes:
-        message: the server's own words, or what kept it from answering.
+        message: the server's own words, or what kept it from answering; 1,000 characters at most.
         status_code: the HTTP status; ``None`` when there was no answer.
         error_type: the server's name for the kind of error, where it gave one.
         request_id: the server's ``x-request-id``, to find the request in its log.
         endpoint: which operation was called, as in ``"POST /api/v6/mark"``.
-        response_body: the text of the answer; ``None`` when there was none.
+        response_body: the text of the answer, its first 10,000 characters at most; ``None`` when
+            there was none, or it was larger than ``max_response_bytes``.
         attempts: how often the request was sent, retries included.
         may_have_been_applied: ``True`` where the server may have carried out the request all
             the same (a timeout after sending, say). What matters for marks and rewards, which
             count each time.
 
-    The error that caused this one, if any, is its ``__cause__``. Tokens never appear.
+    The error that caused this one, if any, is its ``__cause__``. What the server repeats of a
+    token, or of the connection's ``headers``, is ``***`` in all of these; a cause that would show
+    it is left out. All but the body are one line, with control characters escaped.
 
     >>> try:
     ...     client.get_decision_point_assignment_sync("home", "banner")
@@ -96,7 +100,11 @@ class UpgradeApiError(Exception):
 
 
 class NotAuthorizedError(UpgradeApiError):
-    """The server checks tokens, and this one is missing, wrong or expired."""
+    """The server checks tokens, and this one is missing, wrong or expired.
+
+    A 403 never comes from UpGrade's client API: the message says that a firewall or proxy may have
+    refused.
+    """
 
 
 class UserNotInitializedError(UpgradeApiError):
@@ -135,4 +143,4 @@ class RequestTimeoutError(UpgradeApiError):
 
 
 class UnreadableAnswerError(UpgradeApiError):
-    """An answer that is not the API's: another status, a redirect, or a body of another shape."""
+    """An answer that is not the API's: a redirect, a body of another shape, or too large a one."""

@@ -59,6 +59,9 @@ class Hook:
     def failed(self, call: Call) -> None:
         """Note that a call failed; ``call.error`` says how."""
 
+    def store_failed(self, error: Exception) -> None:
+        """Note that the connection's store failed, with the error that it raised."""
+
     def decided(self, decision: Decision | FlagDecision) -> None:
         """Note what ``decide`` or ``decide_flag`` returned."""
 
@@ -93,6 +96,8 @@ class HookList:
 
 NO_HOOKS = HookList(())
 
+_METHODS = [name for name in vars(Hook) if not name.startswith("_")]
+
 
 def hooks_option(value: object) -> HookList:
     """Return the hooks of a sequence of them; a ``TypeError`` for anything else."""
@@ -102,7 +107,7 @@ def hooks_option(value: object) -> HookList:
     for hook in hooks:
         if not isinstance(hook, Hook):
             raise TypeError(f"hooks must hold instances of Hook, not {hook!r}")
-        for method in ("before", "after", "failed", "decided"):
+        for method in _METHODS:
             if iscoroutinefunction(getattr(hook, method)):
                 raise TypeError(f"{type(hook).__name__}.{method} is async, which no hook can be")
     return HookList(hooks) if hooks else NO_HOOKS

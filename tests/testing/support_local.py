@@ -24,6 +24,11 @@ def client(local: LocalUpgrade, user_id: str = "u1", **init: Any) -> UpgradeClie
     return made
 
 
+def in_class(name: str) -> dict[str, Any]:
+    """The groups of a user who is in this class and works in it."""
+    return {"group": {"class": [name]}, "working_group": {"class": name}}
+
+
 def codes(local: LocalUpgrade, user_id: str = "u1", context: str = "my-app") -> dict[str, Any]:
     """The assigned condition codes, head first, by decision point."""
     answer = post(local, "assign", {"context": context}, user_id)

@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 import pytest
 
-from tests.testing.support_local import CONDITIONS, client, codes, mark
+from tests.testing.support_local import CONDITIONS, client, codes, in_class, mark
 from tests.testing.support_recorded import EXPORTS
 from upgrade_client_lib.testing import LocalUpgrade
 
@@ -60,7 +60,7 @@ def test_the_metrics_that_experiments_query_are_stored() -> None:
 def test_lists_of_segments_of_segments_count() -> None:
     experiment = exported("excluding-exp")
     (excluded,) = experiment["experimentSegmentExclusion"]
-    inner = copy.deepcopy(excluded["segment"])
+    inner = {**copy.deepcopy(excluded["segment"]), "id": "inner"}
     inner["individualForSegment"] = [{"userId": "inside"}]
     inner["groupForSegment"] = [{"type": "class", "groupId": "closed"}]
     excluded["segment"]["subSegments"] = [inner]
@@ -92,24 +92,28 @@ def test_a_list_that_is_switched_off_does_not_count() -> None:
     assert client(local, "vip-user").get_all_feature_flags_sync() == []
 
 
-def test_after_its_end_an_experiment_may_give_everybody_one_condition() -> None:
+def test_after_its_end_an_experiment_may_give_all_its_users_one_condition() -> None:
     experiment = exported("complete-exp")
     experiment["postExperimentRule"] = "assign"
     experiment["revertTo"] = next(
         one["id"] for one in experiment["conditions"] if one["conditionCode"] == "treatment"
     )
     local = LocalUpgrade.from_export(experiment)
+    experiment["state"] = "enrolling"
+    local = LocalUpgrade.from_export(experiment)
+    (running,) = local.experiments
     for number in range(10):
         client(local, f"u{number}")
+        mark(local, "done", "x", None, f"u{number}")
+    client(local, "late")
+    local.set_state(running, "enrollmentComplete")
+    for number in range(10):
         assert codes(local, f"u{number}") == {"done/x": ["treatment"]}
-    experiment["revertTo"] = None
-    local = LocalUpgrade.from_export(experiment)
-    client(local)
-    assert codes(local) == {}
+    assert codes(local, "late") == {}
 
 
 @pytest.mark.parametrize(
-    ("rule", "after_moving"), [("group", "new"), ("individual", "old"), ("experiment", "none")]
+    ("rule", "after_moving"), [("group", "new"), ("individual", "old"), ("experiment", "new")]
 )
 def test_the_consistency_rule_decides_what_a_user_gets_who_changes_group(
     rule: str, after_moving: str
@@ -119,22 +123,26 @@ def test_the_consistency_rule_decides_what_a_user_gets_who_changes_group(
     local = LocalUpgrade.from_export(experiment)
     by_group: dict[str, Any] = {}
     for group in map(str, range(10)):
-        client(local, group, working_group={"class": group})
+        client(local, group, **in_class(group))
         by_group[group] = codes(local, group)
     old, new = (
         next(group for group, got in by_group.items() if got == {"group/classroom": [code]})
         for code in CONDITIONS
     )
-    moves = client(local, "moves", working_group={"class": old})
+    moves = client(local, "moves", group={"class": [old, new]}, working_group={"class": old})
     mark(local, "group", "classroom", "control", "moves")
     assert codes(local, "moves") == by_group[old]
     moves.set_working_group_sync({"class": new})
-    expected: dict[str, Any] = {"new": by_group[new], "old": by_group[old], "none": {}}
+    expected: dict[str, Any] = {"new": by_group[new], "old": by_group[old]}
     assert codes(local, "moves") == expected[after_moving]
 
 
 def _set(field: str, value: Any) -> Change:
     return lambda experiment: experiment.update({field: value})
+
+
+def _reverts_to(condition: str) -> Change:
+    return lambda experiment: experiment.update(postExperimentRule="assign", revertTo=condition)
 
 
 def _in_first(field: str, **values: Any) -> Change:
@@ -184,7 +192,7 @@ def _without(field: str) -> Change:
             _set("assignmentAlgorithm", "stratified random sampling"),
             "assignmentAlgorithm: 'stratified random sampling' cannot be run here",
         ),
-        (_set("revertTo", "x"), "revert to: there is no condition 'x'"),
+        (_reverts_to("x"), "revert to: there is no condition 'x'"),
         (_set("queries", [{"name": "avg"}]), "queries: metric: missing"),
     ],
 )

@@ -18,6 +18,7 @@ from .operations import (
     set_user_aliases,
     set_working_group,
 )
+from .responses import read_flags
 
 __all__ = [
     "Identity",
@@ -30,6 +31,7 @@ __all__ = [
     "log",
     "mark",
     "read_assignment",
+    "read_flags",
     "reward",
     "set_group_membership",
     "set_user_aliases",

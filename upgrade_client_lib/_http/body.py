@@ -36,13 +36,13 @@ class Body:
             self._encoding = _encoding(response)
 
     def add(self, received: bytes) -> None:
-        """Take what was received next, encoded as the response's headers say."""
+        """Take what was received next, which is not empty, encoded as the headers say."""
         self._received += len(received)
         if self._received > self._max_bytes:
             self._drop()
         elif self._encoding is None:
             self._keep(received)
-        elif received:
+        else:
             self._decompress(received, self._encoding)
 
     def end(self) -> bytes:
@@ -65,7 +65,7 @@ class Body:
     def _keep(self, content: bytes) -> None:
         if len(self._content) + len(content) > self._max_bytes:
             self._drop()
-        elif not self.is_too_large:
+        else:
             self._content += content
 
     def _drop(self) -> None:

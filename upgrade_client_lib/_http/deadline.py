@@ -25,6 +25,7 @@ from . import resolver
 WRITTEN_AT_ONCE = 16 * 1024
 
 _SLOW_LOOK_UP = "looking up the host's name took too long"
+_ABORTED = "closed while it was being opened"
 
 _current_deadline: ContextVar[float] = ContextVar("upgrade_client_lib_deadline")
 
@@ -55,15 +56,12 @@ def _until_deadline(
 class _SyncNetworkStream:
     """A network stream of httpcore whose reads and writes end at the deadline."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, backend: _SyncNetworkBackend) -> None:
         self._stream = stream
+        self._backend = backend
+        self.close: Callable[[], None] = stream.close
         self.get_extra_info: Callable[[str], Any] = stream.get_extra_info
-
-    def close(self) -> None:
-        """Close the socket; a thread that reads from it is woken at once."""
-        with suppress(OSError):  # the server closed it first
-            self.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-        self._stream.close()
+        backend.opened(stream)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         data: bytes = self._stream.read(max_bytes, _until_deadline(timeout, httpcore.ReadTimeout))
@@ -78,12 +76,18 @@ class _SyncNetworkStream:
         self, ssl_context: ssl.SSLContext, server_hostname: str | None, timeout: float | None
     ) -> _SyncNetworkStream:
         left = _until_deadline(timeout, httpcore.ConnectTimeout)
-        return _SyncNetworkStream(self._stream.start_tls(ssl_context, server_hostname, left))
+        return _SyncNetworkStream(
+            self._stream.start_tls(ssl_context, server_hostname, left), self._backend
+        )
 
 
 class _SyncNetworkBackend:
+    """Opens the one connection of a transport at a time; another thread may abort it."""
+
     def __init__(self, backend: Any) -> None:
         self._backend = backend
+        self._socket: socket.socket | None = None
+        self._aborted = False
         self.sleep: Callable[[float], None] = backend.sleep
 
     def connect_tcp(
@@ -105,7 +109,22 @@ class _SyncNetworkBackend:
                 if not addresses:
                     raise
             else:
-                return _SyncNetworkStream(stream)
+                return _SyncNetworkStream(stream, self)
+
+    def opened(self, stream: Any) -> None:
+        """Take note of a stream, so that it can be aborted."""
+        self._socket = stream.get_extra_info("socket")
+        if self._aborted:
+            stream.close()
+            raise httpcore.ConnectError(_ABORTED)
+
+    def abort(self) -> None:
+        """Have the request fail that another thread has in flight, or is connecting for."""
+        self._aborted = True
+        if self._socket is not None:
+            with suppress(OSError):  # it is closed already
+                # Past SSLSocket.shutdown, after which the other thread would write plain text.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
 class _AsyncNetworkStream:
@@ -133,8 +152,11 @@ class _AsyncNetworkStream:
 
 
 class _AsyncNetworkBackend:
+    """The same for an event loop, whose other tasks close what is open."""
+
     def __init__(self, backend: Any) -> None:
         self._backend = backend
+        self._aborted = False
         self.sleep: Callable[[float], Any] = backend.sleep
 
     async def connect_tcp(
@@ -158,7 +180,15 @@ class _AsyncNetworkBackend:
                 if not addresses:
                     raise
             else:
-                return _AsyncNetworkStream(stream)
+                break
+        if self._aborted:
+            await stream.aclose()
+            raise httpcore.ConnectError(_ABORTED)
+        return _AsyncNetworkStream(stream)
+
+    def abort(self) -> None:
+        """Have the request fail that is just connecting."""
+        self._aborted = True
 
 
 def enforce_sync(transport: Any) -> None:
@@ -173,6 +203,11 @@ def enforce_sync(transport: Any) -> None:
 def enforce_async(transport: Any) -> None:
     """Make a new ``httpx.AsyncHTTPTransport`` keep to the deadline."""
     _wrap_backend(transport, _AsyncNetworkBackend)
+
+
+def abort(transport: Any) -> None:
+    """End the request for which another thread or task uses a transport."""
+    transport._pool._network_backend.abort()
 
 
 def is_connected(transport: Any) -> bool:

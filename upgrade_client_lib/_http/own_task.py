@@ -30,11 +30,12 @@ async def run_in_own_task(work: Coroutine[Any, Any, T]) -> T:
     _running.add(task)
     task.add_done_callback(_running.discard)
     try:
-        return await asyncio.shield(task)
+        await asyncio.wait([task])
     except asyncio.CancelledError:
         scope.cancel()
         task.add_done_callback(_retrieve)
         raise
+    return task.result()
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Callable
 
 import attrs
 
-from .deadline import is_connected
+from .deadline import abort, is_connected
 from .slots import AsyncSlots, SyncSlots
 
 
@@ -104,10 +104,10 @@ class SyncPool:
                 self.close_idle()  # closed meanwhile; this request may have connected again
 
     def close(self) -> None:
-        """Close all connections, those in use too; may be called twice."""
+        """Close all connections, in use ones through the threads that use them."""
         self._closed = True
         for transport in self._slots.transports():
-            _close(transport)
+            abort(transport)
         self.close_idle()
 
     def close_idle(self) -> None:
@@ -151,10 +151,9 @@ class AsyncPool:
         self._keepalive_expiry = keepalive_expiry
         self._slots = AsyncSlots(size)
         self._idle = _IdleTransports(make, size, keepalive_expiry)
-        self._discarded: dict[Any, asyncio.Task[None]] = {}
+        self._discarding: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._shutdown_signal: AsyncIterator[None] | None = None
-        self._closing: asyncio.Task[None] | None = None
         self._closed = False
 
     @asynccontextmanager
@@ -178,20 +177,19 @@ class AsyncPool:
                     self._discard(transport)
                 raise
             lease.transport = None
-            self._idle.put(transport)
-            self._close_expired()
+            if self._closed:
+                self._discard(transport)
+            else:
+                self._idle.put(transport)
+                self._close_expired()
         finally:
             self._slots.release(lease)
 
     async def aclose(self) -> None:
         """Close all connections, those in use too; called in their own loop."""
-        self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        for transport in [*self._idle.take_all(), *self._slots.transports(), *self._discarded]:
-            await _aclose(transport)
-        self._discarded.clear()
+        self._start_closing()
+        if self._discarding:
+            await asyncio.wait(self._discarding)
 
     def close_soon(self) -> None:
         """Have the loop close the connections; may be called from any thread."""
@@ -199,7 +197,15 @@ class AsyncPool:
             self.loop.call_soon_threadsafe(self._start_closing)
 
     def _start_closing(self) -> None:
-        self._closing = self.loop.create_task(self.aclose())
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        in_use = self._slots.transports()
+        for transport in in_use:
+            abort(transport)
+        for transport in [*self._idle.take_all(), *in_use]:
+            self._discard(transport)
 
     def _close_expired(self) -> None:
         """Close connections that were idle for long; again later, while there are others."""
@@ -215,8 +221,14 @@ class AsyncPool:
     def _discard(self, transport: Any) -> None:
         """Close a transport in a task of its own, which no cancellation of a caller reaches."""
         task = self.loop.create_task(_aclose(transport))
-        self._discarded[transport] = task
-        task.add_done_callback(lambda _: self._discarded.pop(transport, None))
+        self._discarding.add(task)
+
+        def discarded(task: asyncio.Task[None]) -> None:
+            self._discarding.remove(task)
+            if task.cancelled():  # by a loop that shuts down, perhaps before it began
+                self._discard(transport)
+
+        task.add_done_callback(discarded)
 
 
 class BorrowedAsyncPool:

@@ -15,14 +15,14 @@ from typing import Any
 
 from .._fork import call_after_fork
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _running: dict[tuple[str, int], Future[Sequence[str]]] = {}
 
 
 def _reset_after_fork() -> None:
     """In a child process: the parent's look-ups do not end here."""
     global _lock, _running
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _running = {}
 
 

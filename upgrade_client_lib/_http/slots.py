@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 RECHECK_SECONDS = 0.05
@@ -19,6 +20,9 @@ RECHECK_SECONDS = 0.05
 
 class PoolIsFullError(TimeoutError):
     """No slot came free in time; nothing was sent."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"all {size} are in use")
 
 
 class Lease:
@@ -31,6 +35,35 @@ class Lease:
 
     def __init__(self) -> None:
         self.transport: Any = None
+
+
+class _Leases:
+    """The leases that exist, as many as ``size``."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        # No callback removes those that were dropped: one that is interrupted would never run.
+        self._leases: set[weakref.ref[Lease]] = set()
+
+    def is_full(self) -> bool:
+        if len(self._leases) >= self.size:
+            self._leases = {lease for lease in tuple(self._leases) if lease() is not None}
+        return len(self._leases) >= self.size
+
+    def add(self) -> Lease:
+        lease = Lease()
+        self._leases.add(weakref.ref(lease))
+        return lease
+
+    def remove(self, lease: Lease) -> None:
+        self._leases.discard(weakref.ref(lease))
+
+    def transports(self) -> list[Any]:
+        """Return the transports in use."""
+        leases = [lease() for lease in tuple(self._leases)]
+        return [
+            lease.transport for lease in leases if lease is not None and lease.transport is not None
+        ]
 
 
 class _Waiter:
@@ -50,16 +83,15 @@ class SyncSlots:
     """
 
     def __init__(self, size: int) -> None:
-        self._size = size
         self._lock = threading.RLock()
-        self._leases: weakref.WeakSet[Lease] = weakref.WeakSet()
+        self._leases = _Leases(size)
         self._queue: deque[weakref.ref[_Waiter]] = deque()
 
     def acquire(self, seconds: float) -> Lease:
         """Return a lease; a ``PoolIsFullError`` after ``seconds``."""
         with self._lock:
-            if self._first() is None and len(self._leases) < self._size:
-                return self._new_lease()
+            if self._first() is None and not self._leases.is_full():
+                return self._leases.add()
             waiter = _Waiter()
             entry = weakref.ref(waiter)
             self._queue.append(entry)
@@ -69,10 +101,10 @@ class SyncSlots:
                 left = deadline - time.monotonic()
                 waiter.wake.acquire(timeout=max(min(left, RECHECK_SECONDS), 0.0))
                 with self._lock:
-                    if self._first() is waiter and len(self._leases) < self._size:
-                        return self._new_lease()
+                    if self._first() is waiter and not self._leases.is_full():
+                        return self._leases.add()
                 if left <= 0:
-                    raise PoolIsFullError(f"all {self._size} are in use")
+                    raise PoolIsFullError(self._leases.size)
         finally:
             with self._lock:
                 self._queue.remove(entry)
@@ -81,18 +113,13 @@ class SyncSlots:
     def release(self, lease: Lease) -> None:
         """End a lease; the first thread of the queue is woken."""
         with self._lock:
-            self._leases.discard(lease)
+            self._leases.remove(lease)
             self._wake_first()
 
     def transports(self) -> list[Any]:
         """Return the transports in use."""
         with self._lock:
-            return [lease.transport for lease in self._leases if lease.transport is not None]
-
-    def _new_lease(self) -> Lease:
-        lease = Lease()
-        self._leases.add(lease)
-        return lease
+            return self._leases.transports()
 
     def _first(self) -> _Waiter | None:
         """Return the waiter whose turn it is; called under the lock."""
@@ -106,7 +133,7 @@ class SyncSlots:
     def _wake_first(self) -> None:
         """Wake the first waiter if there is a slot for it; called under the lock."""
         waiter = self._first()
-        if waiter is not None and len(self._leases) < self._size and waiter.wake.locked():
+        if waiter is not None and not self._leases.is_full() and waiter.wake.locked():
             waiter.wake.release()
 
 
@@ -114,49 +141,50 @@ class AsyncSlots:
     """Slots for the tasks of one event loop."""
 
     def __init__(self, size: int) -> None:
-        self._size = size
-        self._leases: weakref.WeakSet[Lease] = weakref.WeakSet()
+        self._leases = _Leases(size)
         self._queue: deque[asyncio.Future[Lease]] = deque()
 
     async def acquire(self, seconds: float) -> Lease:
         """Return a lease; a ``PoolIsFullError`` after ``seconds``."""
         self._grant()
-        if not self._queue and len(self._leases) < self._size:
-            return self._new_lease()
+        if not self._queue and not self._leases.is_full():
+            return self._leases.add()
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[Lease] = loop.create_future()
         self._queue.append(turn)
         timer = loop.call_later(max(seconds, 0.0), self._give_up, turn)
         try:
             return await turn
+        except BaseException:
+            if _is_granted(turn):  # this task was cancelled as its turn came
+                self._leases.remove(turn.result())
+            raise
         finally:
-            # If this task was cancelled as its turn came, the lease is dropped with the future.
             timer.cancel()
-            if turn in self._queue:
+            with suppress(ValueError):  # one whose turn came is in the queue no longer
                 self._queue.remove(turn)
-            del turn
             self._grant()
 
     def release(self, lease: Lease) -> None:
         """End a lease; the first task of the queue has it."""
-        self._leases.discard(lease)
+        self._leases.remove(lease)
         self._grant()
 
     def transports(self) -> list[Any]:
         """Return the transports in use."""
-        return [lease.transport for lease in self._leases if lease.transport is not None]
-
-    def _new_lease(self) -> Lease:
-        lease = Lease()
-        self._leases.add(lease)
-        return lease
+        return self._leases.transports()
 
     def _grant(self) -> None:
-        while self._queue and len(self._leases) < self._size:
+        while self._queue and not self._leases.is_full():
             turn = self._queue.popleft()
-            if not turn.done():
-                turn.set_result(self._new_lease())
+            # A loop that was closed with calls in flight wakes nobody.
+            if not turn.done() and not turn.get_loop().is_closed():
+                turn.set_result(self._leases.add())
 
     def _give_up(self, turn: asyncio.Future[Lease]) -> None:
         if not turn.done():
-            turn.set_exception(PoolIsFullError(f"all {self._size} are in use"))
+            turn.set_exception(PoolIsFullError(self._leases.size))
+
+
+def _is_granted(turn: asyncio.Future[Lease]) -> bool:
+    return turn.done() and not turn.cancelled() and turn.exception() is None

@@ -12,13 +12,14 @@ import time
 import weakref
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeVar, Union
 
 import anyio
 import httpx
 
 from .._fork import call_after_fork, fork_waits
-from ..exceptions import UpgradeApiError
+from ..exceptions import NoConnectionError, UpgradeApiError
 from .conversion import (
     RequestBuilder,
     read_and_close,
@@ -80,6 +81,7 @@ class Transport:
     async def send_async(self, request: Request, limits: AttemptLimits) -> Response:
         """Send once and read the whole response, in the running event loop."""
         with self._translate_errors(request):
+            _load_anyio()
             client = self._settings.async_http_client
             if client is not None:
                 return await run_in_own_task(self._send_with_async_client(client, request, limits))
@@ -194,6 +196,7 @@ class Transport:
         except (httpx.HTTPError, OSError) as error:  # httpx does not wrap all ssl errors
             error_class, message = classify(error, outer_exception, self._socket_options.route)
             if self._closed:
+                error_class = NoConnectionError
                 message = f"the connection to {self._settings.host_url} was closed meanwhile"
             raise error_class(
                 message,
@@ -228,11 +231,6 @@ class Transport:
         if pool is not None and pool.loop is loop:
             return pool
         settings = self._settings
-        with fork_waits():
-            # anyio loads its parts and its backend for asyncio when they are first named.
-            for name in dir(anyio):
-                getattr(anyio, name)
-            anyio.CancelScope()
         with self._lock:
             self._check_open()
             if settings.transport is None:
@@ -250,6 +248,15 @@ class Transport:
         transport = httpx.AsyncHTTPTransport(**self._socket_options.arguments())
         enforce_async(transport)
         return transport
+
+
+@cache
+def _load_anyio() -> None:
+    """Load what anyio loads when it is first named: its parts, and its backend for asyncio."""
+    with fork_waits():
+        for name in dir(anyio):
+            getattr(anyio, name)
+        anyio.CancelScope()
 
 
 def _usable(transport: object, base: type[K]) -> K:

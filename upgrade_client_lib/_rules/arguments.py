@@ -108,6 +108,17 @@ def positive(argument: str, value: object) -> int:
     return value
 
 
+def key_bytes(argument: str, value: object) -> bytes | None:
+    """A secret key, as bytes or text; ``None`` for none."""
+    if value is None:
+        return None
+    if not isinstance(value, bytes):
+        value = text(argument, value).encode()
+    if not value:
+        raise ValueError(f"{argument} must not be empty")
+    return value
+
+
 def seconds(argument: str, value: object) -> float:
     """A number of seconds, 0 or more."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):

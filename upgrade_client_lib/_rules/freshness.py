@@ -20,3 +20,8 @@ def is_outdated_by(mark: Mark, state: PointState) -> bool:
     That matters where a mark advances a queue, or may have changed the condition.
     """
     return state.has_queue or contradicts(mark, state)
+
+
+def is_servable(answered_at: float, now: float, max_age: float, stale_if_error: float) -> bool:
+    """Whether an answer may still be served where the server cannot be asked again."""
+    return 0 <= now - answered_at < max_age + stale_if_error

@@ -5,5 +5,6 @@ from __future__ import annotations
 from .cache import AssignmentCache
 from .decisions import decide, decide_flag
 from .operations import User
+from .sharing import forget
 
-__all__ = ["AssignmentCache", "User", "decide", "decide_flag"]
+__all__ = ["AssignmentCache", "User", "decide", "decide_flag", "forget"]

@@ -61,7 +61,7 @@ class AssignmentCache(SingleFlight[Record]):
     def get_valid(self, point: PointKey) -> Record | None:
         """Return the cached record, if there is one and this point is valid in it."""
         record = self.value
-        return None if record is None or point in record.invalidated else record
+        return record if record is not None and record.is_valid_at(point) else None
 
     async def load_point(
         self,
@@ -72,7 +72,7 @@ class AssignmentCache(SingleFlight[Record]):
     ) -> Record:
         """Return a record in which this point is valid."""
         return await self.get_or_load(
-            backend, load, options, is_usable=lambda record: point not in record.invalidated
+            backend, load, options, is_usable=lambda record: record.is_valid_at(point)
         )
 
     async def load_all(
@@ -85,7 +85,7 @@ class AssignmentCache(SingleFlight[Record]):
     ) -> Record:
         """Return a record in which every point is valid."""
         return await self.get_or_load(
-            backend, load, options, is_usable=lambda record: not record.invalidated, force=force
+            backend, load, options, is_usable=Record.is_valid, force=force
         )
 
     def begin_mark(self, mark: Mark) -> PendingMark:
@@ -101,10 +101,11 @@ class AssignmentCache(SingleFlight[Record]):
         outcome: MarkOutcome,
         rotation: Rotation,
         stored_experiment_id: str | None = None,
-    ) -> None:
+    ) -> MarkEffect:
         """Advance the queues that the server advanced; invalidate those of unknown state.
 
-        ``stored_experiment_id`` is the experiment that the server names in its answer.
+        Return what was done. ``stored_experiment_id`` is the experiment that the server names in
+        its answer.
         """
         mark = pending.mark
         with single_flight.lock:
@@ -116,12 +117,18 @@ class AssignmentCache(SingleFlight[Record]):
                 self._last_marked[mark.point, mark.experiment_id] = mark.condition
             if effect.discard:
                 self._discard()
-                return
+                return effect
             if outcome != "rejected":
                 for load in self._loads:
                     load.concurrent_marks.add(mark)
             if self.value is not None:
                 self.value.apply(effect, mark.point)
+            return effect
+
+    def repeats_last(self, mark: Mark) -> bool:
+        """Whether the last mark at this point that was news named the same condition."""
+        marked = mark.point, mark.experiment_id
+        return marked in self._last_marked and self._last_marked[marked] == mark.condition
 
     def _effect(
         self,
@@ -133,16 +140,13 @@ class AssignmentCache(SingleFlight[Record]):
         record = self.value
         if record is None and not mark.excludes:
             return NO_EFFECT
-        marked = mark.point, mark.experiment_id
         return effect_of_mark(
             mark,
             outcome,
             rotation,
             None if record is None else record.state_at(mark.point),
             stored_experiment_id=stored_experiment_id,
-            repeats_last=(
-                marked in self._last_marked and self._last_marked[marked] == mark.condition
-            ),
+            repeats_last=self.repeats_last(mark),
         )
 
     def _apply_concurrent_marks(self, ended: Load[Record], value: Record) -> None:

@@ -22,7 +22,7 @@ from ..types import (
     MarkedDecisionPoint,
     MarkedDecisionPointStatus,
 )
-from .marks import MarkDetails, UserMarker
+from .marks import MarkDetails, UserMarker, VerifyingMarker
 from .record import Flags, Record, Validity
 
 if TYPE_CHECKING:
@@ -46,11 +46,11 @@ async def decide(
     source = DecisionSource.CACHE
     record: Record | UpgradeApiError | None = user.assignments.get_valid(point)
     if record is None:
-        source = DecisionSource.SERVER
         record = user.circuit_error()
     if record is None:
         try:
             record = await user.load_point(backend, options, point)
+            source = _source_of(record)
         except UpgradeApiError as error:
             record = _detached(error)
     if isinstance(record, UpgradeApiError):
@@ -69,13 +69,14 @@ async def decide_flag(
     checked = arguments.nonempty("key", key)
     fallback = arguments.boolean("default", default)
     source = DecisionSource.CACHE
-    flags: Flags | UpgradeApiError | None = user.flags.value
-    if flags is None:
-        source = DecisionSource.SERVER
+    known = user.flags.value
+    flags: Flags | UpgradeApiError | None = known
+    if known is None or time.monotonic() >= known.valid_until:
         flags = user.circuit_error()
     if flags is None:
         try:
             flags = await user.load_flags(backend, options)
+            source = _source_of(flags)
         except UpgradeApiError as error:
             flags = _detached(error)
     if isinstance(flags, UpgradeApiError):
@@ -87,6 +88,13 @@ async def decide_flag(
     return decision
 
 
+def _source_of(loaded: Record | Flags) -> DecisionSource:
+    """Return where an answer comes from that was just loaded."""
+    if loaded.stale_because is not None:
+        return DecisionSource.STALE
+    return DecisionSource.SERVER if loaded.is_from_server else DecisionSource.CACHE
+
+
 def _decided(
     user: User,
     options: CallOptions,
@@ -95,7 +103,10 @@ def _decided(
     default: str,
     source: DecisionSource,
 ) -> Decision:
-    assignment = record.current(point, user.default_marker)
+    marker: UserMarker = user.default_marker
+    if source is DecisionSource.STALE:
+        marker = VerifyingMarker(user, options)
+    assignment = record.current(point, marker)
     decision = attach_decision_marker(
         Decision(
             user_id=user.identity.user_id,
@@ -105,7 +116,9 @@ def _decided(
             condition=default if assignment is None else assignment.get_condition(),
             reason=DecisionReason.NOT_ASSIGNED if assignment is None else DecisionReason.ASSIGNED,
             source=source,
-            assignment=None if assignment is None else user.with_options(options, assignment),
+            assignment=assignment
+            if assignment is None or source is DecisionSource.STALE
+            else user.with_options(options, assignment),
             answered_at=record.answered_at,
         ),
         UserDecisionMarker(user, options, record.validity),
@@ -197,6 +210,8 @@ class UserDecisionMarker:
         point = decision.site, decision.target
         marker = UserMarker(self.user, self.options)
         try:
+            if decision.source is DecisionSource.STALE:
+                marker = VerifyingMarker(self.user, self.options)
             if decision.assignment is not None:
                 return await marker.mark(
                     backend,
@@ -225,5 +240,9 @@ class UserDecisionMarker:
             return False
         if not self.validity.is_discarded:
             return point not in self.validity.invalidated
-        record = user.assignments.get_valid(point)
-        return record is not None and record.current(point, user.default_marker) is None
+        newest = user.assignments.value
+        return (
+            newest is not None
+            and point not in newest.invalidated
+            and newest.current(point, user.default_marker) is None
+        )

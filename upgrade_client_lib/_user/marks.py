@@ -10,10 +10,10 @@ import attrs
 from .. import _api
 from .._http import CallOptions
 from .._rules import arguments
-from .._rules.queues import Mark, MarkOutcome, PointKey
+from .._rules.queues import NO_EFFECT, Mark, MarkOutcome, PointKey
 from .._sync import Backend
 from ..assignment import Assignment
-from ..exceptions import UpgradeApiError
+from ..exceptions import ConflictError, UpgradeApiError
 from ..types import MarkedDecisionPoint, MarkedDecisionPointStatus
 
 if TYPE_CHECKING:
@@ -149,16 +149,69 @@ class UserMarker:
         )
         excludes = details.status is MarkedDecisionPointStatus.CONDITION_FAILED_TO_APPLY
         assignments = user.assignments
-        pending = assignments.begin_mark(Mark(point, experiment_id, condition, excludes))
+        shared, record = user.shared, assignments.value
+        load_id = None if record is None else record.load_id
+        if shared is not None and record is None:
+            load_id = await shared.load_id(backend)
+        mark = Mark(point, experiment_id, condition, excludes)
+        repeats_last = assignments.repeats_last(mark)
+        pending = assignments.begin_mark(mark)
         outcome: MarkOutcome = "unknown"  # and so it stays when the call is cancelled
         stored_experiment_id: str | None = None
+        was_answered = False
         try:
             marked = await user.call(backend, options, operation)
+            was_answered = True
             outcome, stored_experiment_id = "applied", marked.experimentId
         except UpgradeApiError as error:
+            was_answered = True
             if not error.may_have_been_applied:
                 outcome = "rejected"
             raise
         finally:
-            assignments.end_mark(pending, outcome, user.rotation, stored_experiment_id)
+            effect = assignments.end_mark(pending, outcome, user.rotation, stored_experiment_id)
+            if shared is not None and (record is None or effect != NO_EFFECT):
+                sharing = shared.marked(
+                    backend, mark, outcome, load_id, stored_experiment_id, repeats_last
+                )
+                if was_answered:
+                    await sharing
+                else:
+                    backend.finish(sharing)
         return marked
+
+
+@attrs.frozen
+class VerifyingMarker(UserMarker):
+    """Marks assignments of a stale answer, once the server assigns the same again."""
+
+    async def mark(
+        self,
+        backend: Backend,
+        assignment: Assignment,
+        status: object,
+        uniquifier: object,
+        client_error: object,
+    ) -> MarkedDecisionPoint:
+        """Ask the server, and mark if it names the same experiment and condition.
+
+        Else a ``ConflictError``: whoever is marked is enrolled, in what runs by then.
+        """
+        MarkDetails.validated(status, uniquifier, client_error)
+        point = assignment.site, assignment.target
+        total = self.options.timeout.total
+        deadline = time.monotonic() + total
+        current = await self.user.current(backend, self.options.within(total / 2), point)
+        if current is None or (current.experiment_id, current.get_condition()) != (
+            assignment.experiment_id,
+            assignment.get_condition(),
+        ):
+            raise ConflictError(
+                f"not marked: {point!r} no longer assigns {assignment.get_condition()!r}, which an"
+                " outdated answer named while the server could not be asked",
+                attempts=0,
+            )
+        left = self.options.within(deadline - time.monotonic())
+        return await UserMarker(self.user, left).mark(
+            backend, current, status, uniquifier, client_error
+        )

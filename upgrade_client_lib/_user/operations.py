@@ -28,7 +28,8 @@ from ..types import ExperimentUser, FeatureFlag, LogRecord, RewardResponse, User
 from .cache import AssignmentCache
 from .marks import UserMarker
 from .record import Flags, Record
-from .single_flight import SingleFlight
+from .sharing import SharedUser
+from .single_flight import SingleFlight, without_traceback
 
 T = TypeVar("T")
 
@@ -50,6 +51,7 @@ class User:
         "rotation",
         "server",
         "session_groups",
+        "shared",
         "stated_groups",
         "working_group",
     )
@@ -78,6 +80,8 @@ class User:
         self.group: Mapping[str, Sequence[str]] | None = None
         self.working_group: Mapping[str, str] | None = None
         self.closed = False
+        access = server.store_access
+        self.shared = None if access is None else SharedUser(self, access)
 
     @property
     def assignments(self) -> AssignmentCache:
@@ -107,7 +111,7 @@ class User:
         working = None if working_group is None else _working_group(working_group)
         self._restate(groups, working)
         operation = _api.init(self.identity, groups, working)
-        user = await self.call(backend, options, operation, initializes=False)
+        user = await self._change(backend, options, operation, is_init=True)
         self.group, self.working_group = user.group, user.workingGroup
         self.clear()
         return self._as_stored(user.id)
@@ -118,7 +122,7 @@ class User:
         checked = None if group is None else arguments.groups("group", group)
         self._restate(checked or {}, None)
         operation = _api.set_group_membership(self.identity, checked)
-        user = await self.call(backend, options, operation)
+        user = await self._change(backend, options, operation)
         self.group = user.group
         self.clear()
         return self._as_stored(user.id)
@@ -129,7 +133,7 @@ class User:
         checked = _working_group(working_group)
         self._restate(None, checked)
         operation = _api.set_working_group(self.identity, checked)
-        user = await self.call(backend, options, operation)
+        user = await self._change(backend, options, operation)
         self.working_group = user.workingGroup
         self.clear()
         return self._as_stored(user.id)
@@ -138,16 +142,37 @@ class User:
         self, backend: Backend, options: CallOptions, aliases: object
     ) -> UserAliases:
         operation = _api.set_user_aliases(self.identity, arguments.aliases(aliases))
-        linked = await self.call(backend, options, operation)
+        if self.shared is None:
+            linked = await self.call(backend, options, operation)
+        else:
+            linked = await self.shared.changing_aliases(
+                backend, self.call(backend, options, operation)
+            )
         self.clear()
         return linked
+
+    async def _change(
+        self,
+        backend: Backend,
+        options: CallOptions,
+        operation: Operation[ExperimentUser],
+        *,
+        is_init: bool = False,
+    ) -> ExperimentUser:
+        """Send a change of the user, and end what is stored of them."""
+        work = self.call(backend, options, operation, initializes=not is_init)
+        if self.shared is None:
+            return await work
+        return await self.shared.changing_user(backend, work, is_init=is_init)
 
     async def all_assignments(
         self, backend: Backend, options: CallOptions, ignore_cache: bool
     ) -> list[Assignment]:
-        record = await self.assignments.load_all(
-            backend, self._record_loader(backend, options), options, force=ignore_cache
+        load = self._record_loader(
+            backend, options, lambda record: not record.invalidated, force=ignore_cache
         )
+        record = await self.assignments.load_all(backend, load, options, force=ignore_cache)
+        _raise_if_stale(record)
         return [
             self.with_options(options, assignment)
             for assignment in record.all_current(self.default_marker)
@@ -160,8 +185,19 @@ class User:
         record = self.assignments.get_valid(point)
         if record is None:
             record = await self.load_point(backend, options, point)
+            _raise_if_stale(record)
         assignment = record.current(point, self.default_marker)
         return None if assignment is None else self.with_options(options, assignment)
+
+    async def current(
+        self, backend: Backend, options: CallOptions, point: PointKey
+    ) -> Assignment | None:
+        """Ask the server what a point assigns now."""
+        load = self._record_loader(
+            backend, options, lambda record: point not in record.invalidated, force=True
+        )
+        record = await self.assignments.load_all(backend, load, options, force=True)
+        return record.current(point, self.default_marker)
 
     def marker(self, options: CallOptions) -> UserMarker:
         """Return what marks decision points with these options."""
@@ -170,11 +206,15 @@ class User:
     async def all_flags(
         self, backend: Backend, options: CallOptions, ignore_cache: bool
     ) -> list[FeatureFlag]:
-        return list((await self.load_flags(backend, options, force=ignore_cache)).values())
+        flags = await self.load_flags(backend, options, force=ignore_cache)
+        _raise_if_stale(flags)
+        return list(flags.values())
 
     async def has_flag(self, backend: Backend, options: CallOptions, key: object) -> bool:
         checked = arguments.nonempty("key", key)
-        return checked in await self.load_flags(backend, options)
+        flags = await self.load_flags(backend, options)
+        _raise_if_stale(flags)
+        return checked in flags
 
     async def log(self, backend: Backend, options: CallOptions, metrics: object) -> list[LogRecord]:
         entries = validate_entries(metrics)
@@ -226,20 +266,31 @@ class User:
         if self.stated_groups is None or not initializes:
             return await self.server.call(backend, operation, options, self.identity)
         deadline = time.monotonic() + options.timeout.total
-        before = self._initialized.value
+        before = self.last_init
         try:
             return await self.server.call(backend, operation, options, self.identity)
         except UserNotInitializedError:
             pass  # and no more in here, where each error would be chained to this one
+        await self.initialize(backend, options.within(deadline - time.monotonic()), before)
+        left = options.within(deadline - time.monotonic())
+        return await self.server.call(backend, operation, left, self.identity)
+
+    @property
+    def last_init(self) -> object:
+        """The last time that the user was made known with the stated groups."""
+        return self._initialized.value
+
+    async def initialize(self, backend: Backend, options: CallOptions, before: object) -> None:
+        """Make the user known with the stated groups, unless that was done since ``before``.
+
+        Concurrent callers share one request. ``before`` is what ``last_init`` was.
+        """
         await self._initialized.get_or_load(
             backend,
             self._initializer(backend, options),
-            options.within(deadline - time.monotonic()),
-            # What another call did meanwhile need not be done again.
+            options,
             is_usable=lambda initialized: initialized is not before,
         )
-        left = options.within(deadline - time.monotonic())
-        return await self.server.call(backend, operation, left, self.identity)
 
     def _initializer(
         self, backend: Backend, options: CallOptions
@@ -255,27 +306,41 @@ class User:
                 error.may_have_been_applied = False  # what the caller asked for was refused
                 raise
             self.group, self.working_group = user.group, user.workingGroup
+            if self.shared is not None and self.stated_groups is not None:
+                await self.shared.initialized(backend, self.stated_groups, user)
             return object()
 
         return load
 
     def circuit_error(self) -> UpgradeApiError | None:
         """Return what a read would raise at once without being sent, if it would."""
-        return None if self.closed else self.server.circuit_error()
+        if self.closed or self.shared is not None:  # a store may have an answer
+            return None
+        return self.server.circuit_error()
 
     async def load_point(self, backend: Backend, options: CallOptions, point: PointKey) -> Record:
-        """Return a record in which this point is valid."""
-        return await self.assignments.load_point(
-            backend, self._record_loader(backend, options), options, point
-        )
+        """Return a record in which this point is valid, or one of a store that is stale."""
+        load = self._record_loader(backend, options, lambda record: point not in record.invalidated)
+        return await self.assignments.load_point(backend, load, options, point)
 
     def _record_loader(
-        self, backend: Backend, options: CallOptions
+        self,
+        backend: Backend,
+        options: CallOptions,
+        is_current: Callable[[Record], bool],
+        *,
+        force: bool = False,
     ) -> Callable[[float], Awaitable[Record]]:
+        async def ask(left: CallOptions) -> Mapping[PointKey, _api.Item]:
+            return await self.call(backend, left, _api.assign(self.identity))
+
         async def load(seconds: float) -> Record:
-            operation = _api.assign(self.identity)
-            items = await self.call(backend, options.within(seconds), operation)
-            return Record(self.identity, items)
+            left = options.within(seconds)
+            if self.shared is None:
+                record = Record(self.identity, await ask(left))
+                record.is_from_server = True
+                return record
+            return await self.shared.load_record(backend, left, ask, is_current, force=force)
 
         return load
 
@@ -284,19 +349,28 @@ class User:
     ) -> Flags:
         """Return the flags that are on for the user."""
         return await self.flags.get_or_load(
-            backend, self._flags_loader(backend, options), options, force=force
+            backend,
+            self._flags_loader(backend, options, force=force),
+            options,
+            is_usable=lambda flags: time.monotonic() < flags.valid_until,
+            force=force,
         )
 
     def _flags_loader(
-        self, backend: Backend, options: CallOptions
+        self, backend: Backend, options: CallOptions, *, force: bool
     ) -> Callable[[float], Awaitable[Flags]]:
-        async def load(seconds: float) -> Flags:
+        async def ask(left: CallOptions) -> Mapping[str, FeatureFlag]:
             groups, stored = self.session_groups or (None, None)
             operation = _api.feature_flags(self.identity, groups, stored)
-            flags = await self.call(
-                backend, options.within(seconds), operation, initializes=groups is None
-            )
-            return Flags(flags)
+            return await self.call(backend, left, operation, initializes=groups is None)
+
+        async def load(seconds: float) -> Flags:
+            left = options.within(seconds)
+            if self.shared is None or self.session_groups is not None:
+                flags = Flags(await ask(left))
+                flags.is_from_server = True
+                return flags
+            return await self.shared.load_flags(backend, left, ask, force=force)
 
         return load
 
@@ -326,6 +400,13 @@ class User:
         if options is self.server.options:
             return assignment
         return attach_marker(attrs.evolve(assignment), UserMarker(self, options))
+
+
+def _raise_if_stale(answer: Record | Flags) -> None:
+    """Raise why the server could not be asked again; decisions alone are served what is stale."""
+    error = answer.stale_because
+    if error is not None:
+        raise without_traceback(error) from error.__cause__
 
 
 def _working_group(value: object) -> dict[str, str]:

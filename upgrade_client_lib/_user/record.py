@@ -9,8 +9,10 @@ adaptive experiment then keeps to. The next use of an invalidated point asks the
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import attrs
 
@@ -19,8 +21,10 @@ from .._http import PARSE_ERRORS
 from .._rules.queues import MarkEffect, PointKey, PointState, Scope
 from ..assignment import Assignment, Marker, attach_marker
 from ..decision import Decision, FlagDecision
+from ..exceptions import UpgradeApiError
 from ..types import FeatureFlag
 from . import single_flight
+from .entry import StoredRecord
 
 _logger = logging.getLogger("upgrade_client_lib")
 
@@ -28,6 +32,8 @@ MAX_EMPTY_POINTS = 1_000
 """How many points without an assignment are kept for warm reads; targets may be endless."""
 
 _ABSENT = object()
+
+V = TypeVar("V")
 
 
 @attrs.define
@@ -42,32 +48,56 @@ class Validity:
 
 
 class Record:
-    """What the server assigns to a user, and by how much marks advanced each queue since."""
+    """What the server assigns to a user, and by how much marks advanced each queue since.
+
+    A record of a store ``is_shared``: other workers may change it, so it is used for a short time
+    only, and a queue is not kept at all for warm reads.
+    """
 
     __slots__ = (
         "__weakref__",
-        "_advanced_by",
         "_empty",
         "_identity",
+        "_is_shared",
         "_items",
+        "_valid_until",
+        "advanced_by",
         "answered_at",
         "current_by_site",
         "decisions_by_site",
         "invalidated",
+        "is_from_server",
+        "load_id",
+        "marks",
+        "stale_because",
         "validity",
     )
 
-    def __init__(self, identity: _api.Identity, items: dict[PointKey, _api.Item]) -> None:
+    def __init__(
+        self,
+        identity: _api.Identity,
+        items: Mapping[PointKey, _api.Item],
+        *,
+        is_shared: bool = False,
+    ) -> None:
+        self._is_shared = is_shared
+        self._valid_until = math.inf
+        self.is_from_server = False
+        self.load_id: str | None = None
+        self.marks = 0
+        self.stale_because: UpgradeApiError | None = None
         self._identity = identity
         self._items = items
-        self._advanced_by: dict[PointKey, int] = {}
+        self.advanced_by: dict[PointKey, int] = {}
         self._empty = 0
         self.answered_at = time.time()
         self.validity = Validity()
         self.invalidated = self.validity.invalidated
         # By site and then by target, which takes half the time of one pair.
-        self.current_by_site: dict[str, dict[str, Assignment | None]] = {}
-        self.decisions_by_site: dict[str, dict[str, Decision]] = {}
+        current: dict[str, dict[str, Assignment | None]] = {}
+        decisions: dict[str, dict[str, Decision]] = {}
+        self.current_by_site = Expiring(current) if is_shared else current
+        self.decisions_by_site = Expiring(decisions) if is_shared else decisions
 
     def current(self, point: PointKey, marker: Marker) -> Assignment | None:
         """Return what a point assigns; ``None`` where it assigns nothing that can be read."""
@@ -76,15 +106,17 @@ class Record:
             return self.current_by_site[site][target]
         except KeyError:
             pass
-        advanced_by = self._advanced_by.get(point, 0)
+        advanced_by = self.advanced_by.get(point, 0)
         assignment = self._read(point, advanced_by, marker)
         with single_flight.lock:
             if assignment is None:
                 self._empty += 1
                 if self._empty > MAX_EMPTY_POINTS:
                     return None
+            if self._is_shared and self.has_queue(point):
+                return assignment
             # Not if a mark advanced or invalidated the queue while it was being read.
-            if self._advanced_by.get(point, 0) == advanced_by and point not in self.invalidated:
+            if self.advanced_by.get(point, 0) == advanced_by and point not in self.invalidated:
                 self.current_by_site.setdefault(site, {})[target] = assignment
         return assignment
 
@@ -103,6 +135,40 @@ class Record:
         """Return the id of a condition of a point that assigns something."""
         return _api.id_of_condition(self._items[point], code)
 
+    def has_queue(self, point: PointKey) -> bool:
+        """Whether marks advance this point."""
+        state = self.state_at(point)
+        return state is not None and state.has_queue
+
+    def use_until(self, moment: float) -> None:
+        """Have this record used for warm reads until a moment of ``time.monotonic()``."""
+        self._valid_until = moment
+        for by_site in (self.current_by_site, self.decisions_by_site):
+            if isinstance(by_site, Expiring):
+                by_site.expires_at = moment
+
+    def is_valid_at(self, point: PointKey) -> bool:
+        """Whether a point may be read from this record without loading it again."""
+        if point in self.invalidated:
+            return False
+        if not self._is_shared:
+            return True
+        return time.monotonic() < self._valid_until and not self.has_queue(point)
+
+    def is_valid(self) -> bool:
+        """Whether every point may be read from this record without loading it again."""
+        return not self.invalidated and not self._is_shared
+
+    def as_stored(self, items: Mapping[PointKey, _api.Item]) -> StoredRecord:
+        """Return what a store keeps of this record."""
+        return StoredRecord(
+            self.load_id or "",
+            self.answered_at,
+            items,
+            dict(self.advanced_by),
+            frozenset(self.invalidated),
+        )
+
     def experiment_at(self, point: PointKey) -> str | None:
         item = self._items.get(point)
         return None if item is None else _api.experiment_of(item)
@@ -115,7 +181,7 @@ class Record:
     def apply(self, effect: MarkEffect, point: PointKey) -> None:
         """Advance and invalidate what a mark of the point did; called under the lock."""
         for changed in self._points(effect.advance, point):
-            self._advanced_by[changed] = self._advanced_by.get(changed, 0) + 1
+            self.advanced_by[changed] = self.advanced_by.get(changed, 0) + 1
             self._forget_current(changed)
         for changed in self._points(effect.invalidate, point):
             self.invalidated.add(changed)
@@ -153,15 +219,31 @@ class Record:
         self.decisions_by_site.get(site, {}).pop(target, None)
 
 
+class Expiring(dict[str, V]):
+    """What a shared record holds by site, found until it expires."""
+
+    __slots__ = ("expires_at",)
+
+    expires_at: float
+
+    def __getitem__(self, site: str) -> V:
+        if time.monotonic() >= self.expires_at:
+            raise KeyError(site)
+        return super().__getitem__(site)
+
+
 class Flags(dict[str, FeatureFlag]):
     """The flags that are on for a user, by key."""
 
-    __slots__ = ("answered_at", "decisions")
+    __slots__ = ("answered_at", "decisions", "is_from_server", "stale_because", "valid_until")
 
     def __init__(self, flags: Mapping[str, FeatureFlag]) -> None:
         super().__init__(flags)
         self.answered_at = time.time()
         self.decisions: dict[str, FlagDecision] = {}
+        self.is_from_server = False
+        self.stale_because: UpgradeApiError | None = None
+        self.valid_until = math.inf
 
     def keep_decision(self, decision: FlagDecision) -> None:
         """Keep a decision for warm reads."""

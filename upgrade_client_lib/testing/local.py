@@ -22,6 +22,7 @@ from ._definitions import (
     Metric,
     Payloads,
     PointKeys,
+    SegmentReader,
     Weights,
     build_experiment,
     build_filter,
@@ -101,6 +102,7 @@ class LocalUpgrade(Inspection):
         experiments: Export,
         flags: Export | None = None,
         *,
+        segments: Export | None = None,
         server: str = "6.5",
     ) -> LocalUpgrade:
         """Make a server of what UpGrade's web page exported: parsed JSON, or paths of the files.
@@ -108,14 +110,19 @@ class LocalUpgrade(Inspection):
         >>> local = LocalUpgrade.from_export("experiments.json", "flags.json")
 
         It knows the contexts, experiments, flags and queried metrics of these exports, and
-        nothing else. A ValueError says which experiment and field it cannot run.
+        nothing else. Where their lists name segments, whose members the web page leaves out of
+        them, give the export of the segments as ``segments``.
+
+        A ValueError says which experiment and field it cannot run. Only the arguments name files:
+        a path inside an export is not read.
         """
+        reader = SegmentReader(segments)
         local = cls(server=server, contexts=())
-        for experiment in read_experiments(experiments):
+        for experiment in read_experiments(experiments, reader):
             local._catalogue.add_experiment(experiment)
         for metric in read_metrics(experiments):
             local._catalogue.metrics[metric.key] = metric
-        for flag in read_flags(flags) if flags is not None else ():
+        for flag in read_flags(flags, reader) if flags is not None else ():
             local._catalogue.add_flag(flag)
         return local
 

@@ -24,13 +24,15 @@ class AssignedCondition:
     """
     Attributes:
         id (Union[Unset, str]):
-        condition_code (Union[None, Unset, str]):
+        condition_code (Union['Payload', None, Unset, str]): The code of the condition. A between-subjects factorial
+            experiment of a single factor sends an object instead: the payload of the level, "" where it has none. Its value
+            takes the place of the code there; factor and level are in `assignedFactor`.
         payload (Union['Payload', None, Unset]):
         experiment_id (Union[Unset, str]):
     """
 
     id: Union[Unset, str] = UNSET
-    condition_code: Union[None, Unset, str] = UNSET
+    condition_code: Union["Payload", None, Unset, str] = UNSET
     payload: Union["Payload", None, Unset] = UNSET
     experiment_id: Union[Unset, str] = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -40,9 +42,11 @@ class AssignedCondition:
 
         id = self.id
 
-        condition_code: Union[None, Unset, str]
+        condition_code: Union[None, Unset, dict[str, Any], str]
         if isinstance(self.condition_code, Unset):
             condition_code = UNSET
+        elif isinstance(self.condition_code, Payload):
+            condition_code = self.condition_code.to_dict()
         else:
             condition_code = self.condition_code
 
@@ -77,12 +81,20 @@ class AssignedCondition:
         d = dict(src_dict)
         id = d.pop("id", UNSET)
 
-        def _parse_condition_code(data: object) -> Union[None, Unset, str]:
+        def _parse_condition_code(data: object) -> Union["Payload", None, Unset, str]:
             if data is None:
                 return data
             if isinstance(data, Unset):
                 return data
-            return cast(Union[None, Unset, str], data)
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                condition_code_type_1 = Payload.from_dict(data)
+
+                return condition_code_type_1
+            except:  # noqa: E722
+                pass
+            return cast(Union["Payload", None, Unset, str], data)
 
         condition_code = _parse_condition_code(d.pop("conditionCode", UNSET))
 

@@ -16,10 +16,13 @@ from .build import (
 )
 from .catalogue import Catalogue, PointKey
 from .checks import check_experiment, check_text
-from .exports import Export, read_experiments, read_flags, read_metrics
+from .export_items import Export
+from .export_segments import SegmentReader
+from .exports import read_experiments, read_flags, read_metrics
 from .model import (
     ENROLLING,
     ENROLLMENT_COMPLETE,
+    EXPERIMENT,
     GROUP,
     INDIVIDUAL,
     METRIC_SEPARATOR,
@@ -40,6 +43,7 @@ from .model import (
 __all__ = [
     "ENROLLING",
     "ENROLLMENT_COMPLETE",
+    "EXPERIMENT",
     "GROUP",
     "INDIVIDUAL",
     "METRIC_SEPARATOR",
@@ -63,6 +67,7 @@ __all__ = [
     "PointKey",
     "PointKeys",
     "Segment",
+    "SegmentReader",
     "Weights",
     "build_experiment",
     "build_filter",

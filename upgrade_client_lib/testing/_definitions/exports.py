@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from os import PathLike
-from pathlib import Path
-from typing import Any, Optional, Union, cast
+from collections.abc import Mapping
 
-import attrs
-
-from ..._narrow import list_or_none, object_or_none
-from .checks import check_experiment, check_text
+from .checks import check_experiment
+from .export_items import Export, Item, read_items
+from .export_segments import SegmentReader
 from .model import (
     GROUP,
     INDIVIDUAL,
@@ -23,102 +18,34 @@ from .model import (
     Level,
     Metric,
     Payload,
-    Segment,
 )
-
-Export = Union[str, "PathLike[str]", Mapping[str, Any], list[Any]]
-"""An export: its parsed JSON, or the path of the file, or a list of these."""
 
 _ALGORITHMS = {"random": False, "ts_configurable": True}
 
 
-def _items(export: Export, what: str) -> Iterator[_Item]:
-    """Yield the experiments or flags of an export, which holds one or a list of them."""
-    where = what
-    parsed: Any = export
-    if isinstance(export, (str, PathLike)):
-        where = f"{what} of {Path(export)}"
-        try:
-            parsed = json.loads(Path(export).read_text("utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{where}: not JSON: {error}") from None
-    several = list_or_none(parsed)
-    for item in [parsed] if several is None else several:
-        if isinstance(item, (str, PathLike)):
-            yield from _items(cast("str | PathLike[str]", item), what)
-            continue
-        name = (object_or_none(item) or {}).get("name")
-        yield _Item(item, f"{what} {name!r}" if name else where)
-
-
-@attrs.frozen
-class _Item:
-    """A JSON object of an export, and its name in complaints."""
-
-    value: Any
-    name: str
-
-    def get(self, field: str, type_: Any, default: Any = attrs.NOTHING) -> Any:
-        """Return the field's value if it has this type; ``default`` where absent or null."""
-        fields = object_or_none(self.value)
-        if fields is None:
-            raise ValueError(f"{self.name}: not a JSON object, so not what the web page exports")
-        value = fields.get(field)
-        if value is None and default is not attrs.NOTHING:
-            return default
-        if value is None or not isinstance(value, type_):
-            raise ValueError(f"{self.name}: {field}: missing or malformed in this export")
-        return check_text(f"{self.name}: {field}", value) if isinstance(value, str) else value
-
-    def text(self, field: str, default: Any = attrs.NOTHING) -> str:
-        return cast(str, self.get(field, str, default))
-
-    def optional_text(self, field: str) -> str | None:
-        return cast(Optional[str], self.get(field, str, None))
-
-    def object(self, field: str) -> _Item:
-        return _Item(self.get(field, dict), f"{self.name}: {field}")
-
-    def objects(self, field: str, *, required: bool = False) -> list[_Item]:
-        values = cast("list[Any]", self.get(field, list, attrs.NOTHING if required else []))
-        return [_Item(value, f"{self.name}: {field}") for value in values]
-
-    def in_order(self, field: str) -> list[_Item]:
-        return sorted(
-            self.objects(field, required=True), key=lambda item: item.get("order", (int, float), 0)
-        )
-
-    def contexts(self) -> tuple[str, ...]:
-        contexts = self.get("context", (list, str))
-        return tuple(str(name) for name in ([contexts] if isinstance(contexts, str) else contexts))
-
-    def created(self) -> str:
-        return self.text("createdAt", "")
-
-
-def read_experiments(export: Export) -> list[Experiment]:
+def read_experiments(export: Export, segments: SegmentReader) -> list[Experiment]:
     """Return the export's experiments, in the order of their creation."""
-    found = sorted(_items(export, "experiment"), key=_Item.created)
-    return [check_experiment(_experiment(item)) for item in found]
+    found = sorted(read_items(export, "experiment"), key=Item.created)
+    return [check_experiment(_experiment(item, segments)) for item in found]
 
 
 def read_metrics(export: Export) -> list[Metric]:
     """Return the metrics that the export's experiments query."""
     found: dict[str, Metric] = {}
-    for item in _items(export, "experiment"):
+    for item in read_items(export, "experiment"):
         for query in item.objects("queries"):
             metric = query.object("metric")
-            allowed = metric.get("allowedData", list, None)
+            has_allowed = metric.get("allowedData", list, None) is not None
             found[metric.text("key")] = Metric(
                 key=metric.text("key"),
                 type=metric.text("type", "continuous"),
-                allowed=None if allowed is None else tuple(str(value) for value in allowed),
+                allowed=metric.texts("allowedData") if has_allowed else None,
                 contexts=metric.contexts(),
             )
     return list(found.values())
 
 
-def read_flags(export: Export) -> list[FeatureFlag]:
+def read_flags(export: Export, segments: SegmentReader) -> list[FeatureFlag]:
     """Return the export's feature flags, in the order of their creation."""
     return [
         FeatureFlag(
@@ -126,18 +53,18 @@ def read_flags(export: Export) -> list[FeatureFlag]:
             key=item.text("key"),
             context=_only_context(item),
             enabled=item.text("status") == "enabled",
-            filter=_filter(item, "featureFlagSegmentInclusion", "featureFlagSegmentExclusion"),
+            filter=_filter(item, segments, "featureFlagSegment"),
         )
-        for item in sorted(_items(export, "flag"), key=_Item.created)
+        for item in sorted(read_items(export, "flag"), key=Item.created)
     ]
 
 
-def _experiment(item: _Item) -> Experiment:
+def _experiment(item: Item, segments: SegmentReader) -> Experiment:
     unit = item.text("assignmentUnit")
     algorithm = item.text("assignmentAlgorithm", "random")
     if algorithm not in _ALGORITHMS:
         raise ValueError(
-            f"{item.name}: assignmentAlgorithm: {algorithm!r} cannot be run here, "
+            f"{item.place}: assignmentAlgorithm: {algorithm!r} cannot be run here, "
             f"only {' and '.join(_ALGORITHMS)}"
         )
     levels = _levels(item)
@@ -145,8 +72,11 @@ def _experiment(item: _Item) -> Experiment:
         condition.text("id"): condition.text("conditionCode")
         for condition in item.objects("conditions", required=True)
     }
-    policy = _Item(item.get("moocletPolicyParameters", dict, {}), item.name)
+    policy = Item(item.get("moocletPolicyParameters", dict, {}), item.place)
+    rule = item.text("postExperimentRule", "continue")
     revert_to = item.optional_text("revertTo")
+    if rule == "continue" and revert_to not in codes:
+        revert_to = None  # the server keeps what it was once sent, and never looks at it
     return Experiment(
         id=item.text("id"),
         name=item.text("name"),
@@ -176,28 +106,28 @@ def _experiment(item: _Item) -> Experiment:
         factorial=item.text("type", "Simple") == "Factorial",
         adaptive=_ALGORITHMS[algorithm],
         reward_variable=policy.text("outcome_variable_name", ""),
-        filter=_filter(item, "experimentSegmentInclusion", "experimentSegmentExclusion"),
-        post_experiment_rule=item.text("postExperimentRule", "continue"),
+        filter=_filter(item, segments, "experimentSegment"),
+        post_experiment_rule=rule,
         revert_to=None if revert_to is None else codes.get(revert_to, revert_to),
     )
 
 
-def _only_context(item: _Item) -> str:
+def _only_context(item: Item) -> str:
     contexts = item.contexts()
     if len(contexts) != 1:
-        raise ValueError(f"{item.name}: context: there must be exactly one, not {len(contexts)}")
+        raise ValueError(f"{item.place}: context: there must be exactly one, not {len(contexts)}")
     return contexts[0]
 
 
-def _payload(item: _Item) -> Payload | None:
+def _payload(item: Item) -> Payload | None:
     payload = item.get("payload", dict, None)
     if payload is None:
         return None
-    stored = _Item(payload, f"{item.name}: payload")
+    stored = Item(payload, f"{item.place}: payload")
     return Payload(stored.text("type"), stored.text("value", ""))
 
 
-def _payloads(item: _Item, point_id: str, codes: Mapping[str, str]) -> dict[str, Payload]:
+def _payloads(item: Item, point_id: str, codes: Mapping[str, str]) -> dict[str, Payload]:
     """Return the payloads at one decision point; one that names no point applies to each."""
     found: dict[str, Payload] = {}
     for entry in item.objects("conditionPayloads"):
@@ -205,12 +135,12 @@ def _payloads(item: _Item, point_id: str, codes: Mapping[str, str]) -> dict[str,
         if payload is not None and entry.text("decisionPoint", point_id) == point_id:
             condition = entry.text("parentCondition")
             if condition not in codes:
-                raise ValueError(f"{item.name}: conditionPayloads: no condition {condition!r}")
+                raise ValueError(f"{item.place}: conditionPayloads: no condition {condition!r}")
             found[codes[condition]] = payload
     return found
 
 
-def _levels(item: _Item) -> dict[str, Level]:
+def _levels(item: Item) -> dict[str, Level]:
     """Return every factor's levels by id, in the order of the factors."""
     return {
         level.text("id"): Level(factor.text("name"), level.text("name"), _payload(level))
@@ -219,33 +149,19 @@ def _levels(item: _Item) -> dict[str, Level]:
     }
 
 
-def _condition_levels(condition: _Item, levels: Mapping[str, Level]) -> tuple[Level, ...]:
+def _condition_levels(condition: Item, levels: Mapping[str, Level]) -> tuple[Level, ...]:
     chosen: set[str] = set()
     for element in condition.objects("levelCombinationElements"):
         level_id = element.object("level").text("id")
         if level_id not in levels:
-            raise ValueError(f"{condition.name}: no factor has the level {level_id!r}")
+            raise ValueError(f"{condition.place}: no factor has the level {level_id!r}")
         chosen.add(level_id)
     return tuple(level for level_id, level in levels.items() if level_id in chosen)
 
 
-def _filter(item: _Item, inclusion: str, exclusion: str) -> Filter:
+def _filter(item: Item, segments: SegmentReader, lists: str) -> Filter:
     return Filter(
         include_all=item.text("filterMode", "includeAll") == "includeAll",
-        include=_members(item.objects(inclusion)),
-        exclude=_members(item.objects(exclusion)),
+        include=segments.members(item.objects(f"{lists}Inclusion")),
+        exclude=segments.members(item.objects(f"{lists}Exclusion")),
     )
-
-
-def _members(lists: list[_Item]) -> Segment:
-    segments = [entry.object("segment") for entry in lists if entry.get("enabled", bool, True)]
-    users: set[str] = set()
-    groups: set[tuple[str, str]] = set()
-    for segment in segments:  # grows: a segment's own segments are appended
-        users.update(user.text("userId") for user in segment.objects("individualForSegment"))
-        groups.update(
-            (group.text("type"), group.text("groupId"))
-            for group in segment.objects("groupForSegment")
-        )
-        segments += segment.objects("subSegments")
-    return Segment(frozenset(users), frozenset(groups))

@@ -14,7 +14,8 @@ RANDOM = "random"
 ORDERED_ROUND_ROBIN = "ordered round robin"
 RANDOM_ROUND_ROBIN = "random round robin"
 ORDERS = (RANDOM, ORDERED_ROUND_ROBIN, RANDOM_ROUND_ROBIN)
-CONSISTENCY_RULES = (INDIVIDUAL, GROUP, "experiment")
+EXPERIMENT = "experiment"
+CONSISTENCY_RULES = (INDIVIDUAL, GROUP, EXPERIMENT)
 
 ENROLLING = "enrolling"
 ENROLLMENT_COMPLETE = "enrollmentComplete"
@@ -97,6 +98,11 @@ class Filter:
     include_all: bool = True
     include: Segment = Segment()
     exclude: Segment = Segment()
+
+    def excludes_group(self, user_id: str, groups: frozenset[tuple[str, str]]) -> bool:
+        """Return whether the list of excluded groups is what keeps this user out."""
+        listed = user_id in self.exclude.users or user_id in self.include.users
+        return not listed and not self.exclude.groups.isdisjoint(groups)
 
     def admits(self, user_id: str, groups: frozenset[tuple[str, str]]) -> bool:
         if user_id in self.exclude.users:

@@ -5,20 +5,21 @@ from __future__ import annotations
 from .assignments import AssignedPoint, assign, check_context
 from .draw import draw_condition
 from .flags import flags_on
-from .logs import LogEntry, log
+from .logs import LogEntry, LogGroup, log
 from .marks import mark
 from .reasons import Reason, Refused
 from .records import LoggedMetric, Mark, Reward
 from .rewards import RewardTarget, reward
 from .seedrandom import fraction
 from .state import ServerState
-from .store import LogRow, Store, User
+from .store import LogRow, Store, User, sorted_groups
 from .timestamps import write_timestamp
-from .users import link_aliases
+from .users import link_aliases, set_working_group
 
 __all__ = [
     "AssignedPoint",
     "LogEntry",
+    "LogGroup",
     "LogRow",
     "LoggedMetric",
     "Mark",
@@ -38,5 +39,7 @@ __all__ = [
     "log",
     "mark",
     "reward",
+    "set_working_group",
+    "sorted_groups",
     "write_timestamp",
 ]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import attrs
 
-from .._definitions import GROUP, Experiment
-from .draw import draw_condition
-from .eligibility import is_eligible, stored_condition, working_group
-from .pools import choose_one_of_each_pool
+from .._definitions import ENROLLING, ENROLLMENT_COMPLETE, GROUP, Experiment
+from .draw import draw_condition, draw_from_pool
+from .eligibility import has_valid_group, is_admitted, working_group
+from .enrolment import Participation, enrolled_condition, has_condition, reverts_to
+from .pools import pools
 from .queues import queue_at
 from .reasons import Reason, Refused
 from .state import ServerState
-from .store import User
+from .store import Store, User
 
 
 @attrs.frozen
@@ -46,13 +47,52 @@ def assign(state: ServerState, user: User, context: object) -> list[AssignedPoin
 
 def assigned_experiments(state: ServerState, user: User, context: str) -> list[Experiment]:
     """Return the experiments of the context that have a condition for this user."""
-    groups = user.groups
-    eligible = [
+    members = [
         experiment
         for experiment in state.catalogue.in_context(context)
-        if is_eligible(state, user, groups, experiment)
+        if _is_candidate(state, user, experiment)
     ]
-    return choose_one_of_each_pool(state, user, eligible)
+    return [
+        chosen
+        for pool in pools(members, state.catalogue.point_keys)
+        for chosen in [_choose(state, user, pool)]
+        if chosen is not None and _has_condition(state, user, chosen)
+    ]
+
+
+def _is_candidate(state: ServerState, user: User, experiment: Experiment) -> bool:
+    """Return whether the experiment takes part in the user's pools."""
+    if experiment.id in state.store.forced_for(user.id):
+        return True
+    if experiment.state not in (ENROLLING, ENROLLMENT_COMPLETE):
+        return False
+    if not is_admitted(experiment, user, state.catalogue.excluded):
+        return False
+    if has_valid_group(experiment, user):
+        return True
+    stored = participation(state.store, experiment, user)
+    return stored.condition is not None and enrolled_condition(experiment, stored) is not None
+
+
+def _has_condition(state: ServerState, user: User, experiment: Experiment) -> bool:
+    """Return whether a candidate has a condition for the user."""
+    if experiment.id in state.store.forced_for(user.id):
+        return True
+    return has_condition(experiment, participation(state.store, experiment, user))
+
+
+def _choose(state: ServerState, user: User, pool: list[Experiment]) -> Experiment | None:
+    """Return the experiment of a pool that is forced, or enrolled in, or drawn."""
+    by_id = {experiment.id: experiment for experiment in pool}
+    for experiment_id in reversed(state.store.forced_for(user.id)):
+        if experiment_id in by_id:
+            return by_id[experiment_id]
+    for experiment in pool:
+        stored = participation(state.store, experiment, user)
+        if enrolled_condition(experiment, stored) is not None:
+            return experiment
+    candidates = [experiment for experiment in pool if _has_condition(state, user, experiment)]
+    return draw_from_pool(user.id, candidates) if candidates else None
 
 
 def condition_index(state: ServerState, user: User, experiment: Experiment) -> int:
@@ -60,15 +100,29 @@ def condition_index(state: ServerState, user: User, experiment: Experiment) -> i
     forced = state.store.forced_for(user.id).get(experiment.id)
     if forced is not None:
         return forced
-    code = stored_condition(state, user, experiment)
-    stored = None if code is None else experiment.index_of(code)
-    if stored is not None:
-        return stored
+    stored = participation(state.store, experiment, user)
+    code = reverts_to(experiment) or enrolled_condition(experiment, stored)
+    settled = None if code is None else experiment.index_of(code)
+    if settled is not None:
+        return settled
     if experiment.adaptive and state.adaptive:
         return _sample(state, experiment)
-    unit_id = (working_group(user, experiment) or "") if experiment.unit == GROUP else user.id
+    unit_id = (working_group(experiment, user) or "") if experiment.unit == GROUP else user.id
     weights = [condition.weight for condition in experiment.conditions]
     return draw_condition(experiment.id, unit_id, weights)
+
+
+def participation(store: Store, experiment: Experiment, user: User) -> Participation:
+    """Return what is stored of a user in an experiment."""
+    key = (experiment.id, user.id)
+    enrolment = store.enrolments.get(key)
+    return Participation(
+        condition=enrolment.condition if enrolment else None,
+        group_condition=store.group_enrolments.get(
+            (experiment.id, working_group(experiment, user) or "")
+        ),
+        excluded=key in store.exclusions,
+    )
 
 
 def _sample(state: ServerState, experiment: Experiment) -> int:

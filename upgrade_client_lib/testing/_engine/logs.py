@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
 from datetime import datetime
 from typing import Any
 
@@ -17,10 +18,9 @@ from .timestamps import read_timestamp
 
 
 @attrs.frozen
-class LogEntry:
+class LogGroup:
     """Attributes that were logged together; ``path`` is their group's class and key, or empty."""
 
-    timestamp: str
     uniquifier: str
     path: tuple[str, ...]
     attributes: dict[str, Any]
@@ -31,42 +31,55 @@ class LogEntry:
 
 
 @attrs.frozen
-class LogResult:
-    """The rows that a log call wrote."""
+class LogEntry:
+    """What was logged at one time."""
 
-    updated: tuple[LogRow, ...]
-    added: tuple[LogRow, ...]
+    timestamp: str
+    groups: tuple[LogGroup, ...]
 
 
-def log(state: ServerState, user: User, entries: Iterable[LogEntry]) -> LogResult:
-    """Write the values of metrics that are queried.
+@attrs.frozen
+class WrittenRow:
+    """A row as one entry of a log call left it; ``added`` tells that it is new."""
 
-    The entries of one call are compared with the rows there were before it, so that the same
-    metric twice in a call makes two rows.
+    row: LogRow
+    added: bool
+
+
+def log(state: ServerState, user: User, entries: Iterable[LogEntry]) -> list[WrittenRow]:
+    """Write the values of metrics that are queried; return the rows, entry by entry.
+
+    Every entry of a call starts from the rows that there were before the call. So the same metric
+    twice in a call makes two rows, and of two entries that update one row the last remains.
     """
     rows = state.store.log_rows.setdefault(user.id, [])
     before = tuple(rows)
-    updated: dict[int, LogRow] = {}
-    added: list[LogRow] = []
+    written: list[WrittenRow] = []
     records: list[LoggedMetric] = []
     for entry in entries:
         moment = read_timestamp(entry.timestamp)
-        new: list[str] = []
-        for key, name in entry.metric_keys().items():
-            row = _find(before, entry.uniquifier, key)
-            queried = key in state.catalogue.metrics
-            in_time = moment is not None and (row is None or moment >= row.timestamp)
-            if queried and row is None:
-                new.append(key)
-            elif queried and row and moment and in_time:
-                _write(row, moment, entry, [name])
-                updated[row.id] = row
-            records.append(_record(user, entry, name, stored=queried and in_time))
-        if new:
-            rows.append(_new_row(state, moment, entry, new))
-            added.append(rows[-1])
+        updated: dict[int, LogRow] = {}
+        added: list[LogRow] = []
+        for group in entry.groups:
+            new: list[str] = []
+            for key, name in group.metric_keys().items():
+                row = _find(before, group.uniquifier, key)
+                queried = key in state.catalogue.metrics
+                in_time = moment is not None and (row is None or moment >= row.timestamp)
+                if queried and row is None:
+                    new.append(name)
+                elif queried and row and moment and in_time:
+                    copy = updated.setdefault(row.id, attrs.evolve(row, data=deepcopy(row.data)))
+                    _write(copy, moment, group, [name])
+                records.append(_record(user, entry, group, name, stored=queried and in_time))
+            if new:
+                added.append(_new_row(state, moment, group, new))
+        written += [WrittenRow(row, added=False) for row in updated.values()]
+        written += [WrittenRow(row, added=True) for row in added]
+    by_id = {row.id: row for row in (*before, *(change.row for change in written))}
+    rows[:] = by_id.values()
     state.store.logs += records
-    return LogResult(tuple(updated.values()), tuple(added))
+    return written
 
 
 def _find(rows: tuple[LogRow, ...], uniquifier: str, key: str) -> LogRow | None:
@@ -77,37 +90,39 @@ def _find(rows: tuple[LogRow, ...], uniquifier: str, key: str) -> LogRow | None:
 
 
 def _new_row(
-    state: ServerState, moment: datetime | None, entry: LogEntry, keys: list[str]
+    state: ServerState, moment: datetime | None, group: LogGroup, names: list[str]
 ) -> LogRow:
     if moment is None:
         message = 'invalid input syntax for type timestamp: "0NaN-NaN-NaNTNaN:NaN:NaN.NaN+NaN:NaN"'
         raise Refused(Reason.UNREADABLE_TIMESTAMP, message)
     state.store.last_log_id += 1
-    row = LogRow(state.store.last_log_id, entry.uniquifier, moment, tuple(keys), {})
-    names = entry.metric_keys()
-    _write(row, moment, entry, [names[key] for key in keys])
+    keys = tuple(key for key, name in group.metric_keys().items() if name in names)
+    row = LogRow(state.store.last_log_id, group.uniquifier, moment, keys, {})
+    _write(row, moment, group, names)
     return row
 
 
-def _write(row: LogRow, moment: datetime, entry: LogEntry, names: list[str]) -> None:
-    values = {name: entry.attributes[name] for name in names}
+def _write(row: LogRow, moment: datetime, group: LogGroup, names: list[str]) -> None:
+    values = {name: group.attributes[name] for name in names}
     if any(isinstance(value, str) and "\0" in value for value in values.values()):
         raise Refused(Reason.METRIC_NUL_CHARACTER, "unsupported Unicode escape sequence")
     data: dict[str, Any] = row.data
-    for step in entry.path:
+    for step in group.path:
         data = data.setdefault(step, {})
     data.update(values)
     row.timestamp = moment
 
 
-def _record(user: User, entry: LogEntry, name: str, *, stored: bool) -> LoggedMetric:
-    group_class, group_key = entry.path or (None, None)
+def _record(
+    user: User, entry: LogEntry, group: LogGroup, name: str, *, stored: bool
+) -> LoggedMetric:
+    group_class, group_key = group.path or (None, None)
     return LoggedMetric(
         user=user.id,
         metric=name,
-        value=entry.attributes[name],
+        value=group.attributes[name],
         timestamp=entry.timestamp,
-        uniquifier=entry.uniquifier,
+        uniquifier=group.uniquifier,
         group_class=group_class,
         group_key=group_key,
         stored=stored,

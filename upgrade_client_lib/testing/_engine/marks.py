@@ -1,12 +1,14 @@
-"""Marks: visits of decision points, enrolments, exclusions."""
+"""Marks: visits of decision points, and what they store in experiments."""
 
 from __future__ import annotations
 
 import attrs
 
-from .._definitions import GROUP, Experiment
-from .assignments import condition_index
-from .eligibility import may_enrol, working_group
+from .._definitions import ENROLLING, ENROLLMENT_COMPLETE, GROUP, Experiment, PointKey
+from .assignments import condition_index, participation
+from .draw import draw_from_pool
+from .eligibility import has_valid_group, is_admitted, working_group
+from .enrolment import MarkEffect, effect_of_mark
 from .reasons import Reason, Refused
 from .records import Mark
 from .state import ServerState
@@ -25,33 +27,34 @@ class MarkResult:
 
 
 def mark(state: ServerState, user: User, sent: Mark) -> MarkResult:
-    """Count the visit, and enrol or exclude the user."""
+    """Store the visit, and in the experiment that is marked an enrolment or an exclusion."""
     if any("\0" in text for text in (sent.site, sent.target, sent.condition) if text):
         message = 'invalid byte sequence for encoding "UTF8": 0x00'
         raise Refused(Reason.NUL_CHARACTER, message)
     experiment = _marked_experiment(state, sent)
     code = _condition_code(experiment, sent)
-    site, target = state.catalogue.point_key(sent.site, sent.target)
+    point = state.catalogue.point_key(sent.site, sent.target)
+    if experiment and experiment.state in (ENROLLING, ENROLLMENT_COMPLETE):
+        _take_part(state, user, experiment, point, sent, code)
     experiment_id = experiment.id if experiment else sent.experiment_id
-    visit = state.store.visits.setdefault((user.id, site, target), Visit(code, experiment_id))
-    visit.marks += 1
-    if experiment and may_enrol(state, user, experiment):
-        if sent.status == NOT_APPLIED:
-            state.store.exclusions.add((experiment.id, user.id))
-        else:
-            _enrol(state, user, experiment, code)
+    first = Visit(sent.condition, experiment_id)
+    visit = state.store.visits.setdefault((user.id, *point), first)
     state.store.marks.append(attrs.evolve(sent, condition=code, experiment_id=experiment_id))
-    within_subjects = experiment is not None and experiment.within_subjects
-    return MarkResult(visit, target, code if within_subjects else visit.condition)
+    return MarkResult(visit, point[1], _returned_condition(state, visit, sent))
 
 
 def _marked_experiment(state: ServerState, sent: Mark) -> Experiment | None:
-    """Return the experiment that is marked; None where no experiment has this point."""
+    """Return the experiment that is marked; None where no experiment has this point.
+
+    Which one is marked at a shared point without an experiment id is undefined on the server.
+    """
     here = state.catalogue.at(sent.site, sent.target)
     if not here:
         return None
+    if not sent.experiment_id:
+        return draw_from_pool(sent.user, here)
     for experiment in here:
-        if experiment.id == sent.experiment_id or (not sent.experiment_id and len(here) == 1):
+        if experiment.id == sent.experiment_id:
             return experiment
     raise Refused(
         Reason.AMBIGUOUS_POINT,
@@ -67,9 +70,48 @@ def _condition_code(experiment: Experiment | None, sent: Mark) -> str | None:
         return sent.condition
     for point in experiment.points:
         for code, payload in point.payloads.items():
-            if payload.value and payload.value == sent.condition:
+            if payload.value == sent.condition:
                 return code
     raise Refused(Reason.CONDITION_NOT_FOUND, f"Condition not found: {sent.condition}")
+
+
+def _take_part(
+    state: ServerState,
+    user: User,
+    experiment: Experiment,
+    point: PointKey,
+    sent: Mark,
+    code: str | None,
+) -> None:
+    """Store what the mark means for the user in the experiment."""
+    store, key = state.store, (experiment.id, user.id)
+    applied = sent.status != NOT_APPLIED
+    if experiment.adaptive and state.adaptive and applied:
+        _check_version(experiment, sent.condition)
+    excluded_by_group = experiment.filter.excludes_group(user.id, user.groups)
+    if experiment.filter.include_all and excluded_by_group and user.working_group is None:
+        message = "Cannot convert undefined or null to object"
+        raise Refused(Reason.NO_WORKING_GROUP, message)
+    effect = effect_of_mark(
+        experiment,
+        participation(store, experiment, user),
+        applied=applied,
+        admitted=is_admitted(experiment, user, state.catalogue.excluded),
+        valid_group=has_valid_group(experiment, user),
+    )
+    if effect is MarkEffect.EXCLUDE:
+        store.exclusions.add(key)
+    elif effect is MarkEffect.ENROL:
+        store.turns[(experiment.id, user.id, *point)] += 1
+        _enrol(state, user, experiment, code)
+
+
+def _check_version(experiment: Experiment, condition: str | None) -> None:
+    """Refuse a condition that the adaptive engine has no version for: it knows codes only."""
+    if condition is None or experiment.index_of(condition) is None:
+        shown = "null" if condition is None else condition
+        message = f"[Mooclet Mark Condition] No version found for condition {shown}"
+        raise Refused(Reason.NO_VERSION, message)
 
 
 def _enrol(state: ServerState, user: User, experiment: Experiment, code: str | None) -> None:
@@ -84,7 +126,15 @@ def _enrol(state: ServerState, user: User, experiment: Experiment, code: str | N
     as_sent = experiment.within_subjects or (experiment.adaptive and state.adaptive)
     if code is None or not as_sent:
         code = experiment.conditions[condition_index(state, user, experiment)].code
-    group = working_group(user, experiment) if experiment.unit == GROUP else None
+    group = working_group(experiment, user) if experiment.unit == GROUP else None
     store.enrolments[key] = Enrolment(code, group)
     if group:
         store.group_enrolments.setdefault((experiment.id, group), code)
+
+
+def _returned_condition(state: ServerState, visit: Visit, sent: Mark) -> str | None:
+    """Return the first condition that was sent; within subjects, the current one."""
+    first = state.catalogue.experiments.get(visit.experiment_id or "")
+    if first is not None and first.within_subjects:
+        return sent.condition
+    return visit.condition or sent.condition

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from .._definitions import Experiment
 from .draw import draw_queue
 from .state import ServerState
 from .store import User
+
+_T = TypeVar("_T")
 
 
 def queue_at(state: ServerState, user: User, experiment: Experiment, point: int) -> tuple[int, ...]:
@@ -17,6 +21,11 @@ def queue_at(state: ServerState, user: User, experiment: Experiment, point: int)
     if forced is not None:
         return (forced,) * len(drawn)
     counted = keys if state.is_6_7 else keys[point : point + 1]
-    visits = [store.visits.get((user.id, site, target)) for site, target in counted]
-    turn = sum(visit.marks for visit in visits if visit) % len(drawn)
-    return drawn[turn:] + drawn[:turn]
+    taken = sum(store.turns[experiment.id, user.id, site, target] for site, target in counted)
+    return rotated(drawn, taken)
+
+
+def rotated(queue: tuple[_T, ...], taken: int) -> tuple[_T, ...]:
+    """Return a queue after this many turns: what is taken goes to the end."""
+    turn = taken % len(queue)
+    return queue[turn:] + queue[:turn]

@@ -14,6 +14,8 @@ class Reason(Enum):
     ALIAS_TAKEN = "an alias belongs to another user"
     AMBIGUOUS_POINT = "a shared decision point was marked without a valid experiment"
     CONDITION_NOT_FOUND = "the experiment has no such condition"
+    NO_VERSION = "the adaptive engine knows no such condition"
+    NO_WORKING_GROUP = "a user excluded by group has no working group"
     NUL_CHARACTER = "a text holds a NUL character"
     METRIC_NUL_CHARACTER = "the value of a metric holds a NUL character"
     UNREADABLE_TIMESTAMP = "a timestamp cannot be read"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from uuid import uuid4
@@ -17,6 +18,16 @@ WorkingGroup = dict[str, str]
 def now() -> str:
     """Return the current time as the server writes it."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def sorted_groups(groups: Groups | None) -> Groups | None:
+    """Return the groups with the ids of each type sorted."""
+    if groups is None:
+        return None
+    return {
+        group_type: sorted(names, key=lambda name: name.encode("utf-16-be", "surrogatepass"))
+        for group_type, names in groups.items()
+    }
 
 
 @attrs.define
@@ -52,12 +63,11 @@ class Enrolment:
 
 @attrs.define
 class Visit:
-    """What is stored of a user at a decision point: the first mark, and how many there were."""
+    """What is stored of a user's first mark of a decision point."""
 
     condition: str | None
     experiment_id: str | None
     id: str = attrs.field(factory=lambda: str(uuid4()))
-    marks: int = 0
 
 
 @attrs.define
@@ -87,6 +97,7 @@ class Store:
         self.exclusions: set[tuple[str, str]] = set()
         self.forced: dict[str, dict[str, int]] = {}
         self.visits: dict[tuple[str, str, str | None], Visit] = {}
+        self.turns: Counter[tuple[str, str, str, str | None]] = Counter()
         self.log_rows: dict[str, list[LogRow]] = {}
         self.last_log_id = 0
         self.marks: list[Mark] = []

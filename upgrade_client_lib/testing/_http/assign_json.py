@@ -44,11 +44,19 @@ def _condition(experiment: Experiment, condition: Condition, point: DecisionPoin
     return _json(
         {
             "id": condition.id,
-            "conditionCode": condition.code,
+            "conditionCode": _code(experiment, condition),
             "payload": _payload(point.payloads.get(condition.code)),
             "experimentId": experiment.id,
         }
     )
+
+
+def _code(experiment: Experiment, condition: Condition) -> str | dict[str, str]:
+    """Return the code; where one factor decides between subjects, its level's payload."""
+    if not experiment.factorial or experiment.within_subjects or len(condition.levels) != 1:
+        return condition.code
+    payload = condition.levels[0].payload
+    return {"type": "string", "value": payload.value if payload else ""}
 
 
 def _factors(condition: Condition) -> str:
@@ -67,4 +75,4 @@ def _factors(condition: Condition) -> str:
 
 
 def _payload(payload: Payload | None) -> dict[str, str] | None:
-    return {"type": payload.type, "value": payload.value} if payload else None
+    return {"type": payload.type, "value": payload.value} if payload and payload.value else None

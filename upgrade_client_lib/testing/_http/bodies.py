@@ -41,12 +41,17 @@ def assign(body: _Body, is_6_7: bool) -> bool:
 
 def featureflag(body: _Body, is_6_7: bool) -> bool:
     groups, merged = body.get("groupsForSession"), body.get("includeStoredUserGroups")
-    if groups is None and merged is None:
-        return _filled(body.get("context"))
-    return _filled(body.get("context")) and _groups(groups) and isinstance(merged, bool)
+    if not _filled(body.get("context")):
+        return False
+    if groups is None:
+        return merged is None or ("groupsForSession" in body and isinstance(merged, bool))
+    return _groups(groups) and isinstance(merged, bool)
 
 
 def mark(body: _Body, is_6_7: bool) -> bool:
+    several = list_or_none(body.get("data"))
+    if several is not None:  # its elements are checked, if any, and then it has no site
+        return all(mark({"data": item}, is_6_7) for item in several)
     data = object_or_none(body.get("data"))
     return (
         data is not None

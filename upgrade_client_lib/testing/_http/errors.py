@@ -29,6 +29,8 @@ _OF_REASONS: dict[Reason, tuple[int, str | None, str]] = {
     Reason.ALIAS_TAKEN: (500, QUERY_FAILED, "Error"),
     Reason.AMBIGUOUS_POINT: (404, QUERY_FAILED, "Error"),
     Reason.CONDITION_NOT_FOUND: (500, "Condition not found", "Error"),
+    Reason.NO_VERSION: (500, "Mooclet synchronization error", "MoocletError"),
+    Reason.NO_WORKING_GROUP: (500, None, "TypeError"),
     Reason.NUL_CHARACTER: (500, None, "QueryFailedError"),
     Reason.METRIC_NUL_CHARACTER: (500, QUERY_FAILED, "QueryFailedError"),
     Reason.UNREADABLE_TIMESTAMP: (500, None, "QueryFailedError"),

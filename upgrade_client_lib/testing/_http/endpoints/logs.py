@@ -5,27 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..._engine import LogEntry, LogRow, ServerState, log as engine_log, write_timestamp
+from ..._engine import (
+    LogEntry,
+    LogGroup,
+    LogRow,
+    ServerState,
+    log as engine_log,
+    write_timestamp,
+)
 from ..requests import Call
 
 _UNGROUPED = "1"  # the uniquifier of what is not grouped
 
 
 def log(state: ServerState, call: Call) -> object:
-    """Return the rows that were updated, then those that are new."""
-    result = engine_log(state, call.user, _entries(call.body["value"]))
-    updated = [_updated_row(call, row) for row in result.updated]
-    return updated + [_new_row(state, call, row) for row in result.added]
+    return [
+        _new_row(state, call, written.row) if written.added else _updated_row(call, written.row)
+        for written in engine_log(state, call.user, map(_entry, call.body["value"]))
+    ]
 
 
-def _entries(value: list[dict[str, Any]]) -> Iterator[LogEntry]:
-    for item in value:
-        timestamp, metrics = item["timestamp"], item["metrics"]
-        if metrics.get("attributes"):
-            yield LogEntry(timestamp, _UNGROUPED, (), metrics["attributes"])
-        for grouped in metrics.get("groupedMetrics") or ():
-            path = (grouped["groupClass"], grouped["groupKey"])
-            yield LogEntry(timestamp, grouped["groupUniquifier"], path, grouped["attributes"])
+def _entry(item: dict[str, Any]) -> LogEntry:
+    return LogEntry(item["timestamp"], tuple(_groups(item["metrics"])))
+
+
+def _groups(metrics: dict[str, Any]) -> Iterator[LogGroup]:
+    if metrics.get("attributes"):
+        yield LogGroup(_UNGROUPED, (), metrics["attributes"])
+    for grouped in metrics.get("groupedMetrics") or ():
+        path = (grouped["groupClass"], grouped["groupKey"])
+        yield LogGroup(grouped["groupUniquifier"], path, grouped["attributes"])
 
 
 def _updated_row(call: Call, row: LogRow) -> object:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from ...._narrow import object_or_none
 from ..._engine import Mark, ServerState, mark as engine_mark
+from ..errors import QUERY_FAILED, ApiError
 from ..requests import Call
+
+_NO_SITE = (
+    'null value in column "site" of relation "monitored_decision_point" '
+    "violates not-null constraint"
+)
 
 
 def mark(state: ServerState, call: Call) -> object:
-    data = call.body["data"]
+    data = object_or_none(call.body["data"])
+    if data is None:
+        raise ApiError(500, _NO_SITE, QUERY_FAILED, "QueryFailedError")
     assigned = object_or_none(data.get("assignedCondition")) or {}
     sent = Mark(
         user=call.user.id,
         site=data["site"],
         target=data.get("target") or "",
         condition=assigned.get("conditionCode"),
-        experiment_id=assigned.get("experimentId") or None,
+        experiment_id=assigned.get("experimentId"),
         status=call.body.get("status"),
         uniquifier=call.body.get("uniquifier"),
         client_error=call.body.get("clientError"),

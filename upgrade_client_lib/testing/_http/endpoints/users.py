@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..._engine import ServerState, link_aliases
+from ..._engine import ServerState, link_aliases, set_working_group, sorted_groups
 from ..requests import Call
 
 
@@ -11,9 +11,9 @@ def init(state: ServerState, call: Call) -> object:
     user, body = call.user, call.body
     existed = user.id in state.store.users
     if "group" in body:
-        user.group = body["group"]
+        user.group = body["group"] if user.group is None else sorted_groups(body["group"])
     if "workingGroup" in body:
-        user.working_group = body["workingGroup"]
+        set_working_group(state, user, body["workingGroup"])
     response: dict[str, object] = {"id": user.id}
     if existed or "group" in body:
         response["group"] = user.group
@@ -39,7 +39,7 @@ def groupmembership(state: ServerState, call: Call) -> object:
 def workinggroup(state: ServerState, call: Call) -> object:
     working_group = call.body["workingGroup"]
     if call.user_id == call.user.id:
-        call.user.working_group = working_group
+        set_working_group(state, call.user, working_group)
         call.user.changed()
     return {"id": call.user.id, "workingGroup": working_group}
 

@@ -1,0 +1,41 @@
+"""Where connections keep what they know of users, for all clients, threads and workers.
+
+>>> from upgrade_client_lib.stores import SQLiteStore
+>>> store = SQLiteStore("upgrade.db")
+
+Importing this package costs next to nothing; what a store needs is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .from_url import store_from_url
+    from .memory import MemoryStore
+    from .protocol import Store
+    from .redis import RedisStore
+    from .sqlite import SQLiteStore
+
+__all__ = ["MemoryStore", "RedisStore", "SQLiteStore", "Store", "store_from_url"]
+
+_LAZY_MODULES = {
+    "MemoryStore": "memory",
+    "RedisStore": "redis",
+    "SQLiteStore": "sqlite",
+    "Store": "protocol",
+    "store_from_url": "from_url",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY_MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f".{_LAZY_MODULES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

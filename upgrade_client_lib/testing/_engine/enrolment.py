@@ -1,0 +1,106 @@
+"""Enrolments and exclusions: what is stored of users in experiments, and what follows."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import attrs
+
+from .._definitions import ENROLLING, ENROLLMENT_COMPLETE, EXPERIMENT, GROUP, INDIVIDUAL, Experiment
+
+
+@attrs.frozen
+class Participation:
+    """What is stored of a user in one experiment.
+
+    ``condition`` is that of the user's own enrolment, ``group_condition`` that of the user's
+    working group; both are None where there is none.
+    """
+
+    condition: str | None = None
+    group_condition: str | None = None
+    excluded: bool = False
+
+
+class MarkEffect(Enum):
+    """What a mark stores in an experiment."""
+
+    NOTHING = "nothing"
+    ENROL = "an enrolment"
+    EXCLUDE = "an exclusion"
+
+
+def assigns_by_group(experiment: Experiment) -> bool:
+    """Return whether the working group's enrolment counts before the user's own."""
+    return experiment.unit == GROUP and experiment.consistency != INDIVIDUAL
+
+
+def enrolled_condition(experiment: Experiment, stored: Participation) -> str | None:
+    """Return the condition of the enrolment that counts for the user; None without one."""
+    if experiment.unit != GROUP:
+        return stored.condition
+    if experiment.consistency == INDIVIDUAL and stored.condition is not None:
+        return stored.condition
+    return stored.group_condition
+
+
+def is_shut_out(experiment: Experiment, stored: Participation) -> bool:
+    """Return whether an exclusion keeps the user from a condition.
+
+    Where users are assigned one condition after the other, or by their group, an enrolment that
+    counts outweighs it.
+    """
+    if experiment.within_subjects or assigns_by_group(experiment):
+        return stored.excluded and enrolled_condition(experiment, stored) is None
+    return stored.excluded
+
+
+def has_condition(experiment: Experiment, stored: Participation) -> bool:
+    """Return whether an experiment that the user may take part in has a condition for them."""
+    if experiment.state == ENROLLING:
+        return not is_shut_out(experiment, stored)
+    if experiment.within_subjects or enrolled_condition(experiment, stored) is None:
+        return False
+    return reverts_to(experiment) is not None or not is_shut_out(experiment, stored)
+
+
+def reverts_to(experiment: Experiment) -> str | None:
+    """Return the condition that an experiment ended with; None where all keep their own."""
+    over = experiment.state == ENROLLMENT_COMPLETE and experiment.post_experiment_rule == "assign"
+    return experiment.revert_to if over else None
+
+
+def effect_of_mark(
+    experiment: Experiment,
+    stored: Participation,
+    *,
+    applied: bool,
+    admitted: bool,
+    valid_group: bool,
+) -> MarkEffect:
+    """Return what a mark stores in an experiment that enrols, or did until it was completed.
+
+    ``applied`` is False for the status "condition not applied"; ``admitted`` and ``valid_group``
+    tell of the user's lists and groups.
+    """
+    by_experiment = experiment.unit == GROUP and experiment.consistency == EXPERIMENT
+    if not admitted or not applied:
+        return MarkEffect.EXCLUDE
+    if not valid_group:
+        return MarkEffect.NOTHING if by_experiment else MarkEffect.EXCLUDE
+    if experiment.state == ENROLLMENT_COMPLETE:
+        enrolled = enrolled_condition(experiment, stored) is not None
+        return MarkEffect.NOTHING if enrolled else MarkEffect.EXCLUDE
+    if stored.excluded and not (experiment.within_subjects or by_experiment):
+        return MarkEffect.NOTHING
+    return MarkEffect.ENROL
+
+
+def enrolment_ends_with_group(experiment: Experiment) -> bool:
+    """Return whether a user who leaves a working group leaves the own enrolment behind."""
+    return assigns_by_group(experiment)
+
+
+def exclusion_ends_with_group(experiment: Experiment) -> bool:
+    """Return whether a user who leaves a working group leaves an exclusion behind."""
+    return experiment.unit == GROUP and experiment.consistency != EXPERIMENT
