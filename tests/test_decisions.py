@@ -500,7 +500,7 @@ def test_kept_decisions_do_not_keep_their_client(server: SteeredServer, target: 
         for _ in range(3):
             decision = client.decide_sync("home", target)
         gone = weakref.ref(client), weakref.ref(client._assignments)
-        record = weakref.ref(client._assignments.value)  # type: ignore[arg-type]
+        record = weakref.ref(client._assignments.value)
         del client
         assert [ref() for ref in (*gone, record)] == [None, None, None]
         assert decision.target == target
