@@ -106,9 +106,9 @@ def test_a_failure_is_heard_of_with_its_error(call: Face, server: SteeredServer)
 def test_a_call_is_heard_of_once_with_all_its_attempts(call: Face, server: SteeredServer) -> None:
     listener = Listener()
     client = connected(server, listener).client("user", "my-app")
-    server.lose_next("featureflag", "before")
-    server.lose_next("featureflag", "before")
-    call(client.get_all_feature_flags)
+    server.lose_next("init", "before")
+    server.lose_next("init", "before")
+    call(client.init)
     assert [call.attempts for call in listener.calls] == [0, 3]
 
     for _ in range(3):
