@@ -34,7 +34,7 @@ class Listener(Hook):
     """Notes what it hears."""
 
     name: str = "one"
-    heard: list[tuple[str, str, Any]] = attrs.field(factory=list)
+    heard: list[tuple[str, str, Any]] = attrs.field(factory=list[tuple[str, str, Any]])
 
     def before(self, call: Call) -> None:
         self.heard.append((self.name, "before", call))
