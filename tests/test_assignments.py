@@ -290,7 +290,7 @@ def test_an_assignment_is_a_snapshot_that_nobody_can_change(call: Face) -> None:
     [
         ("init", ()),
         ("set_group_membership", ({"class": ["class-2"]},)),
-        ("set_working_group", ({"class": "class-2"},)),
+        ("set_working_group", ({"class": "class-1"},)),
         ("set_alt_user_ids", (["alias"],)),
     ],
 )
@@ -310,6 +310,7 @@ def test_what_changes_the_user_clears_assignments_and_flags_after_success_alone(
     }[method]
     server = SteeredServer(upgrade.transport)
     client = initialised(server).with_options(retries=0)
+    call(client.init, group={"class": ["class-1"]})
     assert call(client.get_all_experiment_conditions) == []
     assert call(client.has_feature_flag, "new-dashboard")
 

@@ -131,7 +131,7 @@ def test_a_snapshot_marks_what_it_shows_even_if_the_client_has_learned_another(c
     )
     server = SteeredServer(upgrade.transport)
     client = initialised(server)
-    call(client.set_working_group, {"class": one})
+    call(client.init, group={"class": [one, other]}, working_group={"class": one})
     old = snapshot(call, client, "room", "seat")
     call(client.set_working_group, {"class": other})
     assert snapshot(call, client, "room", "seat").get_condition() == "aisle"

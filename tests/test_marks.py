@@ -167,7 +167,7 @@ def test_a_payload_in_place_of_the_code_goes_out_with_the_id_that_is_assigned(ca
     sent = server.bodies("mark")[0]["data"]["assignedCondition"]
     assert sent["conditionCode"] == "Welcome"
     assert sent["id"] == snapshot(call, client, "home", "banner").condition_id
-    assert marked.condition == "only"
+    assert marked.condition == "Welcome"
 
 
 @both_faces

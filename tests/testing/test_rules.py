@@ -60,7 +60,7 @@ GROUP_AND_EXCLUDED = Participation(group_condition="b", excluded=True)
         (INDIVIDUAL, ENROLLED, "a"),
         (BY["individual"], GROUP_ENROLLED, "b"),
         (BY["individual"], ALL_ENROLLED, "a"),
-        (BY["group"], ENROLLED, None),
+        (BY["group"], ENROLLED, "a"),
         (BY["group"], ALL_ENROLLED, "b"),
         (BY["experiment"], ALL_ENROLLED, "b"),
     ],
@@ -82,6 +82,7 @@ def test_the_consistency_rule_says_whose_enrolment_counts(
         (BY["individual"], BOTH, False),
         (BY["individual"], GROUP_AND_EXCLUDED, False),
         (BY["group"], EXCLUDED, False),
+        (BY["group"], BOTH, False),
         (BY["group"], GROUP_AND_EXCLUDED, True),
         (BY["experiment"], GROUP_AND_EXCLUDED, True),
     ],
@@ -122,6 +123,7 @@ def test_after_its_end_an_experiment_has_a_condition_for_the_enrolled(
         (WITHIN, ENROLLED, {"applied": False}, EXCLUDE),
         (BY["individual"], Participation(), {"valid_group": False}, EXCLUDE),
         (BY["group"], Participation(), {"valid_group": False}, EXCLUDE),
+        (BY["group"], ENROLLED, {"valid_group": False}, NOTHING),
         (BY["experiment"], Participation(), {"valid_group": False}, NOTHING),
         (BY["experiment"], Participation(), {"valid_group": False, "applied": False}, EXCLUDE),
         (BY["individual"], EXCLUDED, {}, NOTHING),
@@ -224,20 +226,25 @@ def test_a_queue_is_rotated_by_the_turns_taken(taken: int, expected: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("aliases", "registered"),
+    ("aliases", "linked", "new"),
     [
-        ("", ""),
-        ("ab", "ab"),
-        ("aa", "a"),
-        ("aba", "ab"),
-        ("abab", "ab"),
-        ("abb", "ab"),
-        ("aab", ""),
-        ("abac", ""),
+        ("", "", ""),
+        ("ab", "", "ab"),
+        ("aa", "", "a"),
+        ("aba", "", "ab"),
+        ("abab", "", "ab"),
+        ("aab", "", None),
+        ("abac", "", None),
+        ("aab", "ab", ""),
+        ("aab", "b", "a"),
+        ("aab", "a", None),
+        ("abcd", "d", "abc"),
     ],
 )
-def test_a_repeated_alias_before_a_new_one_registers_none(aliases: str, registered: str) -> None:
-    assert insertable(list(aliases)) == list(registered)
+def test_a_new_alias_after_a_repeated_one_keeps_all_from_being_linked(
+    aliases: str, linked: str, new: str | None
+) -> None:
+    assert insertable(list(aliases), list(linked)) == (None if new is None else list(new))
 
 
 def test_groups_are_sorted_as_javascript_does() -> None:

@@ -19,6 +19,11 @@ _running: set[asyncio.Task[Any]] = set()
 
 async def run_in_own_task(work: Coroutine[Any, Any, T]) -> T:
     """Return what a coroutine returns; a cancellation reaches it through an anyio scope."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        work.close()
+        raise
     scope = anyio.CancelScope()
 
     async def within_scope() -> T:
@@ -26,7 +31,7 @@ async def run_in_own_task(work: Coroutine[Any, Any, T]) -> T:
             return await work
         raise asyncio.CancelledError
 
-    task = asyncio.get_running_loop().create_task(within_scope())
+    task = loop.create_task(within_scope())
     _running.add(task)
     task.add_done_callback(_running.discard)
     try:

@@ -70,9 +70,8 @@ async def decide_flag(
     fallback = arguments.boolean("default", default)
     source = DecisionSource.CACHE
     known = user.flags.value
-    flags: Flags | UpgradeApiError | None = known
-    if known is None or time.monotonic() >= known.valid_until:
-        flags = user.circuit_error()
+    is_valid = known is not None and time.monotonic() < known.valid_until
+    flags: Flags | UpgradeApiError | None = known if is_valid else user.circuit_error()
     if flags is None:
         try:
             flags = await user.load_flags(backend, options)
@@ -103,10 +102,11 @@ def _decided(
     default: str,
     source: DecisionSource,
 ) -> Decision:
-    marker: UserMarker = user.default_marker
-    if source is DecisionSource.STALE:
-        marker = VerifyingMarker(user, options)
+    is_stale = source is DecisionSource.STALE
+    marker = VerifyingMarker(user, options) if is_stale else user.default_marker
     assignment = record.current(point, marker)
+    if assignment is not None and not is_stale:
+        assignment = user.with_options(options, assignment)
     decision = attach_decision_marker(
         Decision(
             user_id=user.identity.user_id,
@@ -116,9 +116,7 @@ def _decided(
             condition=default if assignment is None else assignment.get_condition(),
             reason=DecisionReason.NOT_ASSIGNED if assignment is None else DecisionReason.ASSIGNED,
             source=source,
-            assignment=assignment
-            if assignment is None or source is DecisionSource.STALE
-            else user.with_options(options, assignment),
+            assignment=assignment,
             answered_at=record.answered_at,
         ),
         UserDecisionMarker(user, options, record.validity),
@@ -209,9 +207,9 @@ class UserDecisionMarker:
             return None
         point = decision.site, decision.target
         marker = UserMarker(self.user, self.options)
+        if decision.source is DecisionSource.STALE:
+            marker = VerifyingMarker(self.user, self.options)
         try:
-            if decision.source is DecisionSource.STALE:
-                marker = VerifyingMarker(self.user, self.options)
             if decision.assignment is not None:
                 return await marker.mark(
                     backend,
@@ -240,9 +238,5 @@ class UserDecisionMarker:
             return False
         if not self.validity.is_discarded:
             return point not in self.validity.invalidated
-        newest = user.assignments.value
-        return (
-            newest is not None
-            and point not in newest.invalidated
-            and newest.current(point, user.default_marker) is None
-        )
+        record = user.assignments.get_valid(point)
+        return record is not None and record.current(point, user.default_marker) is None

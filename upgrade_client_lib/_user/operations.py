@@ -30,6 +30,7 @@ from .marks import UserMarker
 from .record import Flags, Record
 from .sharing import SharedUser
 from .single_flight import SingleFlight, without_traceback
+from .turns import in_turn
 
 T = TypeVar("T")
 
@@ -266,7 +267,7 @@ class User:
         if self.stated_groups is None or not initializes:
             return await self.server.call(backend, operation, options, self.identity)
         deadline = time.monotonic() + options.timeout.total
-        before = self.last_init
+        before = self._initialized.value
         try:
             return await self.server.call(backend, operation, options, self.identity)
         except UserNotInitializedError:
@@ -275,15 +276,11 @@ class User:
         left = options.within(deadline - time.monotonic())
         return await self.server.call(backend, operation, left, self.identity)
 
-    @property
-    def last_init(self) -> object:
-        """The last time that the user was made known with the stated groups."""
-        return self._initialized.value
-
     async def initialize(self, backend: Backend, options: CallOptions, before: object) -> None:
-        """Make the user known with the stated groups, unless that was done since ``before``.
+        """Make the user known with the stated groups; concurrent callers share one request.
 
-        Concurrent callers share one request. ``before`` is what ``last_init`` was.
+        ``before`` is ``last_initialized`` as it was when the need for it was seen: what another
+        call did meanwhile need not be done again.
         """
         await self._initialized.get_or_load(
             backend,
@@ -291,6 +288,11 @@ class User:
             options,
             is_usable=lambda initialized: initialized is not before,
         )
+
+    @property
+    def last_initialized(self) -> object:
+        """What tells one time that the user was made known from the next."""
+        return self._initialized.value
 
     def _initializer(
         self, backend: Backend, options: CallOptions
@@ -362,7 +364,11 @@ class User:
         async def ask(left: CallOptions) -> Mapping[str, FeatureFlag]:
             groups, stored = self.session_groups or (None, None)
             operation = _api.feature_flags(self.identity, groups, stored)
-            return await self.call(backend, left, operation, initializes=groups is None)
+
+            async def send(options_left: CallOptions) -> Mapping[str, FeatureFlag]:
+                return await self.call(backend, options_left, operation, initializes=groups is None)
+
+            return await in_turn(backend, self.server.host_url, self.identity.user_id, left, send)
 
         async def load(seconds: float) -> Flags:
             left = options.within(seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .assignments import AssignedPoint, assign, check_context
 from .draw import draw_condition
+from .explanation import Explanation, explain
 from .flags import flags_on
 from .logs import LogEntry, LogGroup, log
 from .marks import mark
@@ -14,10 +15,11 @@ from .seedrandom import fraction
 from .state import ServerState
 from .store import LogRow, Store, User, sorted_groups
 from .timestamps import write_timestamp
-from .users import link_aliases, set_working_group
+from .users import leave_working_groups, link_aliases
 
 __all__ = [
     "AssignedPoint",
+    "Explanation",
     "LogEntry",
     "LogGroup",
     "LogRow",
@@ -33,13 +35,14 @@ __all__ = [
     "assign",
     "check_context",
     "draw_condition",
+    "explain",
     "flags_on",
     "fraction",
+    "leave_working_groups",
     "link_aliases",
     "log",
     "mark",
     "reward",
-    "set_working_group",
     "sorted_groups",
     "write_timestamp",
 ]

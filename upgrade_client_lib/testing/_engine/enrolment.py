@@ -39,19 +39,21 @@ def enrolled_condition(experiment: Experiment, stored: Participation) -> str | N
     """Return the condition of the enrolment that counts for the user; None without one."""
     if experiment.unit != GROUP:
         return stored.condition
-    if experiment.consistency == INDIVIDUAL and stored.condition is not None:
-        return stored.condition
-    return stored.group_condition
+    own, of_group = stored.condition, stored.group_condition
+    first, second = (of_group, own) if assigns_by_group(experiment) else (own, of_group)
+    return second if first is None else first
 
 
 def is_shut_out(experiment: Experiment, stored: Participation) -> bool:
     """Return whether an exclusion keeps the user from a condition.
 
-    Where users are assigned one condition after the other, or by their group, an enrolment that
-    counts outweighs it.
+    Where users get one condition after the other, an enrolment outweighs it; where they are
+    assigned by their group, the group's enrolment does.
     """
-    if experiment.within_subjects or assigns_by_group(experiment):
-        return stored.excluded and enrolled_condition(experiment, stored) is None
+    if experiment.within_subjects:
+        return stored.excluded and stored.condition is None
+    if assigns_by_group(experiment):
+        return stored.excluded and stored.group_condition is None
     return stored.excluded
 
 
@@ -87,7 +89,8 @@ def effect_of_mark(
     if not admitted or not applied:
         return MarkEffect.EXCLUDE
     if not valid_group:
-        return MarkEffect.NOTHING if by_experiment else MarkEffect.EXCLUDE
+        kept = by_experiment or stored.condition is not None
+        return MarkEffect.NOTHING if kept else MarkEffect.EXCLUDE
     if experiment.state == ENROLLMENT_COMPLETE:
         enrolled = enrolled_condition(experiment, stored) is not None
         return MarkEffect.NOTHING if enrolled else MarkEffect.EXCLUDE

@@ -6,18 +6,17 @@ import json
 from collections.abc import Sequence
 
 from .enrolment import enrolment_ends_with_group, exclusion_ends_with_group
-from .reasons import Reason, Refused
+from .reasons import NUL_MESSAGE, Reason, Refused
 from .state import ServerState
 from .store import Store, User, WorkingGroup
 
 
-def set_working_group(state: ServerState, user: User, working_group: WorkingGroup | None) -> None:
-    """Store the working group; who leaves one leaves behind what is bound to it."""
-    before, after = user.working_group or {}, working_group or {}
-    user.working_group = working_group
+def leave_working_groups(state: ServerState, user: User, working_group: WorkingGroup) -> None:
+    """Drop what is bound to the working groups that the user leaves for these."""
+    before = user.working_group or {}
     for experiment in state.catalogue.experiments.values():
         left = before.get(experiment.group_type or "")
-        if left is None or left == after.get(experiment.group_type or ""):
+        if left is None or left == working_group.get(experiment.group_type or ""):
             continue
         key = (experiment.id, user.id)
         if enrolment_ends_with_group(experiment):
@@ -31,6 +30,8 @@ def link_aliases(store: Store, caller: str, root: User, aliases: Sequence[str]) 
 
     What is linked already must be linked to ``caller``, the id that was sent.
     """
+    if any("\0" in alias for alias in aliases):
+        raise Refused(Reason.NUL_CHARACTER, NUL_MESSAGE)
     linked = [alias for alias in dict.fromkeys(aliases) if alias in store.roots]
     elsewhere = [alias for alias in linked if store.roots[alias] != caller]
     if elsewhere:
@@ -47,19 +48,30 @@ def link_aliases(store: Store, caller: str, root: User, aliases: Sequence[str]) 
             f"Users with ids {_shown([_row(user) for user in roots])} are root user "
             f"and should not be converted to an alias of {root.id}",
         )
-    new = insertable([alias for alias in aliases if alias not in store.roots])
+    new = insertable(aliases, linked)
+    if new is None:
+        return [alias for alias in aliases if alias in store.roots]
     store.link(new, root.id)
     return linked + new
 
 
-def insertable(aliases: Sequence[str]) -> list[str]:
-    """Return the aliases that the server's insert registers.
+def insertable(aliases: Sequence[str], linked: Sequence[str]) -> list[str] | None:
+    """Return the aliases that are not linked yet, each once; None where the server inserts none.
 
-    Repetitions at the end are dropped. One that has a further alias behind it makes the insert
-    fail as a whole, without an error: none is registered.
+    Its insert fails as a whole, without an error, when a new alias comes after a repeated one.
     """
-    distinct = list(dict.fromkeys(aliases))
-    return distinct if distinct == list(aliases[: len(distinct)]) else []
+    new: list[str] = []
+    repeated = False
+    seen: set[str] = set()
+    for alias in aliases:
+        if alias in seen:
+            repeated = True
+        elif alias not in linked:
+            if repeated:
+                return None
+            new.append(alias)
+        seen.add(alias)
+    return new
 
 
 def _row(user: User) -> dict[str, object]:

@@ -24,6 +24,16 @@ class Fault:
     content: bytes
 
 
+def check_endpoint(endpoint: str, endpoints: Collection[str]) -> None:
+    if endpoint not in endpoints:
+        raise ValueError(f"endpoint {endpoint!r} is not one of {', '.join(endpoints)}")
+
+
+def check_times(times: int) -> None:
+    if times < 1:
+        raise ValueError(f"times must be at least 1, not {times}")
+
+
 class Faults:
     """The faults of these endpoints that are still to come, in the order they were asked for."""
 
@@ -34,10 +44,8 @@ class Faults:
     def add(
         self, endpoint: str, *, status: int, times: int, headers: Mapping[str, str], body: Body
     ) -> None:
-        if endpoint not in self._endpoints:
-            raise ValueError(f"endpoint {endpoint!r} is not one of {', '.join(self._endpoints)}")
-        if times < 1:
-            raise ValueError(f"times must be at least 1, not {times}")
+        check_endpoint(endpoint, self._endpoints)
+        check_times(times)
         if not 200 <= status <= 999:
             raise ValueError(f"status must be that of an answer, 200 to 999, not {status}")
         if body and status in WITHOUT_BODY:

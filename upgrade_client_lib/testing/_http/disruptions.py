@@ -1,0 +1,105 @@
+"""Slowness, silence and dropped connections that a test asks for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from threading import Event, Lock
+
+import attrs
+
+from .faults import check_endpoint, check_times
+
+
+@attrs.define
+class Disruption:
+    """What happens to the calls that it matches.
+
+    ``delay`` is in seconds, and infinite where no response is ever sent. ``applied`` says whether
+    the server carries the call out, ``responds`` whether its response is sent. ``left`` counts the
+    calls that are still to come; None is no end.
+    """
+
+    delay: float
+    applied: bool
+    responds: bool
+    endpoint: str | None
+    user: str | None
+    left: int | None
+
+    def matches(self, endpoint: str, user: str | None) -> bool:
+        return self.endpoint in (None, endpoint) and self.user in (None, user)
+
+
+@attrs.frozen
+class Delivery:
+    """When a response is sent, and whether: ``delay`` ends early when ``ended`` is set."""
+
+    delay: float = 0.0
+    responds: bool = True
+    applied: bool = True
+    ended: Event = attrs.field(factory=Event, eq=False, repr=False)
+
+
+AT_ONCE = Delivery()
+
+
+class Disruptions:
+    """The disruptions of these endpoints, in the order they were asked for."""
+
+    def __init__(self, endpoints: Collection[str]) -> None:
+        self._endpoints = endpoints
+        self._lock = Lock()
+        self._waiting: list[Disruption] = []
+        self._ended = Event()
+
+    def add(
+        self,
+        *,
+        delay: float,
+        applied: bool,
+        responds: bool,
+        endpoint: str | None,
+        user: str | None,
+        times: int | None,
+    ) -> None:
+        """Disrupt calls from now on; a ValueError says what cannot be."""
+        if endpoint is not None:
+            check_endpoint(endpoint, self._endpoints)
+        if times is not None:
+            check_times(times)
+        if math.isnan(delay) or delay < 0:
+            raise ValueError(f"seconds must not be negative: {delay}")
+        disruption = Disruption(delay, applied, responds, endpoint, user, times)
+        with self._lock:
+            self._waiting.append(disruption)
+
+    def any(self) -> bool:
+        """Return whether any call is to be disrupted."""
+        return bool(self._waiting)
+
+    def next(self, endpoint: str, user: str | None) -> Delivery:
+        """Return what happens to a call, and count it."""
+        with self._lock:
+            for disruption in self._waiting:
+                if disruption.matches(endpoint, user):
+                    break
+            else:
+                return AT_ONCE
+            if disruption.left is not None:
+                disruption.left -= 1
+                if not disruption.left:
+                    self._waiting.remove(disruption)
+            return Delivery(disruption.delay, disruption.responds, disruption.applied, self._ended)
+
+    def clear(self) -> None:
+        """Disrupt no further call, and end the waits of those that are disrupted now."""
+        with self._lock:
+            self._waiting.clear()
+        self.release()
+
+    def release(self) -> None:
+        """End the waits of the calls that are disrupted now: they are answered or dropped."""
+        with self._lock:
+            ended, self._ended = self._ended, Event()
+        ended.set()
