@@ -106,15 +106,15 @@ def test_a_failure_is_heard_of_with_its_error(call: Face, server: SteeredServer)
 def test_a_call_is_heard_of_once_with_all_its_attempts(call: Face, server: SteeredServer) -> None:
     listener = Listener()
     client = connected(server, listener).client("user", "my-app")
-    server.lose_next("featureflag", "before")
-    server.lose_next("featureflag", "before")
-    call(client.get_all_feature_flags)
+    server.lose_next("assign", "before")
+    server.lose_next("assign", "before")
+    call(client.get_all_experiment_conditions)
     assert [call.attempts for call in listener.calls] == [0, 3]
 
     for _ in range(3):
         server.lose_next("assign", "before")
     with pytest.raises(UpgradeApiError):
-        call(client.get_all_experiment_conditions)
+        call(client.get_all_experiment_conditions, ignore_cache=True)
     assert listener.names() == ["one before", "one after", "one before", "one failed"]
     assert listener.calls[-1].attempts == 3
 
