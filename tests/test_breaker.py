@@ -70,7 +70,8 @@ class Place:
 def place_with(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Place:
     local = upgrade_with_user()
     server = SteeredServer(local.transport)
-    connection = UpgradeConnection("http://upgrade", transport=server, **{"retries": 0, **options})
+    options.setdefault("retries", 0)
+    connection = UpgradeConnection("http://upgrade", transport=server, **options)
     clock = Clock.running(monkeypatch)
     monkeypatch.setattr(random, "random", lambda: 0.0)
     return Place(local, server, connection, clock)
@@ -257,7 +258,7 @@ def test_what_is_known_is_still_decided(call: Face, place: Place) -> None:
     for _ in range(3):
         decision = call(client.decide, "home", "banner")
         assert decision.reason is DecisionReason.ASSIGNED
-    assert call(decision.mark) is not None
+        assert call(decision.mark) is not None
 
 
 def test_reads_that_began_before_do_not_make_the_pause_longer(place: Place) -> None:

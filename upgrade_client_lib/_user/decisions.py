@@ -238,9 +238,5 @@ class UserDecisionMarker:
             return False
         if not self.validity.is_discarded:
             return point not in self.validity.invalidated
-        newest = user.assignments.value
-        return (
-            newest is not None
-            and point not in newest.invalidated
-            and newest.current(point, user.default_marker) is None
-        )
+        record = user.assignments.get_valid(point)
+        return record is not None and record.current(point, user.default_marker) is None

@@ -267,7 +267,7 @@ class User:
         if self.stated_groups is None or not initializes:
             return await self.server.call(backend, operation, options, self.identity)
         deadline = time.monotonic() + options.timeout.total
-        before = self.last_init
+        before = self._initialized.value
         try:
             return await self.server.call(backend, operation, options, self.identity)
         except UserNotInitializedError:
