@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from threading import Event, Thread
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -21,7 +21,7 @@ from upgrade_client_lib.testing._http.disruptions import Delivery, Disruptions
 LATE = 0.25
 """Seconds by which a slow response is late."""
 
-DONE = "condition applied"
+DONE: Literal["condition applied"] = "condition applied"
 
 
 @pytest.fixture

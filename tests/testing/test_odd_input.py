@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -53,10 +54,10 @@ def test_a_nul_character_in_a_context_or_an_alias_fails(local: LocalUpgrade) -> 
 
 @pytest.mark.parametrize(
     ("data", "status"),
-    [([], 500), ([{"site": "home", "target": "banner"}], 500), ([{}], 400), ([5], 400)],
+    [("[]", 500), ('[{"site": "home", "target": "banner"}]', 500), ("[{}]", 400), ("[5]", 400)],
 )
-def test_a_list_of_marks_has_no_site(local: LocalUpgrade, data: list[Any], status: int) -> None:
-    assert post(local, "mark", {"data": data}).status_code == status
+def test_a_list_of_marks_has_no_site(local: LocalUpgrade, data: str, status: int) -> None:
+    assert post(local, "mark", {"data": json.loads(data)}).status_code == status
 
 
 @pytest.mark.parametrize(

@@ -417,7 +417,7 @@ def test_large_bodies_leave_less_requests_to_look_at(
     monkeypatch.setattr(local._api, "requests", kept)  # pyright: ignore[reportPrivateUsage]
     for size in (10, 10, 10, 95, 200):
         httpx.post(f"{url}/api/v6/init", content=b" " * size, headers={"User-Id": "u1"})
-    assert local.requests == ()
+    assert not local.requests
     for size in (10, 20, 30):
         httpx.post(f"{url}/api/v6/init", content=b" " * size, headers={"User-Id": "u1"})
-    assert [len(request.content) for request in local.requests] == [20, 30]
+    assert [len(seen.content) for seen in local.requests] == [20, 30]

@@ -61,7 +61,7 @@ def test_an_unknown_name_is_an_error_that_names_the_nearest(
 ) -> None:
     answer = post(local, endpoint, body)
     assert (answer.status_code, answer.json()["message"]) == (400, message)
-    assert local.marks == local.logs == ()
+    assert (local.marks, local.logs) == ((), ())
 
 
 def test_what_is_known_is_answered_as_ever(local: LocalUpgrade) -> None:

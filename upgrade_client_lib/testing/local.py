@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from random import Random
 from threading import Lock
@@ -36,8 +35,8 @@ from ._definitions import (
     stable_id,
 )
 from ._engine import Explanation, ServerState, Store, explain
-from ._http import Api, Body, LocalTransport, Report, SocketServer, TokenCheck
-from ._inspection import Inspection
+from ._http import Api, LocalTransport, Report, SocketServer, TokenCheck
+from ._outages import Outages
 
 DEFAULT_CONTEXT = "my-app"
 """The context of experiments and flags that name none."""
@@ -45,7 +44,7 @@ DEFAULT_CONTEXT = "my-app"
 _VERSIONS = {"6.5": "6.5.0", "6.7": "6.7.0"}
 
 
-class LocalUpgrade(Inspection):
+class LocalUpgrade(Outages):
     """An UpGrade server in this process, which answers as the real one does.
 
     It starts empty. Add experiments, feature flags and metrics, and let clients reach it through
@@ -327,100 +326,6 @@ class LocalUpgrade(Inspection):
         """
         with self._api.lock:
             return explain(self._state, user, site, target)
-
-    def fail_next(
-        self,
-        endpoint: str,
-        *,
-        status: int = 503,
-        times: int = 1,
-        headers: Mapping[str, str] | None = None,
-        body: Body = None,
-    ) -> None:
-        """Answer the next ``times`` calls of an endpoint, such as "mark", with this status.
-
-        Such a call does nothing else. Without a ``body`` the answer is HTML for 502 to 504, as
-        proxies send it, nothing for 204 and 304, and UpGrade's JSON error for the rest. A
-        ValueError says what no answer can be, such as a status below 200.
-        """
-        with self._api.lock:
-            self._api.faults.add(
-                endpoint, status=status, times=times, headers=headers or {}, body=body
-            )
-
-    def slow(
-        self,
-        seconds: float,
-        *,
-        endpoint: str | None = None,
-        user: str | None = None,
-        times: int | None = None,
-    ) -> None:
-        """Send responses this many seconds late; the calls are applied at once.
-
-        It holds for all calls until :meth:`up`, or only for those of an ``endpoint`` such as
-        "mark", for those that send this ``user`` as their id, and for the next ``times`` of them.
-        """
-        self._disrupt(seconds, True, True, endpoint, user, times)
-
-    def hang(
-        self, *, endpoint: str | None = None, user: str | None = None, times: int | None = None
-    ) -> None:
-        """Take calls and never answer them. They are not applied.
-
-        ``endpoint``, ``user`` and ``times`` choose the calls, as in :meth:`slow`. Connections stay
-        open until the client gives up, or until :meth:`up`, which closes them.
-        """
-        self._disrupt(math.inf, False, False, endpoint, user, times)
-
-    def drop(
-        self,
-        *,
-        applied: bool = False,
-        endpoint: str | None = None,
-        user: str | None = None,
-        times: int | None = None,
-    ) -> None:
-        """Close the connection instead of answering: before a call is applied, or after it.
-
-        A client cannot tell which. ``endpoint``, ``user`` and ``times`` choose the calls, as in
-        :meth:`slow`. What was not applied is not in :attr:`requests` either.
-        """
-        self._disrupt(0.0, applied, False, endpoint, user, times)
-
-    def _disrupt(
-        self,
-        delay: float,
-        applied: bool,
-        responds: bool,
-        endpoint: str | None,
-        user: str | None,
-        times: int | None,
-    ) -> None:
-        self._api.disruptions.add(
-            delay=delay,
-            applied=applied,
-            responds=responds,
-            endpoint=endpoint,
-            user=user,
-            times=times,
-        )
-
-    def down(self) -> None:
-        """Refuse connections: ``httpx.ConnectError`` in process, closed ports on sockets."""
-        with self._serving_lock:
-            self._api.down = True
-            self._api.disruptions.release()
-            for server in self._servers:
-                server.pause()
-
-    def up(self) -> None:
-        """Take connections again, on the same ports; end what slow, hang and drop asked for."""
-        with self._serving_lock:
-            self._api.down = False
-            self._api.disruptions.clear()
-            for server in self._servers:
-                server.resume()
 
     def reset(self) -> None:
         """Forget users and all they did, what was forced, and faults; definitions stay."""
