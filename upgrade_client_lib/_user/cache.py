@@ -72,7 +72,11 @@ class AssignmentCache(SingleFlight[Record]):
     ) -> Record:
         """Return a record in which this point is valid."""
         return await self.get_or_load(
-            backend, load, options, is_usable=lambda record: record.is_valid_at(point)
+            backend,
+            load,
+            options,
+            is_usable=lambda record: record.is_valid_at(point),
+            serves=lambda record: record.is_from_server or point not in record.invalidated,
         )
 
     async def load_all(
@@ -85,7 +89,12 @@ class AssignmentCache(SingleFlight[Record]):
     ) -> Record:
         """Return a record in which every point is valid."""
         return await self.get_or_load(
-            backend, load, options, is_usable=Record.is_valid, force=force
+            backend,
+            load,
+            options,
+            is_usable=Record.is_valid,
+            serves=lambda record: record.is_from_server or not record.invalidated,
+            force=force,
         )
 
     def begin_mark(self, mark: Mark) -> PendingMark:
@@ -101,10 +110,10 @@ class AssignmentCache(SingleFlight[Record]):
         outcome: MarkOutcome,
         rotation: Rotation,
         stored_experiment_id: str | None = None,
-    ) -> MarkEffect:
+    ) -> None:
         """Advance the queues that the server advanced; invalidate those of unknown state.
 
-        Return what was done. ``stored_experiment_id`` is the experiment that the server names in
+        ``stored_experiment_id`` is the experiment that the server names in
         its answer.
         """
         mark = pending.mark
@@ -117,13 +126,12 @@ class AssignmentCache(SingleFlight[Record]):
                 self._last_marked[mark.point, mark.experiment_id] = mark.condition
             if effect.discard:
                 self._discard()
-                return effect
+                return
             if outcome != "rejected":
                 for load in self._loads:
                     load.concurrent_marks.add(mark)
             if self.value is not None:
                 self.value.apply(effect, mark.point)
-            return effect
 
     def repeats_last(self, mark: Mark) -> bool:
         """Whether the last mark at this point that was news named the same condition."""

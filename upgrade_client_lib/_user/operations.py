@@ -11,7 +11,7 @@ import copy
 import time
 import weakref
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Callable, Optional, TypeVar
+from typing import Callable, TypeVar
 
 import attrs
 
@@ -20,6 +20,7 @@ from .._http import CallOptions, Operation
 from .._rules import arguments
 from .._rules.log_entries import validate_entries
 from .._rules.queues import PointKey, Rotation
+from .._rules.sharing import Groups, GroupsChange
 from .._server import Server
 from .._sync import Backend
 from ..assignment import Assignment, attach_marker
@@ -33,9 +34,6 @@ from .single_flight import SingleFlight, without_traceback
 from .turns import in_turn
 
 T = TypeVar("T")
-
-StatedGroups = tuple[Mapping[str, Sequence[str]], Optional[Mapping[str, str]]]
-"""The groups and the working group with which a user is initialised when that is needed."""
 
 
 class User:
@@ -64,7 +62,7 @@ class User:
         assignments: AssignmentCache,
         rotation: Rotation,
         session_groups: tuple[dict[str, list[str]], bool] | None,
-        stated_groups: StatedGroups | None,
+        stated_groups: Groups | None,
         owns_server: bool,
     ) -> None:
         self.server = server
@@ -112,7 +110,7 @@ class User:
         working = None if working_group is None else _working_group(working_group)
         self._restate(groups, working)
         operation = _api.init(self.identity, groups, working)
-        user = await self._change(backend, options, operation, is_init=True)
+        user = await self._change(backend, options, operation, "init")
         self.group, self.working_group = user.group, user.workingGroup
         self.clear()
         return self._as_stored(user.id)
@@ -123,7 +121,7 @@ class User:
         checked = None if group is None else arguments.groups("group", group)
         self._restate(checked or {}, None)
         operation = _api.set_group_membership(self.identity, checked)
-        user = await self._change(backend, options, operation)
+        user = await self._change(backend, options, operation, "group")
         self.group = user.group
         self.clear()
         return self._as_stored(user.id)
@@ -134,7 +132,7 @@ class User:
         checked = _working_group(working_group)
         self._restate(None, checked)
         operation = _api.set_working_group(self.identity, checked)
-        user = await self._change(backend, options, operation)
+        user = await self._change(backend, options, operation, "working group")
         self.working_group = user.workingGroup
         self.clear()
         return self._as_stored(user.id)
@@ -157,14 +155,15 @@ class User:
         backend: Backend,
         options: CallOptions,
         operation: Operation[ExperimentUser],
-        *,
-        is_init: bool = False,
+        change: GroupsChange,
+        stated: Groups | None = None,
     ) -> ExperimentUser:
         """Send a change of the user, and end what is stored of them."""
-        work = self.call(backend, options, operation, initializes=not is_init)
+        initializes = change in ("group", "working group")
+        work = self.call(backend, options, operation, initializes=initializes)
         if self.shared is None:
             return await work
-        return await self.shared.changing_user(backend, work, is_init=is_init)
+        return await self.shared.changing_user(backend, work, change, stated)
 
     async def all_assignments(
         self, backend: Backend, options: CallOptions, ignore_cache: bool
@@ -267,6 +266,9 @@ class User:
         if self.stated_groups is None or not initializes:
             return await self.server.call(backend, operation, options, self.identity)
         deadline = time.monotonic() + options.timeout.total
+        if self.shared is not None:
+            await self.shared.settle(backend, options)
+            options = options.within(deadline - time.monotonic())
         before = self._initialized.value
         try:
             return await self.server.call(backend, operation, options, self.identity)
@@ -301,15 +303,13 @@ class User:
             group, working_group = self.stated_groups or (None, None)
             operation = _api.init(self.identity, group, working_group)
             try:
-                user = await self.call(
-                    backend, options.within(seconds), operation, initializes=False
+                user = await self._change(
+                    backend, options.within(seconds), operation, "stated", self.stated_groups
                 )
             except UpgradeApiError as error:
                 error.may_have_been_applied = False  # what the caller asked for was refused
                 raise
             self.group, self.working_group = user.group, user.workingGroup
-            if self.shared is not None and self.stated_groups is not None:
-                await self.shared.initialized(backend, self.stated_groups, user)
             return object()
 
         return load
@@ -361,8 +361,11 @@ class User:
     def _flags_loader(
         self, backend: Backend, options: CallOptions, *, force: bool
     ) -> Callable[[float], Awaitable[Flags]]:
+        # Read once: what is answered under session groups must not be stored.
+        session_groups = self.session_groups
+
         async def ask(left: CallOptions) -> Mapping[str, FeatureFlag]:
-            groups, stored = self.session_groups or (None, None)
+            groups, stored = session_groups or (None, None)
             operation = _api.feature_flags(self.identity, groups, stored)
 
             async def send(options_left: CallOptions) -> Mapping[str, FeatureFlag]:
@@ -372,7 +375,7 @@ class User:
 
         async def load(seconds: float) -> Flags:
             left = options.within(seconds)
-            if self.shared is None or self.session_groups is not None:
+            if self.shared is None or session_groups is not None:
                 flags = Flags(await ask(left))
                 flags.is_from_server = True
                 return flags

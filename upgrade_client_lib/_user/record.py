@@ -68,7 +68,6 @@ class Record:
         "invalidated",
         "is_from_server",
         "load_id",
-        "marks",
         "stale_because",
         "validity",
     )
@@ -84,7 +83,6 @@ class Record:
         self._valid_until = math.inf
         self.is_from_server = False
         self.load_id: str | None = None
-        self.marks = 0
         self.stale_because: UpgradeApiError | None = None
         self._identity = identity
         self._items = items
@@ -159,12 +157,12 @@ class Record:
         """Whether every point may be read from this record without loading it again."""
         return not self.invalidated and not self._is_shared
 
-    def as_stored(self, items: Mapping[PointKey, _api.Item]) -> StoredRecord:
+    def as_stored(self) -> StoredRecord:
         """Return what a store keeps of this record."""
         return StoredRecord(
             self.load_id or "",
             self.answered_at,
-            items,
+            self._items,
             dict(self.advanced_by),
             frozenset(self.invalidated),
         )
@@ -244,6 +242,10 @@ class Flags(dict[str, FeatureFlag]):
         self.is_from_server = False
         self.stale_because: UpgradeApiError | None = None
         self.valid_until = math.inf
+
+    def use_until(self, moment: float) -> None:
+        """Have these flags used for warm reads until a moment of ``time.monotonic()``."""
+        self.valid_until = moment
 
     def keep_decision(self, decision: FlagDecision) -> None:
         """Keep a decision for warm reads."""
