@@ -17,6 +17,7 @@ import tempfile
 import zipfile
 from collections.abc import Generator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import nox
 
@@ -41,6 +42,20 @@ MUTATED = [  # the caches, the rules of queues, freshness and retries, and the r
 ]
 MUTATION_SURVIVORS = ROOT / "tests" / "mutation_survivors.txt"
 DIST = ROOT / "dist"
+RESERVED_NAMES = (  # by RFC 2606
+    ".example",
+    ".example.com",
+    ".example.net",
+    ".example.org",
+    ".invalid",
+    ".localhost",
+    ".test",
+)
+
+# Whole runs are shared among a few processes. A single module is quicker in one, so this is no
+# setting of pytest's own. Not by scope: that runs only one of the tests that share a name.
+IN_PARALLEL = ["--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal"]
+COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}  # else each program a test starts compiles it all anew
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -61,9 +76,12 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests on every supported Python that is there; arguments after -- go to pytest."""
+    """Run the tests on every supported Python that is there; arguments after -- go to pytest.
+
+    `nox -s tests-3.11` runs one Python's, and `nox -s tests-3.11 -- -n 0` in one process.
+    """
     install(session, "tests")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *IN_PARALLEL, *session.posargs, env=COMPILED)
 
 
 @nox.session
@@ -89,7 +107,7 @@ def minimums(session: nox.Session) -> None:
         for requirement in PROJECT["project"]["dependencies"]
     ]
     session.install("-e", ".", *group("tests"), *lowest)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *IN_PARALLEL, *session.posargs, env=COMPILED)
 
 
 @nox.session(python=COVERED)
@@ -97,7 +115,7 @@ def coverage(session: nox.Session) -> None:
     """Run the tests, those of the examples too; fail if a line or branch is left out."""
     install(session, "tests", "examples")
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", *IN_PARALLEL, *session.posargs, env=COMPILED)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
@@ -257,8 +275,8 @@ def installed(session: nox.Session, pattern: str) -> None:
 def release(session: nox.Session) -> None:
     """Check that everything is ready, build twice, and release; -- --dry-run only tells what.
 
-    Wanted are a version and a dated changelog entry for it, a clean tree, archives that hold what
-    git tracks and nothing else, and the same bytes from both builds.
+    Wanted are a version and a dated changelog entry for it, real addresses of the project, a clean
+    tree, archives that hold what git tracks and nothing else, and the same bytes from both builds.
     """
     dry_run = "--dry-run" in session.posargs
     session.install(*group("release"))
@@ -266,6 +284,7 @@ def release(session: nox.Session) -> None:
         session.error("The tree is not clean: commit or remove what `git status` shows")
     version = version_of_package()
     check_version(session, version, dry_run)
+    check_addresses(session, dry_run)
 
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
         archives = build_archives(session, Path(first))
@@ -373,6 +392,16 @@ def check_version(session: nox.Session, version: str, dry_run: bool) -> None:
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         if "\nUntil 7.0 is on PyPI" in page.read_text(encoding="utf-8"):
             problem(f"{page.name} still says `Until 7.0 is on PyPI`")
+
+
+def check_addresses(session: nox.Session, dry_run: bool) -> None:
+    """Want addresses of the project that somebody can own; a dry run warns."""
+    problem = session.warn if dry_run else session.error
+    urls: dict[str, str] = PROJECT["project"]["urls"]
+    for label, address in urls.items():
+        host = f".{urlsplit(address).hostname}"
+        if host.endswith(RESERVED_NAMES):
+            problem(f"{label} in [project.urls] is a placeholder: {address}")
 
 
 def build_archives(session: nox.Session, folder: Path) -> list[Path]:

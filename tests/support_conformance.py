@@ -14,7 +14,7 @@ import jsonschema_rs
 import pytest
 
 from tests.support_spec import OPERATIONS, SPEC, resolve, schema_of
-from upgrade_client_lib.testing._api import Answer, Api
+from upgrade_client_lib.testing._http import Api, Response
 
 
 def _validators() -> dict[tuple[str, int], Any]:
@@ -31,7 +31,7 @@ def _validators() -> dict[tuple[str, int], Any]:
 VALIDATORS = _validators()
 
 
-def complaints_of(path: str, answer: Answer) -> list[str]:
+def complaints_of(path: str, answer: Response) -> list[str]:
     """Say what the spec has against an answer."""
     validator = VALIDATORS.get((path, answer.status))
     if validator is None:
@@ -44,14 +44,14 @@ def complaints_of(path: str, answer: Answer) -> list[str]:
 def local_upgrade_keeps_to_the_spec(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Fail the test in whose course a LocalUpgrade answered what the spec does not allow."""
     complaints: list[str] = []
-    answered: Any = Api.__dict__["_answer"]
+    answered: Any = Api.__dict__["_respond"]
 
-    def watched(self: Api, endpoint: Any, exact: bool, *rest: Any) -> Answer:
-        answer: Answer = answered(self, endpoint, exact, *rest)
+    def watched(self: Api, endpoint: Any, exact: bool, *rest: Any) -> Response:
+        answer: Response = answered(self, endpoint, exact, *rest)
         if exact:  # another spelling of the path is routed too, but is no path of the spec
             complaints.extend(complaints_of(f"/api/v6/{endpoint.name}", answer))
         return answer
 
-    monkeypatch.setattr(Api, "_answer", watched)
+    monkeypatch.setattr(Api, "_respond", watched)
     yield
     assert not complaints, "\n".join(complaints)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -178,6 +178,7 @@ def test_a_factor_that_is_not_there_has_neither_level_nor_payload(call: Face) ->
     assignment = assigned_at(call, client, "home", "banner")
 
     assert assignment.get_factor_payload("color") is None
+    assert assignment.factors == ["color"]
     assert (assignment.get_factor_level("size"), assignment.get_factor_payload("size")) == (
         "",
         None,
@@ -268,7 +269,7 @@ def test_an_assignment_is_a_snapshot_that_nobody_can_change(call: Face) -> None:
     server.answer("assign", [answered])
     client = client_of(server)
     assignment: Any = assigned_at(call, client, "home", "banner")
-    before = copy.copy(assignment)
+    before = pickle.loads(pickle.dumps(assignment))
 
     with pytest.raises(AttributeError):
         assignment.site = "elsewhere"

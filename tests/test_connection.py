@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import math
 import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,7 +16,6 @@ from tests.support_calls import COUNTED, HARMLESS, upgrade_with_user
 from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import FaultyServer, answers
 from upgrade_client_lib import UpgradeConnection
-from upgrade_client_lib._http import sockets
 from upgrade_client_lib.testing import LocalUpgrade
 
 URL = "http://upgrade"
@@ -111,16 +112,34 @@ def test_a_path_before_the_api_is_kept() -> None:
     assert server.received[0].path == "/upgrade/api/v6/init"
 
 
-def test_an_idle_socket_expires_before_the_server_drops_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server drops it after 5 s."""
-    assert 0 < sockets.KEEPALIVE_EXPIRY < 5
-    monkeypatch.setattr(sockets, "KEEPALIVE_EXPIRY", 1e-9)
-    with FaultyServer() as server, UpgradeConnection(server.url) as connection:
+def test_an_idle_connection_expires_before_the_server_closes_it() -> None:
+    """The server closes it after 5 s."""
+    default = inspect.signature(UpgradeConnection).parameters["keepalive_expiry"].default
+
+    assert 0 < default < 5
+
+
+@both_faces
+@pytest.mark.parametrize("expiry", [0, 1e-9])
+def test_a_connection_that_was_idle_for_longer_is_not_used_again(call: Face, expiry: float) -> None:
+    with (
+        FaultyServer() as server,
+        UpgradeConnection(server.url, keepalive_expiry=expiry) as connection,
+    ):
         client = connection.client("user", "my-app")
         for _ in range(3):
-            client.init_sync()
+            call(client.init)
 
     assert server.connections == 3
+
+
+@pytest.mark.parametrize(
+    ("expiry", "error"),
+    [("4", TypeError), (True, TypeError), (-1, ValueError), (math.nan, ValueError)],
+)
+def test_a_keepalive_expiry_that_is_no_time_is_refused(expiry: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="keepalive_expiry must be"):
+        UpgradeConnection(URL, keepalive_expiry=expiry)
 
 
 @both_faces

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import json
+from enum import Enum
+from typing import Any, get_args
 
-from upgrade_client_lib.types import BinaryRewardValue, MarkedDecisionPointStatus
+import pytest
+
+from upgrade_client_lib.types import (
+    BinaryRewardValue,
+    BinaryRewardValueText,
+    MarkedDecisionPointStatus,
+    MarkedDecisionPointStatusText,
+)
 
 APPLIED = MarkedDecisionPointStatus.CONDITION_APPLIED
 
@@ -22,3 +31,14 @@ def test_a_member_formats_as_its_value_on_every_python() -> None:
 
 def test_a_value_gives_its_member() -> None:
     assert MarkedDecisionPointStatus("condition applied") is APPLIED
+
+
+@pytest.mark.parametrize(
+    ("enum", "text"),
+    [
+        (MarkedDecisionPointStatus, MarkedDecisionPointStatusText),
+        (BinaryRewardValue, BinaryRewardValueText),
+    ],
+)
+def test_the_texts_that_type_checkers_take_are_the_values(enum: type[Enum], text: Any) -> None:
+    assert get_args(text) == tuple(member.value for member in enum)

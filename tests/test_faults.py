@@ -57,7 +57,8 @@ from upgrade_client_lib import (
 )
 
 PATIENCE = Timeout(total=5.0)
-IMPATIENCE = Timeout(total=0.1, read=0.06)
+AT_SILENCE = Timeout(total=5.0, read=0.06)
+AT_DRIPS = Timeout(total=0.2)
 NOT_IN_TIME = {"Retry-After": "3600"}
 
 html = answers(200, "<html><body>Welcome!</body></html>", carried_out=True)
@@ -113,7 +114,9 @@ REFUSALS = {"redirect", "429", "429 with Retry-After", "503 with Retry-After"}
 
 def within(name: str) -> Timeout:
     """The time for a call that meets this fault: short where it will be used up."""
-    return IMPATIENCE if FAULTS[name][1] is RequestTimeoutError else PATIENCE
+    if name == "never answers":
+        return AT_SILENCE
+    return AT_DRIPS if FAULTS[name][1] is RequestTimeoutError else PATIENCE
 
 
 pytestmark = pytest.mark.usefixtures("first_calls_made", "no_delay_between_attempts")
@@ -161,6 +164,7 @@ def test_a_fault_is_an_error_of_its_kind_in_time_and_leaves_no_socket(
     with FaultyServer(init=fault) as server:
         with UpgradeConnection(server.url, timeout=within(name), retries=1) as connection:
             error = failure_of(call, INIT, connection)
+        server.wait_for(error.attempts, "init")
         server.wait_until_all_hung_up()
 
     assert type(error) is kind
@@ -190,7 +194,9 @@ def test_the_call_after_a_fault_succeeds(call: Face, name: str) -> None:
         UpgradeConnection(server.url, timeout=within(name), retries=0) as connection,
     ):
         failure_of(call, INIT, connection)
-        assert call(connection.client("user", "my-app").init).id == "user"
+        server.wait_for(1, "init")
+        client = connection.client("user", "my-app").with_options(timeout=PATIENCE)
+        assert call(client.init).id == "user"
 
 
 @both_faces

@@ -72,6 +72,8 @@ def test_every_request_carries_the_token(call: Face, operation: Operation) -> No
         "http://upgrade.local/",
         "http://upgrade.local/api",
         "http://upgrade.local/api/",
+        "http://upgrade.local/api/v6",
+        "http://upgrade.local/api/v6/",
         "http://upgrade.local:3030//",
     ],
 )
@@ -89,17 +91,26 @@ def test_paths_are_exact_whatever_the_address_ends_in(
 
 
 @both_faces
-def test_a_server_below_a_path_is_asked_there(call: Face) -> None:
+@pytest.mark.parametrize(
+    ("path", "prefix"),
+    [
+        ("/upgrade/api/", "/upgrade"),
+        ("/upgrade/api/v6", "/upgrade"),
+        ("/v6", "/v6"),
+        ("/api/v6/upgrade", "/api/v6/upgrade"),
+    ],
+)
+def test_a_server_below_a_path_is_asked_there(call: Face, path: str, prefix: str) -> None:
     server = ScriptedServer(USER)
-    client = UpgradeClient("u1", f"{HOST}/upgrade/api/", "my-app", transport=server)
+    client = UpgradeClient("u1", f"{HOST}{path}", "my-app", transport=server)
 
     call(client.init)
 
-    assert server.only.path == "/upgrade/api/v6/init"
+    assert server.only.path == f"{prefix}/api/v6/init"
 
 
 def test_an_address_has_one_spelling_that_is_used() -> None:
-    for given_url in (HOST, f"{HOST}/", f"{HOST}/api", f"{HOST}/api/"):
+    for given_url in (HOST, f"{HOST}/", f"{HOST}/api", f"{HOST}/api/", f"{HOST}/api/v6/"):
         with UpgradeConnection(given_url) as connection:
             assert connection.host_url == HOST
             assert connection.client("u1", "my-app").user_id == "u1"

@@ -53,7 +53,7 @@ def test_the_order_of_other_releases_is_a_type_error_that_shows_the_right_one(
         (("home", "banner", 5, APPLIED), TypeError, "condition"),
         (("home", "banner", "control", 5), TypeError, "status"),
         (("home", "banner", "control", None), TypeError, "status"),
-        (("home", "banner", "control", APPLIED, None), TypeError, "uniquifier"),
+        (("home", "banner", "control", APPLIED, 5), TypeError, "uniquifier"),
         (("home", "banner", "control", APPLIED, "", 5), TypeError, "client_error"),
         (("ho\0me", "banner", "control", APPLIED), ValueError, "site .* NUL"),
         (("home", "ban\0ner", "control", APPLIED), ValueError, "target .* NUL"),
@@ -100,3 +100,21 @@ def test_an_assignment_checks_its_arguments_too(
     with pytest.raises(expected):
         call(assignment.mark_decision_point, *arguments)
     assert server.count("mark") == 0
+
+
+@both_faces
+def test_none_for_the_optional_texts_is_the_same_as_leaving_them_out(call: Face) -> None:
+    server = SteeredServer(local_upgrade().transport)
+    client = initialised(server)
+    assignment = snapshot(call, client, "home", "banner")
+    code = assignment.get_condition()
+
+    call(client.mark_decision_point, "home", "banner", code, APPLIED)
+    call(client.mark_decision_point, "home", "banner", code, APPLIED, None, None)
+    call(assignment.mark_decision_point, APPLIED, uniquifier=None, client_error=None)
+    call(client.mark_assignment, assignment, APPLIED, None, None)
+
+    left_out, *given = server.bodies("mark")
+    assert given == [left_out] * 3
+    assert "uniquifier" not in left_out
+    assert "clientError" not in left_out

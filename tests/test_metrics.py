@@ -6,8 +6,9 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
 from enum import Enum, IntEnum
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -167,6 +168,89 @@ def test_a_moment_without_a_zone_is_local_time() -> None:
     assert server.only.json["value"][0]["timestamp"] == "2026-07-01T06:30:00.000Z"
 
 
+class ConvertsItself(datetime):
+    """A moment such as those of pandas, which refuses to be taken as local time."""
+
+    def astimezone(self, tz: tzinfo | None = None) -> Any:
+        raise TypeError("Cannot convert tz-naive Timestamp, use tz_localize to localize")
+
+
+@pytest.mark.usefixtures("far_from_utc")
+@both_faces
+@pytest.mark.parametrize(
+    ("zone", "sent"),
+    [(None, "2026-07-01T06:30:00.123Z"), (timezone.utc, "2026-07-01T12:00:00.123Z")],
+)
+def test_a_moment_of_a_subclass_goes_out_as_any_other(
+    call: Face, zone: tzinfo | None, sent: str
+) -> None:
+    server = ScriptedServer(Answer(200, []))
+    moment = ConvertsItself(2026, 7, 1, 12, 0, 0, 123456, zone)
+    with pytest.raises(TypeError):
+        moment.astimezone(timezone.utc)
+
+    call(server.client().log, [LogInput(moment, LogMetrics({"a": 1}))])
+
+    assert server.only.json["value"][0]["timestamp"] == sent
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="elsewhere, programs set no zone")
+def test_of_an_hour_that_comes_twice_the_second_is_told_from_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = ScriptedServer(Answer(200, []))
+    first = ConvertsItself(2026, 10, 25, 2, 30)
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+        time.tzset()
+        for moment in (first, first.replace(fold=1)):
+            server.client().log_sync([LogInput(moment, LogMetrics({"a": 1}))])
+    time.tzset()
+
+    sent = [one.json["value"][0]["timestamp"] for one in server.sent]
+    assert sent == ["2026-10-25T00:30:00.000Z", "2026-10-25T01:30:00.000Z"]
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("kind", "value", "sent"),
+    [
+        ("int8", -5, -5),
+        ("int64", 2**62, 2**62),
+        ("uint64", 2**64 - 1, 2**64 - 1),
+        ("float16", 0.5, 0.5),
+        ("float32", 0.1, 0.10000000149011612),
+        ("float64", 0.1, 0.1),
+        ("longdouble", 1.5, 1.5),
+        ("str_", "GRADUATED", "GRADUATED"),
+    ],
+)
+def test_values_of_numpy_go_out_as_those_of_python(
+    call: Face, kind: str, value: Any, sent: Any
+) -> None:
+    server = ScriptedServer(Answer(200, []))
+    numpy: Any = pytest.importorskip("numpy")
+    scalar = getattr(numpy, kind)(value)
+    group = LogGroupMetrics("class", "key", "1", {"a": scalar})
+
+    call(server.client().log, [LogInput(STAMP, LogMetrics({"a": scalar}, [group]))])
+
+    (entry,) = server.only.json["value"]
+    found = [entry["metrics"]["attributes"]["a"]]
+    found.append(entry["metrics"]["groupedMetrics"][0]["attributes"]["a"])
+    assert found == [sent, sent]
+    assert [type(one) for one in found] == [type(sent)] * 2
+
+
+@both_faces
+def test_a_fraction_goes_out_as_a_decimal_number(call: Face) -> None:
+    server = ScriptedServer(Answer(200, []))
+
+    call(server.client().log, [LogInput(STAMP, LogMetrics({"a": Fraction(1, 8)}))])  # type: ignore[dict-item]
+
+    assert server.only.json["value"][0]["metrics"]["attributes"] == {"a": 0.125}
+
+
 @both_faces
 def test_numbers_and_texts_go_out_as_they_are(call: Face) -> None:
     class Level(IntEnum):
@@ -310,6 +394,32 @@ def test_rows_that_cannot_be_read_are_left_out_with_one_warning(
     assert [record.id for record in records] == [1, 2]
     (warning,) = caplog.messages
     assert "left out 6 of the log records" in warning
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (7, 7),
+        (0, 0),
+        ("b3f1c2d4-0000-4000-8000-000000000000", "b3f1c2d4-0000-4000-8000-000000000000"),
+        ("7", "7"),
+        ("", ""),
+        (None, None),
+        (True, None),
+        ([7], None),
+    ],
+)
+def test_the_id_of_a_row_is_a_number_or_a_text_as_the_server_has_it(
+    call: Face, given: object, kept: object
+) -> None:
+    row = {"id": given, "uniquifier": "1", "timeStamp": STAMP, "data": {"a": 1}}
+    client = ScriptedServer(Answer(200, [row])).client()
+
+    (record,) = call(client.log, [LogInput(STAMP, LogMetrics({"a": 1}))])
+
+    assert record.id == kept
+    assert type(record.id) is type(kept)
 
 
 @both_faces

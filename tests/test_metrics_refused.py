@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -35,6 +36,7 @@ ATTEMPT = LogGroupMetrics("class", "key", "1", {"score": 0.5})
         {"a": 1},
         b"95",
         Decimal(95),
+        Fraction(10**400),
         1j,
         object(),
         pytest.param(10**5000, id="a number that Python does not even print"),
@@ -65,6 +67,42 @@ def test_a_value_that_the_server_would_refuse_is_named_and_not_sent(
         call(server.client().log, [grouped])
 
     assert server.sent == []
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("kind", "given", "said"),
+    [
+        ("float32", (math.nan,), "must be a finite number"),
+        ("float16", (math.inf,), "must be a finite number"),
+        ("float64", (-math.inf,), "must be a finite number"),
+        ("bool_", (True,), "must be a text or a number, not "),
+        ("timedelta64", (95, "s"), "must be a text or a number, not "),
+        ("datetime64", ("2026-11-20",), "must be a text or a number, not "),
+        ("complex64", (1,), "must be a text or a number, not "),
+        ("array", ([1],), "must be a text or a number, not "),
+    ],
+)
+def test_a_value_of_numpy_that_is_no_finite_number_is_named_and_not_sent(
+    call: Face, kind: str, given: tuple[Any, ...], said: str
+) -> None:
+    numpy: Any = pytest.importorskip("numpy")
+    server = ScriptedServer(Answer(500))
+    entry = LogInput(STAMP, LogMetrics({"timeSeconds": getattr(numpy, kind)(*given)}))
+
+    with pytest.raises(
+        ValueError, match=rf"metrics\[0\]\.metrics\.attributes\['timeSeconds'\] {said}"
+    ):
+        call(server.client().log, [entry])
+
+    assert server.sent == []
+
+
+class NotATime(datetime):
+    """A missing moment, such as that of pandas."""
+
+    def timetz(self) -> time:
+        raise ValueError("NaTType does not support timetz")
 
 
 @both_faces
@@ -179,6 +217,7 @@ def test_what_is_no_list_of_entries_is_a_type_error(call: Face, metrics: Any, na
         1700000000,
         1700000000.5,
         date(2026, 11, 20),
+        NotATime(2026, 11, 20),
         datetime.max.replace(tzinfo=timezone(timedelta(hours=-5))),
         datetime.min.replace(tzinfo=timezone(timedelta(hours=5))),
     ],

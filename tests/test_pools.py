@@ -12,6 +12,7 @@ from tests.support_clock import MARGIN, Clock, taking
 from tests.support_faulty_server import FaultyServer, never_answers
 from tests.support_server import SteeredServer
 from upgrade_client_lib import RequestTimeoutError, Timeout, UpgradeConnection
+from upgrade_client_lib._http.slots import Lease
 from upgrade_client_lib.testing import LocalUpgrade
 
 pytestmark = pytest.mark.usefixtures("first_calls_made")
@@ -124,10 +125,11 @@ def test_a_thread_waits_for_a_transport_of_the_users_own_as_for_a_connection() -
 def test_what_a_call_waited_for_its_turn_is_taken_off_the_limits_of_its_steps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def acquire(pool: object, seconds: float) -> None:
+    def acquire(slots: object, seconds: float) -> Lease:
         clock.let_pass(0.75 * LONG)
+        return Lease()
 
-    def release(pool: object) -> None:
+    def release(slots: object, lease: Lease) -> None:
         clock.let_pass(LONG)
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -136,8 +138,8 @@ def test_what_a_call_waited_for_its_turn_is_taken_off_the_limits_of_its_steps(
 
     limits: list[dict[str, float]] = []
     clock = Clock.stopped(monkeypatch)
-    monkeypatch.setattr("upgrade_client_lib._http.pools.SyncPool.acquire", acquire)
-    monkeypatch.setattr("upgrade_client_lib._http.pools.SyncPool.release", release)
+    monkeypatch.setattr("upgrade_client_lib._http.slots.SyncSlots.acquire", acquire)
+    monkeypatch.setattr("upgrade_client_lib._http.slots.SyncSlots.release", release)
     timeout = Timeout(total=LONG, connect=LONG, read=LONG, write=LONG, pool=LONG)
     connection = UpgradeConnection(
         "http://upgrade", timeout=timeout, transport=httpx.MockTransport(answer)

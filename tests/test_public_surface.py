@@ -160,7 +160,7 @@ def shown(value: Any) -> str:
     if value is upgrade_client_lib.__version__:
         return "str"
     if alternatives := get_args(value):
-        return " | ".join(alternative.__name__ for alternative in alternatives)
+        return " | ".join(getattr(one, "__name__", repr(one)) for one in alternatives)
     return "..." if " at 0x" in repr(value) else repr(value)
 
 

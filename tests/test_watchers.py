@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from tests.support_conformance import complaints_of
-from upgrade_client_lib.testing._api import Answer
+from upgrade_client_lib.testing._http import Response
 
 
 @pytest.mark.parametrize("host", ["upgrade.example.org", b"upgrade.example.org", "192.0.2.1"])
@@ -25,12 +25,12 @@ def test_connecting_to_another_machine_fails_the_test(connect: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "complaint"),
     [
-        (Answer(418, [], b"{}"), "/api/v6/init answers 418, which the spec does not name for it"),
-        (Answer(200, [], b"[]"), "/api/v6/init answers 200: [] is not of type"),
+        (Response(418, [], b"{}"), "/api/v6/init answers 418, which the spec does not name for it"),
+        (Response(200, [], b"[]"), "/api/v6/init answers 200: [] is not of type"),
     ],
 )
 def test_an_answer_that_the_spec_does_not_allow_is_complained_of(
-    answer: Answer, complaint: str
+    answer: Response, complaint: str
 ) -> None:
     (said,) = complaints_of("/api/v6/init", answer)
     assert said.startswith(complaint)

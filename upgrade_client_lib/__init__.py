@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from .assignment import Assignment
     from .client import UpgradeClient
     from .connection import UpgradeConnection
+    from .decision import Decision, FlagDecision
     from .exceptions import (
         BadRequestError,
+        CircuitOpenError,
         ConflictError,
         NoConnectionError,
         NotAuthorizedError,
@@ -34,11 +36,16 @@ if TYPE_CHECKING:
         UpgradeApiError,
         UserNotInitializedError,
     )
+    from .hooks import Hook
 
 __all__ = [
     "Assignment",
     "BadRequestError",
+    "CircuitOpenError",
     "ConflictError",
+    "Decision",
+    "FlagDecision",
+    "Hook",
     "NoConnectionError",
     "NotAuthorizedError",
     "RequestTimeoutError",
@@ -57,6 +64,9 @@ __all__ = [
 
 _LAZY_MODULES = {
     "Assignment": "assignment",
+    "Decision": "decision",
+    "FlagDecision": "decision",
+    "Hook": "hooks",
     "Timeout": "_http",
     "UpgradeClient": "client",
     "UpgradeConnection": "connection",

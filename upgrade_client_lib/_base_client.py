@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import copy
+import os
 import uuid
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from ._api import Identity
-from ._http import CallOptions, TimeoutOption, retries_option, timeout_option
+from ._http import (
+    DEFAULT_OPTIONS,
+    CallOptions,
+    TimeoutOption,
+    retries_option,
+    timeout_option,
+)
 from ._rules import arguments
+from ._rules.environment import CONTEXT, read_settings, required
 from ._rules.queues import Rotation
 from ._server import Server, server_with_transport, shared_server
 from ._user import AssignmentCache, User
@@ -56,6 +64,8 @@ class BaseClient:
         connection: UpgradeConnection | None = None,
         transport: HttpTransport | None = None,
         rotation: Rotation = "auto",
+        group: Mapping[str, Sequence[str]] | None = None,
+        working_group: Mapping[str, str] | None = None,
         groups_for_session: Mapping[str, Sequence[str]] | None = None,
         include_stored_user_groups: bool | None = None,
     ) -> None:
@@ -80,11 +90,43 @@ class BaseClient:
             self._assignments,
             rotation,
             arguments.session_groups(groups_for_session, include_stored_user_groups),
+            arguments.stated_groups(group, working_group),
             owns_server,
         )
         self._options: CallOptions = server.options
         self._flags = self._user.flags
         self._read_cache = self._assignments
+
+    @classmethod
+    def from_env(
+        cls: type[Self],
+        user_id: str,
+        *,
+        group: Mapping[str, Sequence[str]] | None = None,
+        working_group: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Return the client of a user, with the settings of the environment.
+
+        ``UPGRADE_CONTEXT`` is the application's context; the other variables are those of
+        :meth:`UpgradeConnection.from_env`. Clients of the same settings share one connection in a
+        process. A variable that is wrong or missing is a ``ValueError`` that names it.
+
+        >>> client = UpgradeClient.from_env("user-1")
+        """
+        settings = read_settings(os.environ)
+        options = DEFAULT_OPTIONS
+        if settings.timeout is not None:
+            options = CallOptions(timeout_option(settings.timeout), options.retries)
+        return cls(
+            user_id,
+            settings.host_url,
+            required(os.environ, CONTEXT),
+            settings.token,
+            # A server is what is behind a connection, and taken for one.
+            connection=cast("UpgradeConnection", shared_server(settings.host_url, options)),
+            group=group,
+            working_group=working_group,
+        )
 
     @property
     def user_id(self) -> str:
@@ -189,7 +231,7 @@ def _server(
         if transport is None:
             return shared_server(host_url)
         return server_with_transport(host_url, transport)
-    server: object = getattr(connection, "_server", None)
+    server: object = getattr(connection, "_server", connection)
     if not isinstance(server, Server):
         raise TypeError(f"connection must be an UpgradeConnection, not {type(connection).__name__}")
     if transport is not None:

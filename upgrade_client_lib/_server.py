@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import atexit
 import threading
+import time
 import weakref
 from collections import OrderedDict
 from functools import lru_cache
 from typing import TypeVar
 
+import attrs
+
+from ._api import Identity
 from ._fork import call_after_fork
 from ._http import (
     DEFAULT_OPTIONS,
+    Breaker,
     CallOptions,
     HttpTransport,
     Operation,
@@ -23,8 +28,13 @@ from ._http import (
 from ._rules import arguments
 from ._rules.scrubbing import Secrets
 from ._sync import Backend, check_asyncio
+from .exceptions import CircuitOpenError, UpgradeApiError
+from .hooks import NO_HOOKS, Call, HookList
 
 T = TypeVar("T")
+
+FULL_TIME = 0.9
+"""Which share of the connection's time limit a failed read must have had to count as a failure."""
 
 
 class Server:
@@ -32,32 +42,107 @@ class Server:
 
     __slots__ = (
         "__weakref__",
+        "_breaker",
         "_reachability",
         "_secrets",
         "_transport",
+        "hooks",
         "host_url",
+        "max_age",
         "options",
         "token",
     )
 
     def __init__(
-        self, settings: TransportSettings, token: str = "", options: CallOptions = DEFAULT_OPTIONS
+        self,
+        settings: TransportSettings,
+        token: str = "",
+        options: CallOptions = DEFAULT_OPTIONS,
+        *,
+        breaker: bool = True,
+        hooks: HookList = NO_HOOKS,
     ) -> None:
         self.host_url = settings.host_url
         self.token = token
         self.options = options
         self._transport = Transport(settings)
         self._reachability = Reachability(settings.host_url)
+        self._breaker = Breaker(settings.host_url, options.timeout.total) if breaker else None
+        self.hooks = hooks
+        self.max_age = 300.0
         self._secrets = Secrets.in_headers(settings.headers)
 
-    async def call(self, backend: Backend, operation: Operation[T], options: CallOptions) -> T:
+    async def call(
+        self,
+        backend: Backend,
+        operation: Operation[T],
+        options: CallOptions,
+        identity: Identity,
+    ) -> T:
         """Send an operation's request, and return its response as it was read."""
+        if not self.hooks:
+            value, _ = await self._send(backend, operation, options)
+            return value
+        call = Call(
+            endpoint=operation.request.endpoint,
+            user_id=identity.user_id,
+            context=identity.context,
+        )
+        self.hooks.call("before", call)
+        started = time.monotonic()
+        try:
+            value, attempts = await self._send(backend, operation, options)
+        except UpgradeApiError as error:
+            seconds = time.monotonic() - started
+            call = attrs.evolve(call, attempts=error.attempts, seconds=seconds, error=error)
+            self.hooks.call("failed", call)
+            raise
+        call = attrs.evolve(call, attempts=attempts, seconds=time.monotonic() - started)
+        self.hooks.call("after", call)
+        return value
+
+    def circuit_error(self) -> CircuitOpenError | None:
+        """Return the error with which a read would fail at once now, if it would."""
+        if self._breaker is None or not self._breaker.is_open:
+            return None
+        return self._breaker.error()
+
+    async def _send(
+        self, backend: Backend, operation: Operation[T], options: CallOptions
+    ) -> tuple[T, int]:
+        """Send a request, unless it is a read and the circuit is open."""
+        breaker = self._breaker
+        if breaker is None or not operation.is_read:
+            return await self._send_with_retries(backend, operation, options)
+        breaker.check()
+        try:
+            result = await self._send_with_retries(backend, operation, options)
+        except UpgradeApiError as error:
+            breaker.failed(error, had_full_time=self._is_full_time(options))
+            raise
+        except BaseException:
+            breaker.abandoned()
+            raise
+        breaker.succeeded()
+        return result
+
+    async def _send_with_retries(
+        self, backend: Backend, operation: Operation[T], options: CallOptions
+    ) -> tuple[T, int]:
         return await send_with_retries(
             backend, self._transport, self._reachability, operation, options, self._secrets
         )
 
+    def _is_full_time(self, options: CallOptions) -> bool:
+        """Whether a call had the connection's time, apart from what it waited for others."""
+        return options.timeout.total >= FULL_TIME * self.options.timeout.total
+
     def close(self) -> None:
         self._transport.close()
+
+    def close_idle(self) -> None:
+        """Close the connections that no blocking call uses."""
+        self._transport.close_idle()
 
     async def aclose(self) -> None:
         check_asyncio()
@@ -76,37 +161,40 @@ def server_with_transport(host_url: str, transport: HttpTransport) -> Server:
 
 KEPT = 64
 
-_shared: weakref.WeakValueDictionary[str, Server] = weakref.WeakValueDictionary()
-_recent: OrderedDict[str, Server] = OrderedDict()
+_Key = tuple[str, CallOptions]
+
+_shared: weakref.WeakValueDictionary[_Key, Server] = weakref.WeakValueDictionary()
+_recent: OrderedDict[_Key, Server] = OrderedDict()
 _shared_lock = threading.RLock()
 
 _address = lru_cache(maxsize=4 * KEPT)(arguments.host_url)
 
 
-def shared_server(host_url: str) -> Server:
-    """Return this process's one server of a host."""
-    host = _address(host_url)
+def shared_server(host_url: str, options: CallOptions = DEFAULT_OPTIONS) -> Server:
+    """Return this process's one server of a host, for calls with these options."""
+    key = _address(host_url), options
     with _shared_lock:
-        server = _shared.get(host)
+        server = _shared.get(key)
         if server is None:
-            server = _shared[host] = _new_shared(host)
-        _recent[host] = server
-        _recent.move_to_end(host)
+            server = _shared[key] = _new_shared(*key)
+        _recent[key] = server
+        _recent.move_to_end(key)
         while len(_recent) > KEPT:
             _recent.popitem(last=False)
     return server
 
 
-def _new_shared(host_url: str) -> Server:
-    server = Server(TransportSettings(host_url=host_url))
+def _new_shared(host_url: str, options: CallOptions) -> Server:
+    server = Server(TransportSettings(host_url=host_url), options=options)
     finalizer = weakref.finalize(server, server._transport.close)  # pyright: ignore[reportPrivateUsage]
     finalizer.atexit = False  # all are closed then
     return server
 
 
-def _close_shared() -> None:
+def _close_idle_connections() -> None:
+    """At exit; exit handlers that run later may still call."""
     for server in list(_shared.values()):
-        server.close()
+        server.close_idle()
 
 
 def _reset_after_fork() -> None:
@@ -114,5 +202,5 @@ def _reset_after_fork() -> None:
     _shared_lock = threading.RLock()
 
 
-atexit.register(_close_shared)
+atexit.register(_close_idle_connections)
 call_after_fork(_reset_after_fork)

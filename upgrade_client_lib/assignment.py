@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 
 from ._sync import ASYNC, SYNC, Backend, run_sync
-from .types import ExperimentType, MarkedDecisionPoint, MarkedDecisionPointStatus, Payload
+from .types import (
+    ExperimentType,
+    MarkedDecisionPoint,
+    MarkedDecisionPointStatus,
+    MarkedDecisionPointStatusText,
+    Payload,
+)
 
 __all__ = ["Assignment"]
 
@@ -26,13 +32,24 @@ class Marker(Protocol):
     ) -> MarkedDecisionPoint: ...
 
 
-@attrs.frozen(repr=False)
-class Assignment:
+class _HasMarker:
+    """The marker is no field of attrs, so that it is no part of an assignment's data."""
+
+    __slots__ = ("_marker",)
+
+    _marker: Marker
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Assignment(_HasMarker):
     """The condition that applies for a user at a decision point, as it was when it was asked for.
 
-    A snapshot: it never changes, and later marks and answers do not touch it. Two assignments
-    are equal when they say the same of the same decision point. In a within-subjects experiment
-    it is the next condition of the user's queue; after a mark, ask the client again.
+    A snapshot: it never changes, and later marks and answers do not touch it. In a within-subjects
+    experiment it is the next condition of the user's queue; after a mark, ask the client again.
+
+    It is plain data, which compares, hashes and pickles; :meth:`as_dict` gives it for JSON. Two
+    assignments are equal when they say the same to the same user. A copy marks as the original
+    does. One that was unpickled is marked through :meth:`UpgradeClient.mark_assignment`.
 
     ``target`` is ``""`` for a decision point without one. ``experiment_id`` and
     ``condition_id`` are ``None`` where the server gave none.
@@ -44,6 +61,8 @@ class Assignment:
     ...     )
     """
 
+    user_id: str
+    context: str
     site: str
     target: str
     experiment_id: str | None
@@ -52,7 +71,12 @@ class Assignment:
     _experiment_type: ExperimentType | str | None = attrs.field(alias="experiment_type")
     _payload: Payload | None = attrs.field(alias="payload")
     _factors: Mapping[str, tuple[str, Payload | None]] = attrs.field(alias="factors", hash=False)
-    _marker: Marker = attrs.field(alias="marker", eq=False)
+
+    def __copy__(self) -> Assignment:
+        return self  # as all that cannot be changed
+
+    def __deepcopy__(self, memo: object) -> Assignment:
+        return self
 
     def __repr__(self) -> str:
         shown = [f"site={self.site!r}", f"target={self.target!r}"]
@@ -86,7 +110,10 @@ class Assignment:
         return list(self._factors)
 
     def get_factor_level(self, factor: str) -> str:
-        """Return the level of a factor; ``""`` for a factor that the experiment does not have."""
+        """Return the level of a factor; ``""`` for a factor that the experiment does not have.
+
+        A misspelt name gives ``""`` too: ``factors`` has the names that there are.
+        """
         level, _ = self._factors.get(factor, ("", None))
         return level
 
@@ -95,28 +122,75 @@ class Assignment:
         _, payload = self._factors.get(factor, ("", None))
         return payload
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return all that it says as a new ``dict`` that goes into JSON as it is.
+
+        >>> assignment.as_dict()
+        {'user_id': 'student-4', 'context': 'my-app', 'site': 'home', 'target': 'banner',
+         'experiment_id': '...', 'condition_id': '...', 'condition': 'treatment',
+         'experiment_type': 'Simple', 'payload': {'type': 'string', 'value': 'Welcome back!'},
+         'factors': {}}
+        """
+        experiment_type = self._experiment_type
+        return {
+            "user_id": self.user_id,
+            "context": self.context,
+            "site": self.site,
+            "target": self.target,
+            "experiment_id": self.experiment_id,
+            "condition_id": self.condition_id,
+            "condition": self.get_condition(),
+            "experiment_type": None if experiment_type is None else str(experiment_type),
+            "payload": _payload_as_dict(self._payload),
+            "factors": {
+                factor: {"level": level, "payload": _payload_as_dict(payload)}
+                for factor, (level, payload) in self._factors.items()
+            },
+        }
+
     async def mark_decision_point(
         self,
-        status: MarkedDecisionPointStatus | str,
-        uniquifier: str = "",
-        client_error: str = "",
+        status: MarkedDecisionPointStatus | MarkedDecisionPointStatusText,
+        uniquifier: str | None = "",
+        client_error: str | None = "",
     ) -> MarkedDecisionPoint:
         """Tell the server that the user reached this decision point with this condition.
 
         The same as :meth:`UpgradeClient.mark_decision_point` with this snapshot's condition and
-        ids, even if the client has learned another since.
+        ids, even if the client has learned another since. One that was unpickled has no
+        client, and this is a ``RuntimeError``: use :meth:`UpgradeClient.mark_assignment` then.
         """
-        return await self._marker.mark(ASYNC, self, status, uniquifier, client_error)
+        return await self._client_marker.mark(ASYNC, self, status, uniquifier, client_error)
 
     def mark_decision_point_sync(
         self,
-        status: MarkedDecisionPointStatus | str,
-        uniquifier: str = "",
-        client_error: str = "",
+        status: MarkedDecisionPointStatus | MarkedDecisionPointStatusText,
+        uniquifier: str | None = "",
+        client_error: str | None = "",
     ) -> MarkedDecisionPoint:
         """Tell the server, blocking, that the user reached this decision point.
 
-        The same as :meth:`UpgradeClient.mark_decision_point_sync` with this snapshot's condition
-        and ids, even if the client has learned another since.
+        Arguments, answer and errors are those of :meth:`mark_decision_point`.
         """
-        return run_sync(self._marker.mark(SYNC, self, status, uniquifier, client_error))
+        return run_sync(self._client_marker.mark(SYNC, self, status, uniquifier, client_error))
+
+    @property
+    def _client_marker(self) -> Marker:
+        try:
+            return self._marker
+        except AttributeError:
+            raise RuntimeError(
+                "this assignment has no client, since it was unpickled or changed: mark it with"
+                f" client.mark_assignment(assignment, status), of a client for user"
+                f" {self.user_id!r} in context {self.context!r}"
+            ) from None
+
+
+def attach_marker(assignment: Assignment, marker: Marker) -> Assignment:
+    """Have a new assignment marked by this marker, and return it."""
+    object.__setattr__(assignment, "_marker", marker)
+    return assignment
+
+
+def _payload_as_dict(payload: Payload | None) -> dict[str, str] | None:
+    return None if payload is None else {"type": str(payload.type), "value": payload.value}

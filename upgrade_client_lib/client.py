@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from ._base_client import BaseClient
 from ._sync import ASYNC, SYNC, run_sync
+from ._user import decide, decide_flag
 from .assignment import Assignment
+from .decision import Decision, FlagDecision
 from .types import (
     BinaryRewardValue,
+    BinaryRewardValueText,
     DecisionPoint,
     ExperimentUser,
     FeatureFlag,
@@ -16,6 +19,7 @@ from .types import (
     LogRecord,
     MarkedDecisionPoint,
     MarkedDecisionPointStatus,
+    MarkedDecisionPointStatusText,
     RewardResponse,
     UserAliases,
 )
@@ -44,7 +48,8 @@ class UpgradeClient(BaseClient):
     Args:
         user_id: the user; latin-1 text without control characters or blanks at its ends, since
             it travels in a header.
-        host_url: the server's address, with http:// or https://; an ``/api`` at its end is fine.
+        host_url: the server's address, with http:// or https://; an ``/api`` or ``/api/v6`` at its
+            end is cut off.
         context: the application's context, exactly as UpGrade has it.
         token: sent as ``Authorization: Bearer``, for servers that check tokens.
         client_session_id: ties the requests together in the server's log; a UUID by default.
@@ -54,6 +59,10 @@ class UpgradeClient(BaseClient):
             marked point alone (``"decision_point"``), newer ones every point of the experiment
             (``"experiment"``). ``"auto"`` is right on both: after a mark, the experiment's other
             points are asked for again before they are next used.
+        group: the groups that the user belongs to, by group type; ``{}`` for a user who has none.
+            With it, a call of a user whom the server does not know makes them known, as by
+            :meth:`init`, and goes on. An explicit ``init`` or change of groups replaces it.
+        working_group: goes with ``group``: the group the user works in, by group type.
         groups_for_session: see :meth:`set_feature_flag_user_groups_for_session`.
         include_stored_user_groups: goes with ``groups_for_session``.
     """
@@ -190,14 +199,48 @@ class UpgradeClient(BaseClient):
             pass  # and no more in here, where each error would be chained to this one
         return run_sync(self._user.assignment(SYNC, self._options, site, target))
 
+    async def decide(self, site: str, target: str | None = "", *, default: str = "") -> Decision:
+        """Return what to show at a decision point, whatever goes wrong with the server.
+
+        The condition is the assigned one, else ``default``; ``reason`` says which, ``error`` what
+        went wrong. Nothing that server or network do raises or outlasts the call's time limit.
+        Wrong arguments are a ``TypeError`` or ``ValueError``, a closed client is a
+        ``RuntimeError``. Asks the server as :meth:`get_decision_point_assignment` does.
+
+        >>> decision = await client.decide("home", "banner", default="control")
+        >>> if decision.condition == "treatment":
+        ...     ...
+        >>> await decision.mark()
+        """
+        try:
+            decision = self._read_cache.decisions_by_site[site][target]  # type: ignore[index]
+            if default.__class__ is str and (decision.assignment or not default):
+                return decision
+        except (KeyError, TypeError):
+            pass
+        return await decide(self._user, ASYNC, self._options, site, target, default)
+
+    def decide_sync(self, site: str, target: str | None = "", *, default: str = "") -> Decision:
+        """Return, blocking, what to show at a decision point.
+
+        Arguments, answer and errors are those of :meth:`decide`.
+        """
+        try:
+            decision = self._read_cache.decisions_by_site[site][target]  # type: ignore[index]
+            if default.__class__ is str and (decision.assignment or not default):
+                return decision
+        except (KeyError, TypeError):
+            pass
+        return run_sync(decide(self._user, SYNC, self._options, site, target, default))
+
     async def mark_decision_point(
         self,
         site: str,
         target: str | None,
         condition: str | None,
-        status: MarkedDecisionPointStatus | str,
-        uniquifier: str = "",
-        client_error: str = "",
+        status: MarkedDecisionPointStatus | MarkedDecisionPointStatusText,
+        uniquifier: str | None = "",
+        client_error: str | None = "",
     ) -> MarkedDecisionPoint:
         """Tell the server that the user reached a decision point, and with which condition.
 
@@ -223,9 +266,9 @@ class UpgradeClient(BaseClient):
         site: str,
         target: str | None,
         condition: str | None,
-        status: MarkedDecisionPointStatus | str,
-        uniquifier: str = "",
-        client_error: str = "",
+        status: MarkedDecisionPointStatus | MarkedDecisionPointStatusText,
+        uniquifier: str | None = "",
+        client_error: str | None = "",
     ) -> MarkedDecisionPoint:
         """Tell the server, blocking, that the user reached a decision point.
 
@@ -234,6 +277,45 @@ class UpgradeClient(BaseClient):
         return run_sync(
             self._user.marker(self._options).mark_point(
                 SYNC, site, target, condition, status, uniquifier, client_error
+            )
+        )
+
+    async def mark_assignment(
+        self,
+        assignment: Assignment,
+        status: MarkedDecisionPointStatus | MarkedDecisionPointStatusText,
+        uniquifier: str | None = "",
+        client_error: str | None = "",
+    ) -> MarkedDecisionPoint:
+        """Mark an assignment's decision point, with the assignment's condition and ids.
+
+        The same as the assignment's own :meth:`Assignment.mark_decision_point`, also for one that
+        was unpickled in another process. It must be this user's in this context, else it is a
+        ``ValueError``; of another server's it cannot tell. What is sent again, and when, is as for
+        :meth:`mark_decision_point`.
+
+        >>> assignment = pickle.loads(message)
+        >>> client = connection.client(assignment.user_id, assignment.context)
+        >>> await client.mark_assignment(assignment, "condition applied")
+        """
+        return await self._user.marker(self._options).mark_assignment(
+            ASYNC, assignment, status, uniquifier, client_error
+        )
+
+    def mark_assignment_sync(
+        self,
+        assignment: Assignment,
+        status: MarkedDecisionPointStatus | MarkedDecisionPointStatusText,
+        uniquifier: str | None = "",
+        client_error: str | None = "",
+    ) -> MarkedDecisionPoint:
+        """Mark, blocking, an assignment's decision point, with its condition and ids.
+
+        Arguments, answer and errors are those of :meth:`mark_assignment`.
+        """
+        return run_sync(
+            self._user.marker(self._options).mark_assignment(
+                SYNC, assignment, status, uniquifier, client_error
             )
         )
 
@@ -278,10 +360,41 @@ class UpgradeClient(BaseClient):
             return key in flags
         return run_sync(self._user.has_flag(SYNC, self._options, key))
 
+    async def decide_flag(self, key: str, *, default: bool = False) -> FlagDecision:
+        """Return whether a flag is on for the user, whatever goes wrong with the server.
+
+        A flag that is off and one that does not exist are the same; ``default`` is the answer
+        after an error. Nothing that server or network do raises or outlasts the call's time limit.
+        Asks the server as :meth:`has_feature_flag` does.
+
+        >>> if await client.decide_flag("new-dashboard"):
+        ...     ...
+        """
+        flags = self._flags.value
+        if flags is not None and default.__class__ is bool:
+            try:
+                return flags.decisions[key]
+            except (KeyError, TypeError):
+                pass
+        return await decide_flag(self._user, ASYNC, self._options, key, default)
+
+    def decide_flag_sync(self, key: str, *, default: bool = False) -> FlagDecision:
+        """Return, blocking, whether a flag is on for the user.
+
+        Arguments, answer and errors are those of :meth:`decide_flag`.
+        """
+        flags = self._flags.value
+        if flags is not None and default.__class__ is bool:
+            try:
+                return flags.decisions[key]
+            except (KeyError, TypeError):
+                pass
+        return run_sync(decide_flag(self._user, SYNC, self._options, key, default))
+
     # ---- Metrics and rewards ----
 
     async def log(self, metrics: Sequence[LogInput | Mapping[str, object]]) -> list[LogRecord]:
-        """MarkDetails metrics of the user; gives the rows that the server wrote or updated.
+        """Report metrics of the user; gives the rows that the server wrote or updated.
 
         Takes ``LogInput``s, or mappings of the same shape. What the server would refuse is a
         ``ValueError`` that names the entry and the key, and nothing is sent. The server drops
@@ -293,7 +406,7 @@ class UpgradeClient(BaseClient):
         return await self._user.log(ASYNC, self._options, metrics)
 
     def log_sync(self, metrics: Sequence[LogInput | Mapping[str, object]]) -> list[LogRecord]:
-        """MarkDetails metrics of the user, blocking; gives the rows that were written or updated.
+        """Report metrics of the user, blocking; gives the rows that were written or updated.
 
         Arguments, answer and errors are those of :meth:`log`.
         """
@@ -301,12 +414,12 @@ class UpgradeClient(BaseClient):
 
     async def send_reward(
         self,
-        reward_value: BinaryRewardValue | str,
+        reward_value: BinaryRewardValue | BinaryRewardValueText,
         experiment_id: str | None = None,
         context: str | None = None,
         decision_point: DecisionPoint | Mapping[str, str] | None = None,
     ) -> RewardResponse:
-        """MarkDetails an outcome to an adaptive experiment, which must have been marked before.
+        """Report an outcome to an adaptive experiment, which must have been marked before.
 
         Name the experiment by its id, or by a decision point (and a context, by default the
         client's); with both, the id counts. Every call that arrives counts, so it is sent again
@@ -322,12 +435,12 @@ class UpgradeClient(BaseClient):
 
     def send_reward_sync(
         self,
-        reward_value: BinaryRewardValue | str,
+        reward_value: BinaryRewardValue | BinaryRewardValueText,
         experiment_id: str | None = None,
         context: str | None = None,
         decision_point: DecisionPoint | Mapping[str, str] | None = None,
     ) -> RewardResponse:
-        """MarkDetails an outcome to an adaptive experiment, blocking.
+        """Report an outcome to an adaptive experiment, blocking.
 
         Arguments, answer and errors are those of :meth:`send_reward`.
         """

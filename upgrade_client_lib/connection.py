@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -16,8 +17,10 @@ from ._http import (
     timeout_option,
 )
 from ._rules import arguments
+from ._rules.environment import read_settings
 from ._server import Server
 from .client import UpgradeClient
+from .hooks import Hook, hooks_option
 
 if TYPE_CHECKING:
     import ssl
@@ -42,13 +45,23 @@ class UpgradeConnection:
     ...     client.init_sync()
 
     Args:
-        host_url: the server's address, with http:// or https://; an ``/api`` at its end is fine.
+        host_url: the server's address, with http:// or https://; an ``/api`` or ``/api/v6`` at its
+            end is cut off.
         token: sent as ``Authorization: Bearer`` by clients that have no token of their own.
         timeout: how long a call may take: the seconds for the whole of it, or a ``Timeout``.
         retries: how often a call may be sent again, where that is safe; 0 turns it off.
         max_connections: how many calls may be in flight at once, those of all threads together
             and those of each event loop; further ones wait for ``Timeout.pool`` seconds at most.
             Calls through an httpx client of your own are not counted.
+        keepalive_expiry: for how many seconds an idle connection is kept. It must be less than
+            what the server, or a proxy before it, keeps one (UpGrade: 5 s); 0 keeps none. Marks and
+            rewards go out only on a connection that was idle for a second at most, since one that
+            the server is just closing leaves open whether they were applied.
+        breaker: whether reads (assignments and flags) fail at once, with a ``CircuitOpenError``,
+            after five in a row found no server. They do for a second at first and for half a minute
+            at the most, after which one read tries again. Marks, logs, rewards and ``init`` are
+            always sent.
+        hooks: what wants to hear of calls and decisions; see :class:`Hook`.
         max_response_bytes: how large an answer may be, decompressed; 32 MB by default. A larger
             one is not read to its end: an ``UnreadableAnswerError``.
         headers: sent with every request, beside those that UpGrade needs, which win. A
@@ -82,7 +95,10 @@ class UpgradeConnection:
         timeout: TimeoutOption = DEFAULT_OPTIONS.timeout,
         retries: int = DEFAULT_OPTIONS.retries,
         max_connections: int = 20,
+        keepalive_expiry: float = 4.0,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+        breaker: bool = True,
+        hooks: Sequence[Hook] = (),
         headers: Mapping[str, str] | None = None,
         proxy: str | None = None,
         trust_env: bool = True,
@@ -96,6 +112,7 @@ class UpgradeConnection:
                 host_url=arguments.host_url(host_url),
                 headers=arguments.headers(headers),
                 max_connections=arguments.positive("max_connections", max_connections),
+                keepalive_expiry=arguments.seconds("keepalive_expiry", keepalive_expiry),
                 max_response_bytes=arguments.positive("max_response_bytes", max_response_bytes),
                 proxy=proxy,
                 trust_env=trust_env,
@@ -106,6 +123,25 @@ class UpgradeConnection:
             ),
             arguments.header("token", token, secret=True),
             CallOptions(timeout_option(timeout), retries_option(retries)),
+            breaker=arguments.boolean("breaker", breaker),
+            hooks=hooks_option(hooks),
+        )
+
+    @classmethod
+    def from_env(cls) -> UpgradeConnection:
+        """Return a connection with the settings of the environment.
+
+        ``UPGRADE_HOST_URL`` is the server's address, ``UPGRADE_TOKEN`` the token, if it wants one,
+        and ``UPGRADE_TIMEOUT`` the seconds that a call may take, if not the default. A variable
+        that is wrong or missing is a ``ValueError`` that names it.
+
+        >>> connection = UpgradeConnection.from_env()
+        """
+        settings = read_settings(os.environ)
+        return cls(
+            settings.host_url,
+            token=settings.token,
+            timeout=DEFAULT_OPTIONS.timeout if settings.timeout is None else settings.timeout,
         )
 
     @property
@@ -121,6 +157,8 @@ class UpgradeConnection:
         token: str = "",
         client_session_id: str | None = None,
         rotation: Rotation = "auto",
+        group: Mapping[str, Sequence[str]] | None = None,
+        working_group: Mapping[str, str] | None = None,
         groups_for_session: Mapping[str, Sequence[str]] | None = None,
         include_stored_user_groups: bool | None = None,
     ) -> UpgradeClient:
@@ -136,6 +174,8 @@ class UpgradeConnection:
             client_session_id,
             connection=self,
             rotation=rotation,
+            group=group,
+            working_group=working_group,
             groups_for_session=groups_for_session,
             include_stored_user_groups=include_stored_user_groups,
         )

@@ -11,6 +11,7 @@
     ├── TooManyRequestsError     429: slow down
     ├── ServerError              5xx: the server, or a proxy before it, failed
     ├── NoConnectionError        the server cannot be reached, or hung up
+    │   └── CircuitOpenError     nothing was sent: it could not be reached just now
     ├── RequestTimeoutError      no answer within the time the call may take
     └── UnreadableAnswerError    an answer that cannot be understood, a redirect among them
 
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 __all__ = [
     "BadRequestError",
+    "CircuitOpenError",
     "ConflictError",
     "NoConnectionError",
     "NotAuthorizedError",
@@ -127,6 +129,13 @@ class ServerError(UpgradeApiError):
 
 class NoConnectionError(UpgradeApiError):
     """The server cannot be reached, or the connection broke before the answer was complete."""
+
+
+class CircuitOpenError(NoConnectionError):
+    """A read that was not sent, since the last ones found no server; ``attempts`` is 0.
+
+    After a pause, one read tries again; see ``breaker`` of ``UpgradeConnection``.
+    """
 
 
 class RequestTimeoutError(UpgradeApiError):

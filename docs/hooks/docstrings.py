@@ -1,4 +1,7 @@
-"""Docstrings as Markdown: the few marks that they take from elsewhere are turned into its own."""
+"""Docstrings as Markdown: the few marks that they take from elsewhere are turned into its own.
+
+The labels that say how an attribute is stored are left out: readers need not know.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,12 @@ _SESSION = re.compile(r"(?m)^( *)>>> .*(?:\n\1.+)*")
 
 
 class MarkdownDocstrings(griffe.Extension):
-    """Rewrites every docstring when it has been read."""
+    """Rewrites every object when it has been read."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         if obj.docstring is not None:
             obj.docstring.value = markdown(obj.docstring.value, obj)
+        obj.labels -= {"class-attribute", "instance-attribute"}
 
 
 def markdown(docstring: str, obj: griffe.Object) -> str:

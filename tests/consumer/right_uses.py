@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Optional, Union
+from typing import Any, Final, Optional, Union
 
 import httpx
 from typing_extensions import assert_type
@@ -22,6 +22,7 @@ from upgrade_client_lib.exceptions import NotAuthorizedError, UserNotInitialized
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import (
     BinaryRewardValue,
+    BinaryRewardValueText,
     DecisionPoint,
     ExperimentType,
     ExperimentUser,
@@ -32,6 +33,7 @@ from upgrade_client_lib.types import (
     LogRecord,
     MarkedDecisionPoint,
     MarkedDecisionPointStatus,
+    MarkedDecisionPointStatusText,
     Payload,
     PayloadType,
     Reward,
@@ -41,6 +43,7 @@ from upgrade_client_lib.types import (
 
 STATUS = UpgradeClient.MARKED_DECISION_POINT_STATUS
 REWARD = UpgradeClient.BINARY_REWARD_VALUE
+APPLIED: Final = "condition applied"
 
 
 def make_clients() -> None:
@@ -104,7 +107,10 @@ def use_blocking(connection: UpgradeConnection) -> None:
         assert_type(client.get_all_experiment_conditions_sync(), list[Assignment])
         client.get_all_experiment_conditions_sync(ignore_cache=True)
         assert_type(client.get_decision_point_assignment_sync("home"), Optional[Assignment])
-        client.get_decision_point_assignment_sync("home", "banner")
+        assignment = client.get_decision_point_assignment_sync("home", "banner")
+        if assignment is not None:
+            assert_type(client.mark_assignment_sync(assignment, APPLIED), MarkedDecisionPoint)
+            client.mark_assignment_sync(assignment, STATUS.CONDITION_APPLIED, None, None)
         assert_type(
             client.mark_decision_point_sync("home", "banner", "control", STATUS.CONDITION_APPLIED),
             MarkedDecisionPoint,
@@ -137,7 +143,10 @@ async def use_async(connection: UpgradeConnection) -> None:
         assert_type(await client.get_all_experiment_conditions(), list[Assignment])
         await client.get_all_experiment_conditions(ignore_cache=True)
         assert_type(await client.get_decision_point_assignment("home"), Optional[Assignment])
-        await client.get_decision_point_assignment("home", "banner")
+        assignment = await client.get_decision_point_assignment("home", "banner")
+        if assignment is not None:
+            assert_type(await client.mark_assignment(assignment, APPLIED), MarkedDecisionPoint)
+            await client.mark_assignment(assignment, STATUS.CONDITION_APPLIED, None, None)
         assert_type(
             await client.mark_decision_point("home", "banner", "control", STATUS.CONDITION_APPLIED),
             MarkedDecisionPoint,
@@ -158,12 +167,15 @@ async def use_async(connection: UpgradeConnection) -> None:
 
 
 async def read_assignment(assignment: Assignment) -> None:
+    assert_type(assignment.user_id, str)
+    assert_type(assignment.context, str)
     assert_type(assignment.site, str)
     assert_type(assignment.target, str)
     assert_type(assignment.experiment_id, Optional[str])
     assert_type(assignment.condition_id, Optional[str])
     assert_type(assignment.get_condition(), str)
     assert_type(assignment.get_experiment_type(), Union[ExperimentType, str, None])
+    assert_type(assignment.as_dict(), dict[str, Any])
     assert_type(assignment.factors, list[str])
     assert_type(assignment.get_factor_level("color"), str)
     assert_type(assignment.get_factor_payload("color"), Optional[Payload])
@@ -178,6 +190,18 @@ async def read_assignment(assignment: Assignment) -> None:
         assignment.mark_decision_point_sync(STATUS.CONDITION_FAILED_TO_APPLY, "attempt-1", "error"),
         MarkedDecisionPoint,
     )
+
+
+def report(
+    client: UpgradeClient,
+    status: MarkedDecisionPointStatusText,
+    outcome: BinaryRewardValueText,
+    text: str,
+) -> None:
+    client.mark_decision_point_sync("home", "banner", None, status, uniquifier=None)
+    client.mark_decision_point_sync("home", "banner", None, MarkedDecisionPointStatus(text))
+    client.send_reward_sync(outcome, context="my-app")
+    client.send_reward_sync(BinaryRewardValue(text))
 
 
 def metrics_of_now() -> LogInput:
@@ -200,6 +224,7 @@ def read_answers(
     assert_type(user.workingGroup, Optional[Mapping[str, str]])
     assert_type(mark.condition, Optional[str])
     assert_type(mark.experimentId, Optional[str])
+    assert_type(row.id, Union[int, str, None])
     assert_type(row.timeStamp, Optional[datetime])
     assert_type(row.data, Mapping[str, Any])
     assert_type(answer.message, str)

@@ -29,8 +29,10 @@ def use_blocking(client: UpgradeClient) -> None:
     client.get_decision_point_assignment_sync("home").get_condition()  # type: ignore[union-attr]
     client.mark_decision_point_sync("home", "banner", "control")  # type: ignore[call-arg]
     client.mark_decision_point_sync("home", "banner", "control", True)  # type: ignore[arg-type]
+    client.mark_decision_point_sync("home", "", None, "applied")  # type: ignore[arg-type]
     client.log_sync("totalTimeSeconds")  # type: ignore[arg-type]
     client.send_reward_sync(1)  # type: ignore[arg-type]
+    client.send_reward_sync("success")  # type: ignore[arg-type]
     client.send_reward_sync("SUCCESS", decision_point="home")  # type: ignore[arg-type]
     client.with_options(2.0)  # type: ignore[call-arg]
     client.with_options(retries="often")  # type: ignore[arg-type]
@@ -45,6 +47,15 @@ async def use_async(client: UpgradeClient, assignment: Assignment) -> None:
     await client.init_sync()  # type: ignore[misc]
     client.get_decision_point_assignment("home").get_condition()  # type: ignore[attr-defined]
     await assignment.mark_decision_point()  # type: ignore[call-arg]
+    await assignment.mark_decision_point("applied")  # type: ignore[arg-type]
+    await client.mark_assignment("condition applied", assignment)  # type: ignore[arg-type]
+
+
+def use_text_of_any_kind(client: UpgradeClient, assignment: Assignment, text: str) -> None:
+    client.mark_decision_point_sync("home", "banner", None, text)  # type: ignore[arg-type]
+    client.mark_assignment_sync(assignment, text)  # type: ignore[arg-type]
+    assignment.mark_decision_point_sync(text)  # type: ignore[arg-type]
+    client.send_reward_sync(text)  # type: ignore[arg-type]
 
 
 def read_answers(client: UpgradeClient, assignment: Assignment) -> None:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
@@ -14,7 +14,8 @@ from upgrade_client_lib import UpgradeClient
 from upgrade_client_lib.testing import LocalUpgrade
 
 CONDITIONS = ["control", "treatment"]
-APPLIED, NOT_APPLIED = "condition applied", "condition not applied"
+APPLIED: Final = "condition applied"
+NOT_APPLIED: Final = "condition not applied"
 
 
 def client(local: LocalUpgrade, user_id: str = "u1", **init: Any) -> UpgradeClient:

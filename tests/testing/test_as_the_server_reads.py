@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from tests.testing.support_local import bearer, client
-from upgrade_client_lib.testing import LocalUpgrade, _json
-from upgrade_client_lib.testing._seedrandom import fraction
+from upgrade_client_lib.testing import LocalUpgrade
+from upgrade_client_lib.testing._engine import fraction
+from upgrade_client_lib.testing._http import json_text
 
 
 def send(
@@ -91,7 +92,7 @@ def test_values_are_echoed_as_javascript_would_write_them(sent: str, echoed: byt
 
 
 def test_half_a_surrogate_pair_is_escaped_for_utf_8_has_no_bytes_for_it() -> None:
-    assert _json.write(_json.read('["\\ud800é"]')) == b'["\\ud800\\u00e9"]'
+    assert json_text.write(json_text.read('["\\ud800é"]')) == b'["\\ud800\\u00e9"]'
 
 
 @pytest.mark.parametrize(

@@ -15,15 +15,16 @@ from tests.testing.support_local import (
     post,
 )
 from upgrade_client_lib.testing import LocalUpgrade
-from upgrade_client_lib.testing._draw import weighted
+from upgrade_client_lib.testing._engine import draw_condition
+from upgrade_client_lib.types import BinaryRewardValue
 
 # Who gets what
 
 
 def test_the_last_condition_takes_what_rounded_weights_leave() -> None:
     thirds = [33.3333, 33.3333, 33.3333]
-    assert weighted("e", "u", thirds) in (0, 1, 2)
-    assert weighted("e", "u", [0, 0, 0]) == 2
+    assert draw_condition("e", "u", thirds) in (0, 1, 2)
+    assert draw_condition("e", "u", [0, 0, 0]) == 2
 
 
 def test_a_user_keeps_the_condition_whatever_was_marked() -> None:
@@ -269,7 +270,9 @@ def test_an_adaptive_experiment_sticks_once_it_is_marked_and_learns_from_rewards
         user = client(local, f"u{number}")
         mark(local, "hint", "x", code, f"u{number}")
         assert codes(local, f"u{number}") == {"hint/x": [code]}
-        user.send_reward_sync(value, decision_point={"site": "hint", "target": "x"})
+        user.send_reward_sync(
+            BinaryRewardValue(value), decision_point={"site": "hint", "target": "x"}
+        )
     assert [codes(local, "undecided")["hint/x"][0] for _ in range(50)].count("good") > 45
     local.assert_rewarded("FAILURE", user="u1", condition="bad")
 

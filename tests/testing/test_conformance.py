@@ -17,6 +17,7 @@ pytest.importorskip("schemathesis", reason="schemathesis needs Python 3.10")
 import schemathesis
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["schemathesis.pytest.plugin"]  # pyproject.toml keeps it from loading everywhere
 CHECKS: Any = importlib.import_module("schemathesis.specs.openapi.checks")
 LOCAL = school()
 

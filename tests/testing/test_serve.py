@@ -14,8 +14,7 @@ import pytest
 
 from upgrade_client_lib import UpgradeClient
 from upgrade_client_lib.testing import LocalUpgrade
-from upgrade_client_lib.testing._api import Api
-from upgrade_client_lib.testing._serve import Serving
+from upgrade_client_lib.testing._http import Api, SocketServer
 
 
 @pytest.fixture
@@ -259,14 +258,14 @@ def test_what_is_served_while_it_is_down_takes_connections_after_up(local: Local
 def test_down_and_up_from_two_threads_come_one_after_the_other(
     local: LocalUpgrade, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pause, up = Serving.pause, Thread(target=local.up)
+    pause, up = SocketServer.pause, Thread(target=local.up)
 
-    def pause_late(serving: Serving) -> None:
+    def pause_late(serving: SocketServer) -> None:
         up.start()
         up.join(0.1)  # which it does not do before all doors are closed
         pause(serving)
 
-    monkeypatch.setattr(Serving, "pause", pause_late)
+    monkeypatch.setattr(SocketServer, "pause", pause_late)
     local.down()
     up.join()
     assert httpx.get(f"{url}/api/version").status_code == 200
@@ -352,7 +351,7 @@ def test_a_report_that_fails_ends_the_connection_alone(
 
 
 def test_an_idle_connection_is_closed(local: LocalUpgrade, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("upgrade_client_lib.testing._serve.KEEP_ALIVE_SECONDS", 0.01)
+    monkeypatch.setattr("upgrade_client_lib.testing._http.server.KEEP_ALIVE_SECONDS", 0.01)
     with local.serve() as url:
         port = int(url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:

@@ -8,15 +8,18 @@ from those models, in the order in which these write them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from upgrade_openapi import models
 
 from .._narrow import list_or_none, object_or_none
 from .._rules.queues import PointKey, PointState, position
-from ..assignment import Assignment, Marker
+from ..assignment import Assignment
 from ..types import ExperimentType, Payload, PayloadType
 from .values import as_list, as_object, as_str, optional_str, warn_of_skipped
+
+if TYPE_CHECKING:
+    from .operations import Identity
 
 Item = Mapping[str, Any]
 """What a response holds for one decision point."""
@@ -50,13 +53,17 @@ def index_items(response: Any) -> dict[PointKey, Item]:
     return index
 
 
-def read_assignment(point: PointKey, item: Item, advanced_by: int, marker: Marker) -> Assignment:
+def read_assignment(
+    identity: Identity, point: PointKey, item: Item, advanced_by: int
+) -> Assignment:
     """Return the current condition of an item's queue after it was advanced so often."""
     site, target = point
     conditions = as_list(item[_CONDITIONS])
     current = position(advanced_by, len(conditions))
     condition = as_object(conditions[current])
     return Assignment(
+        user_id=identity.user_id,
+        context=identity.context,
         site=site,
         target=target,
         condition=optional_str(condition.get(_CONDITION_CODE)),
@@ -65,7 +72,6 @@ def read_assignment(point: PointKey, item: Item, advanced_by: int, marker: Marke
         experiment_type=_member_or_str(ExperimentType, item.get(_EXPERIMENT_TYPE)),
         payload=_payload(condition.get(_CONDITION_PAYLOAD)),
         factors=_factors(item.get(_FACTORS), current),
-        marker=marker,
     )
 
 

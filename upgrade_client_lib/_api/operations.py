@@ -113,7 +113,7 @@ def set_user_aliases(identity: Identity, aliases: Sequence[str]) -> Operation[Us
 
 def assign(identity: Identity) -> Operation[dict[PointKey, Any]]:
     body = models.AssignRequest(identity.context)
-    return _operation(assign_operation._get_kwargs, identity, body, index_items, idempotent=True)
+    return _read(assign_operation._get_kwargs, identity, body, index_items)
 
 
 def mark(
@@ -159,9 +159,7 @@ def feature_flags(
             groups_for_session=_group_membership(groups_for_session),
             include_stored_user_groups=include_stored_user_groups,
         )
-    return _operation(
-        feature_flags_operation._get_kwargs, identity, body, responses.read_flags, idempotent=True
-    )
+    return _read(feature_flags_operation._get_kwargs, identity, body, responses.read_flags)
 
 
 def log(identity: Identity, entries: Sequence[LogInput]) -> Operation[list[LogRecord]]:
@@ -190,6 +188,17 @@ def reward(
     return _operation(
         reward_operation._get_kwargs, identity, body, responses.read_reward, idempotent=False
     )
+
+
+def _read(
+    get_kwargs: Callable[..., dict[str, Any]],
+    identity: Identity,
+    body: Any,
+    read: Callable[[Any], T],
+) -> Operation[T]:
+    """Return an operation that changes nothing on the server."""
+    operation = _operation(get_kwargs, identity, body, read, idempotent=True)
+    return attrs.evolve(operation, is_read=True)
 
 
 def _operation(

@@ -12,6 +12,7 @@ from typing import Any
 from upgrade_openapi import models
 from upgrade_openapi.types import Unset
 
+from .._fork import fork_waits
 from .._http import PARSE_ERRORS
 from .._narrow import list_or_none, object_or_none
 from ..types import (
@@ -28,6 +29,7 @@ from .values import (
     as_object,
     as_str,
     number_or_none,
+    number_or_str_or_none,
     optional_str,
     str_or_none,
     warn_of_skipped,
@@ -123,7 +125,7 @@ def _read_record(item: Any) -> LogRecord:
         raise TypeError("a log record without data")
     metrics = list_or_none(record.metrics)
     return LogRecord(
-        id=number_or_none(record.id),
+        id=number_or_str_or_none(record.id),
         userId=optional_str(user_id),
         uniquifier=optional_str(record.uniquifier),
         timeStamp=_parse_time(record.time_stamp),
@@ -135,7 +137,8 @@ def _read_record(item: Any) -> LogRecord:
 
 
 def _parse_time(text: Any) -> datetime | None:
-    from dateutil.parser import isoparse  # its import takes longer than most calls
+    with fork_waits():
+        from dateutil.parser import isoparse  # its import takes longer than most calls
 
     try:
         moment = isoparse(text)

@@ -50,6 +50,11 @@ def number_or_none(value: Any) -> Any:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
+def number_or_str_or_none(value: Any) -> Any:
+    """Return a number or text, or ``None`` for anything else."""
+    return value if isinstance(value, str) else number_or_none(value)
+
+
 def warn_of_skipped(what: str, count: int) -> None:
     """Log how many items of a response were left out, if any."""
     if count:

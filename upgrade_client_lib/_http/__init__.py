@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from .._fork import fork_waits
+from .breaker import Breaker
 from .messages import AttemptLimits, Request, Response
 from .operation import PARSE_ERRORS, Operation
 from .options import (
@@ -31,6 +33,7 @@ __all__ = [
     "DEFAULT_OPTIONS",
     "PARSE_ERRORS",
     "AttemptLimits",
+    "Breaker",
     "CallOptions",
     "HttpTransport",
     "Operation",
@@ -57,6 +60,7 @@ _LAZY_MODULES = {
 def __getattr__(name: str) -> object:
     if name not in _LAZY_MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f".{_LAZY_MODULES[name]}", __name__), name)
+    with fork_waits():
+        value: object = getattr(import_module(f".{_LAZY_MODULES[name]}", __name__), name)
     globals()[name] = value
     return value

@@ -40,10 +40,11 @@ async def send_with_retries(
     operation: Operation[T],
     options: CallOptions,
     secrets: Secrets,
-) -> T:
-    """Send a request, again where that is safe and may help, and return its response as read.
+) -> tuple[T, int]:
+    """Send a request, again where that is safe and may help.
 
-    ``secrets`` are those of the connection; the request's token is one, too.
+    Return its response as read, and how often it was sent. ``secrets`` are those of the
+    connection; the request's token is one, too.
     """
     request = operation.request
     deadline = time.monotonic() + options.timeout.total
@@ -56,7 +57,7 @@ async def send_with_retries(
             response = await _attempt(backend, sender, request, options, deadline, secrets)
             reachability.succeeded()
             if 200 <= response.status < 300 or response.is_too_large:
-                return _read(operation, response)
+                return _read(operation, response), attempts
             retry_after = retries.parse_retry_after(
                 response.headers.get("retry-after"), datetime.now(timezone.utc)
             )

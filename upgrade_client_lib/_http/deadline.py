@@ -1,22 +1,30 @@
 """The deadline of a call, which holds for slow responses too.
 
 A read timeout starts afresh with every byte that arrives. So the sockets below httpx are wrapped,
-and each of their operations ends when the call's time is over. Looking up a host's name is the one
-wait that a blocking call cannot cut short: the system's resolver has its own limits.
+and each of their operations ends when the call's time is over.
 """
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import socket
 import ssl
 import time
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from typing import Any, Callable
 
+import anyio
+import httpcore
+
+from . import resolver
+
 # Few enough bytes for a socket to take at once, so that the deadline is checked between writes.
 WRITTEN_AT_ONCE = 16 * 1024
+
+_SLOW_LOOK_UP = "looking up the host's name took too long"
 
 _current_deadline: ContextVar[float] = ContextVar("upgrade_client_lib_deadline")
 
@@ -31,9 +39,16 @@ def ending_at(moment: float) -> Generator[None, None, None]:
         _current_deadline.reset(token)
 
 
-def _until_deadline(seconds: float | None, *, shares: int = 1) -> float:
-    """The shorter of an operation's own limit and its share of what is left of the call's time."""
-    left = max(_current_deadline.get() - time.monotonic(), 1e-6) / shares
+def _until_deadline(
+    seconds: float | None, timeout_error: type[httpcore.TimeoutException], *, shares: int = 1
+) -> float:
+    """Return the shorter of an operation's own limit and its share of what is left of the call.
+
+    Past the deadline nothing is read or written any more, not even what is already there.
+    """
+    left = (_current_deadline.get() - time.monotonic()) / shares
+    if left <= 0:
+        raise timeout_error("timed out")
     return left if seconds is None else min(seconds, left)
 
 
@@ -51,20 +66,19 @@ class _SyncNetworkStream:
         self._stream.close()
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        data: bytes = self._stream.read(max_bytes, _until_deadline(timeout))
+        data: bytes = self._stream.read(max_bytes, _until_deadline(timeout, httpcore.ReadTimeout))
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), WRITTEN_AT_ONCE):
             piece = buffer[start : start + WRITTEN_AT_ONCE]
-            self._stream.write(piece, _until_deadline(timeout))
+            self._stream.write(piece, _until_deadline(timeout, httpcore.WriteTimeout))
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None, timeout: float | None
     ) -> _SyncNetworkStream:
-        return _SyncNetworkStream(
-            self._stream.start_tls(ssl_context, server_hostname, _until_deadline(timeout))
-        )
+        left = _until_deadline(timeout, httpcore.ConnectTimeout)
+        return _SyncNetworkStream(self._stream.start_tls(ssl_context, server_hostname, left))
 
 
 class _SyncNetworkBackend:
@@ -76,10 +90,13 @@ class _SyncNetworkBackend:
         self, *, host: str, port: int, timeout: float | None = None, **options: Any
     ) -> _SyncNetworkStream:
         """Connect to the first address of the host that answers; each has a share of the time."""
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
+        looking_up = resolver.look_up(host, port)
+        try:
+            addresses = list(looking_up.result(_until_deadline(timeout, httpcore.ConnectTimeout)))
+        except concurrent.futures.TimeoutError as error:
+            raise httpcore.ConnectTimeout(_SLOW_LOOK_UP) from error
         while True:
-            share = _until_deadline(timeout, shares=len(addresses))
+            share = _until_deadline(timeout, httpcore.ConnectTimeout, shares=len(addresses))
             try:
                 stream = self._backend.connect_tcp(
                     host=addresses.pop(0), port=port, timeout=share, **options
@@ -100,16 +117,18 @@ class _AsyncNetworkStream:
         self.get_extra_info: Callable[[str], Any] = stream.get_extra_info
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        data: bytes = await self._stream.read(max_bytes, _until_deadline(timeout))
+        data: bytes = await self._stream.read(
+            max_bytes, _until_deadline(timeout, httpcore.ReadTimeout)
+        )
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        await self._stream.write(buffer, _until_deadline(timeout))
+        await self._stream.write(buffer, _until_deadline(timeout, httpcore.WriteTimeout))
 
     async def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None, timeout: float | None
     ) -> _AsyncNetworkStream:
-        left = _until_deadline(timeout)
+        left = _until_deadline(timeout, httpcore.ConnectTimeout)
         return _AsyncNetworkStream(await self._stream.start_tls(ssl_context, server_hostname, left))
 
 
@@ -119,15 +138,36 @@ class _AsyncNetworkBackend:
         self.sleep: Callable[[float], Any] = backend.sleep
 
     async def connect_tcp(
-        self, *, timeout: float | None = None, **where: Any
+        self, *, host: str, port: int, timeout: float | None = None, **options: Any
     ) -> _AsyncNetworkStream:
-        left = _until_deadline(timeout)
-        return _AsyncNetworkStream(await self._backend.connect_tcp(timeout=left, **where))
+        """Connect to the first address of the host that answers; each has a share of the time."""
+        looking_up = resolver.look_up(host, port)
+        try:
+            with anyio.fail_after(_until_deadline(timeout, httpcore.ConnectTimeout)):
+                found = await asyncio.wrap_future(looking_up)
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout(_SLOW_LOOK_UP) from error
+        addresses = list(found)
+        while True:
+            share = _until_deadline(timeout, httpcore.ConnectTimeout, shares=len(addresses))
+            try:
+                stream = await self._backend.connect_tcp(
+                    host=addresses.pop(0), port=port, timeout=share, **options
+                )
+            except Exception:
+                if not addresses:
+                    raise
+            else:
+                return _AsyncNetworkStream(stream)
 
 
 def enforce_sync(transport: Any) -> None:
     """Make a new ``httpx.HTTPTransport`` keep to the deadline."""
-    _wrap_backend(transport, _SyncNetworkBackend)
+    pool = _wrap_backend(transport, _SyncNetworkBackend)
+    # One request at a time uses this pool. An exception of a signal handler while its lock is
+    # being acquired would leave it locked, and httpcore, which acquires it again to clean up,
+    # would wait for ever.
+    pool._optional_thread_lock = nullcontext()
 
 
 def enforce_async(transport: Any) -> None:
@@ -135,7 +175,12 @@ def enforce_async(transport: Any) -> None:
     _wrap_backend(transport, _AsyncNetworkBackend)
 
 
-def _wrap_backend(transport: Any, wrapper: Callable[[Any], Any]) -> None:
+def is_connected(transport: Any) -> bool:
+    """Whether a transport of httpx has a connection that is open, or is being opened."""
+    return bool(transport._pool.connections)
+
+
+def _wrap_backend(transport: Any, wrapper: Callable[[Any], Any]) -> Any:
     # httpcore documents network backends (https://www.encode.io/httpcore/network-backends/), but
     # httpx, whose versions are bounded in pyproject.toml for this, has no argument for one.
     try:
@@ -146,3 +191,4 @@ def _wrap_backend(transport: Any, wrapper: Callable[[Any], Any]) -> None:
             "this version of httpx keeps its network backend elsewhere, so that no deadline would"
             " hold: install a version that upgrade-client-lib allows"
         ) from error
+    return pool

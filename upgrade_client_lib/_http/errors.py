@@ -16,7 +16,7 @@ from ..exceptions import (
     UnreadableAnswerError,
     UpgradeApiError,
 )
-from .pools import PoolIsFullError
+from .slots import PoolIsFullError
 
 POOL_TIMEOUTS = (httpx.PoolTimeout, PoolIsFullError)
 

@@ -1,107 +1,271 @@
-"""Pools of connections, for threads and for one event loop, and how many requests use each."""
+"""Idle connections to one server, and how many requests may use connections at once.
+
+Each request has a transport, and so a connection, to itself. One on which a request ended regularly
+is kept for the next; any other is closed. So no interrupted request, whatever state it left its
+transport in, can take a connection away from later ones.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator
-from contextlib import suppress
+import time
+import weakref
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Callable
 
-import anyio
+import attrs
+
+from .deadline import is_connected
+from .slots import AsyncSlots, SyncSlots
 
 
-class PoolIsFullError(TimeoutError):
-    """No slot came free in time; nothing was sent."""
+@attrs.frozen
+class _Idle:
+    """A transport that no request uses, since when on the clock of ``time.monotonic()``."""
+
+    transport: Any
+    since: float
+
+
+class _IdleTransports:
+    """Transports that no request uses; the one that was used last is the next to be used."""
+
+    def __init__(self, make: Callable[[], Any], size: int, keepalive_expiry: float) -> None:
+        self._make = make
+        self._size = size
+        self._keepalive_expiry = keepalive_expiry
+        self._idle: deque[_Idle] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._idle)
+
+    def take(self, max_idle: float) -> Any:
+        """Return a transport that was idle for ``max_idle`` seconds at most, or a new one."""
+        with suppress(IndexError):  # another thread may have taken the last one
+            last = self._idle.pop()
+            if time.monotonic() - last.since <= max_idle:
+                return last.transport
+            self._idle.append(last)
+        return self._make()
+
+    def put(self, transport: Any) -> None:
+        """Keep a transport for the next request."""
+        self._idle.append(_Idle(transport, time.monotonic()))
+
+    def take_expired(self) -> list[Any]:
+        """Return the transports to close: those idle for too long, and those too many."""
+        oldest = time.monotonic() - self._keepalive_expiry
+        expired: list[Any] = []
+        with suppress(IndexError):
+            while self._idle[0].since < oldest or len(self._idle) > self._size:
+                expired.append(self._idle.popleft().transport)
+        return expired
+
+    def take_all(self) -> list[Any]:
+        """Return all transports."""
+        taken: list[Any] = []
+        with suppress(IndexError):
+            while True:
+                taken.append(self._idle.pop().transport)
+        return taken
 
 
 class SyncPool:
-    """An httpx transport for all threads. One that is not ``owned`` is closed by its owner."""
+    """The connections of all threads; ``make`` returns a new transport for one of them."""
 
-    def __init__(self, transport: Any, slots: int, *, owned: bool) -> None:
-        self.transport = transport
-        self.owned = owned
-        self._size = slots
-        # Threads must not wait in httpcore's pool: it closes sockets that others of them are using.
-        self._slots = threading.Semaphore(slots)
+    def __init__(self, make: Callable[[], Any], size: int, keepalive_expiry: float) -> None:
+        self._slots = SyncSlots(size)
+        self._idle = _IdleTransports(make, size, keepalive_expiry)
+        self._closed = False
 
-    def acquire(self, seconds: float) -> None:
-        """Take a slot for one request; a ``PoolIsFullError`` after ``seconds``."""
-        if not self._slots.acquire(timeout=seconds):
-            raise PoolIsFullError(f"all {self._size} are in use")
+    @contextmanager
+    def transport(self, seconds: float, max_idle: float) -> Generator[Any, None, None]:
+        """Lend a transport to one request, if a slot is free within ``seconds``.
 
-    def release(self) -> None:
-        """Give the slot back."""
-        self._slots.release()
+        ``max_idle`` is for how many seconds its connection may have been idle.
+        """
+        lease = self._slots.acquire(seconds)
+        try:
+            lease.transport = transport = self._idle.take(max_idle)
+            try:
+                yield transport
+            except BaseException:
+                _close(transport)
+                raise
+            lease.transport = None
+            self._idle.put(transport)
+            for expired in self._idle.take_expired():
+                _close(expired)
+        finally:
+            self._slots.release(lease)
+            if self._closed:
+                self.close_idle()  # closed meanwhile; this request may have connected again
 
     def close(self) -> None:
-        """Close the sockets; may be called twice."""
-        if self.owned:
-            self.transport.close()
+        """Close all connections, those in use too; may be called twice."""
+        self._closed = True
+        for transport in self._slots.transports():
+            _close(transport)
+        self.close_idle()
+
+    def close_idle(self) -> None:
+        """Close the connections that no request uses."""
+        for transport in self._idle.take_all():
+            _close(transport)
+
+
+class BorrowedSyncPool:
+    """A user's own transport, for all threads; closing it is theirs."""
+
+    def __init__(self, transport: Any, size: int) -> None:
+        self._slots = SyncSlots(size)
+        self._transport = transport
+
+    @contextmanager
+    def transport(self, seconds: float, max_idle: float) -> Generator[Any, None, None]:
+        """Lend the transport to one request, if a slot is free within ``seconds``."""
+        lease = self._slots.acquire(seconds)
+        try:
+            yield self._transport
+        finally:
+            self._slots.release(lease)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def close_idle(self) -> None:
+        """Do nothing."""
 
 
 class AsyncPool:
-    """An httpx transport for one event loop, closed when the loop shuts down.
+    """The connections of one event loop; ``make`` returns a new transport for one of them.
 
-    A transport that is not ``owned`` is closed by its owner.
+    The loop keeps the pool, by a timer, as long as there are idle connections to close; so a loop
+    that is dropped takes its pool with it. A loop that shuts down closes them at once.
     """
 
-    def __init__(
-        self,
-        transport: Any,
-        slots: int,
-        *,
-        owned: bool,
-        on_close: Callable[[AsyncPool], None],
-    ) -> None:
+    def __init__(self, make: Callable[[], Any], size: int, keepalive_expiry: float) -> None:
         self.loop = asyncio.get_running_loop()
-        self.transport = transport
-        self.owned = owned
-        self._on_close = on_close
-        self._size = slots
-        # httpcore searches its pool for each request: more of them at a time make each one slower.
-        # Not asyncio's semaphore: Python 3.9's hangs when a task is cancelled as it gets a slot.
-        self._slots = anyio.Semaphore(slots)
+        self._keepalive_expiry = keepalive_expiry
+        self._slots = AsyncSlots(size)
+        self._idle = _IdleTransports(make, size, keepalive_expiry)
+        self._discarded: dict[Any, asyncio.Task[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._shutdown_signal: AsyncIterator[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._closed = False
 
-    async def acquire(self, seconds: float) -> None:
-        """Take a slot for one request; a ``PoolIsFullError`` after ``seconds``."""
-        if self._shutdown_signal is None and self.owned:
+    @asynccontextmanager
+    async def transport(self, seconds: float, max_idle: float) -> AsyncGenerator[Any, None]:
+        """Lend a transport to one request, if a slot is free within ``seconds``.
+
+        ``max_idle`` is for how many seconds its connection may have been idle.
+        """
+        if self._shutdown_signal is None:
             # An event loop that shuts down closes its asynchronous generators.
-            self._shutdown_signal = self._closed_with_the_loop()
+            self._shutdown_signal = _closed_with_the_loop(weakref.ref(self))
             await self._shutdown_signal.__anext__()
+        lease = await self._slots.acquire(seconds)
         try:
-            self._slots.acquire_nowait()
-            return
-        except anyio.WouldBlock:
-            pass
-        # Not asyncio.wait_for: before Python 3.12 it swallows a cancellation now and then.
-        with anyio.move_on_after(seconds):
-            await self._slots.acquire()
-            return
-        raise PoolIsFullError(f"all {self._size} are in use")
-
-    def release(self) -> None:
-        """Give the slot back."""
-        self._slots.release()
+            lease.transport = transport = self._idle.take(max_idle)
+            try:
+                yield transport
+            except BaseException:
+                # httpcore closed its connection, unless it was cancelled as it did so.
+                if is_connected(transport) and _is_running(self.loop):
+                    self._discard(transport)
+                raise
+            lease.transport = None
+            self._idle.put(transport)
+            self._close_expired()
+        finally:
+            self._slots.release(lease)
 
     async def aclose(self) -> None:
-        """Close the sockets; called in their own loop."""
-        if self.owned:
-            await self.transport.aclose()
+        """Close all connections, those in use too; called in their own loop."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for transport in [*self._idle.take_all(), *self._slots.transports(), *self._discarded]:
+            await _aclose(transport)
+        self._discarded.clear()
 
     def close_soon(self) -> None:
-        """Have the loop close the sockets; may be called from any thread."""
+        """Have the loop close the connections; may be called from any thread."""
         with suppress(RuntimeError):  # the loop is closed already
             self.loop.call_soon_threadsafe(self._start_closing)
 
     def _start_closing(self) -> None:
         self._closing = self.loop.create_task(self.aclose())
 
-    async def _closed_with_the_loop(self) -> AsyncIterator[None]:
+    def _close_expired(self) -> None:
+        """Close connections that were idle for long; again later, while there are others."""
+        for transport in self._idle.take_expired():
+            self._discard(transport)
+        if self._timer is None and self._idle:
+            self._timer = self.loop.call_later(self._keepalive_expiry, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._close_expired()
+
+    def _discard(self, transport: Any) -> None:
+        """Close a transport in a task of its own, which no cancellation of a caller reaches."""
+        task = self.loop.create_task(_aclose(transport))
+        self._discarded[transport] = task
+        task.add_done_callback(lambda _: self._discarded.pop(transport, None))
+
+
+class BorrowedAsyncPool:
+    """A user's own transport, for one event loop; closing it is theirs."""
+
+    def __init__(self, transport: Any, size: int) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._slots = AsyncSlots(size)
+        self._transport = transport
+
+    @asynccontextmanager
+    async def transport(self, seconds: float, max_idle: float) -> AsyncGenerator[Any, None]:
+        """Lend the transport to one request, if a slot is free within ``seconds``."""
+        lease = await self._slots.acquire(seconds)
         try:
-            yield
+            yield self._transport
         finally:
-            self._on_close(self)
-            await self.aclose()
+            self._slots.release(lease)
+
+    async def aclose(self) -> None:
+        """Do nothing."""
+
+    def close_soon(self) -> None:
+        """Do nothing."""
+
+
+async def _closed_with_the_loop(pool: weakref.ref[AsyncPool]) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        closing = pool()
+        # Outside its loop, where the garbage collector may finalise it, nothing can be awaited.
+        if closing is not None and _is_running(closing.loop):
+            await closing.aclose()
+
+
+def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether this thread runs in the loop, so that something can be awaited in it."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
+
+
+def _close(transport: Any) -> None:
+    with suppress(Exception):  # an interrupted request may have left it in any state
+        transport.close()
+
+
+async def _aclose(transport: Any) -> None:
+    with suppress(Exception):
+        await transport.aclose()

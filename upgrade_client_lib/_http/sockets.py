@@ -14,10 +14,6 @@ import httpx
 
 from .settings import TransportSettings
 
-# The server closes a connection that was idle for 5 s; one second less, so that none is reused
-# while it is being closed.
-KEEPALIVE_EXPIRY = 4.0
-
 
 def check_settings(settings: TransportSettings) -> None:
     """Reject what httpx would reject too late, or would not understand."""
@@ -52,8 +48,12 @@ class SocketOptions:
         self.route = settings.host_url
         """The server, and how it is reached, for messages."""
 
+    def load(self) -> None:
+        """Check the environment's proxy, and load the certificates: a ``ValueError`` for either."""
+        self.arguments()
+
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments of ``httpx.HTTPTransport`` and its async form."""
+        """Return the arguments of ``httpx.HTTPTransport`` and its async form, for one request."""
         settings = self._settings
         proxy = _proxy_address(settings)
         if proxy is not None:
@@ -65,9 +65,9 @@ class SocketOptions:
             "verify": self._ssl_context,
             "proxy": None if proxy is None else httpx.Proxy(proxy, ssl_context=tls_proxy),
             "limits": httpx.Limits(
-                max_connections=settings.max_connections,
-                max_keepalive_connections=settings.max_connections,
-                keepalive_expiry=KEEPALIVE_EXPIRY,
+                max_connections=1,  # each request has a transport to itself; see pools.py
+                max_keepalive_connections=1,
+                keepalive_expiry=settings.keepalive_expiry,
             ),
         }
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, Union
 import anyio
 import httpx
 
-from .._fork import call_after_fork
+from .._fork import call_after_fork, fork_waits
 from ..exceptions import UpgradeApiError
 from .conversion import (
     RequestBuilder,
@@ -28,11 +28,15 @@ from .conversion import (
 from .deadline import ending_at, enforce_async, enforce_sync
 from .errors import POOL_TIMEOUTS, classify, current_exception, may_have_been_sent
 from .messages import AttemptLimits, Request, Response
-from .pools import AsyncPool, SyncPool
+from .own_task import run_in_own_task
+from .pools import AsyncPool, BorrowedAsyncPool, BorrowedSyncPool, SyncPool
 from .settings import TransportSettings
 from .sockets import SocketOptions, check_settings
 
 HttpTransport = Union[httpx.BaseTransport, httpx.AsyncBaseTransport]
+
+MAX_IDLE_BEFORE_MARK = 1.0
+"""For how many seconds a connection may have been idle that a mark or a reward goes out on."""
 
 K = TypeVar("K", httpx.BaseTransport, httpx.AsyncBaseTransport)
 
@@ -51,8 +55,11 @@ class Transport:
         self._socket_options = SocketOptions(settings)
         self._lock = threading.RLock()
         self._closed = False
-        self._sync_pool: SyncPool | None = None
-        self._async_pools: dict[asyncio.AbstractEventLoop, AsyncPool] = {}
+        self._sync_pool: SyncPool | BorrowedSyncPool | None = None
+        # By the loop's id. The loops keep their pools; see AsyncPool.
+        self._async_pools: weakref.WeakValueDictionary[int, AsyncPool | BorrowedAsyncPool] = (
+            weakref.WeakValueDictionary()
+        )
         _transports.add(self)
 
     def send(self, request: Request, limits: AttemptLimits) -> Response:
@@ -62,36 +69,27 @@ class Transport:
             if client is not None:
                 return self._send_with_client(client, request, limits)
             pool = self._sync_pool or self._make_sync_pool()
-            pool.acquire(limits.pool)
-            try:
+            with pool.transport(limits.pool, self._max_idle(request)) as transport:
                 self._check_open()  # it may have been closed while this call waited
                 with ending_at(limits.deadline):
-                    response = pool.transport.handle_request(
+                    response = transport.handle_request(
                         self._requests.for_transport(request, limits)
                     )
                     return read_until(limits.deadline, response, self._settings.max_response_bytes)
-            finally:
-                pool.release()
-                if self._closed:
-                    pool.close()  # closed meanwhile; this call may have opened it again
 
     async def send_async(self, request: Request, limits: AttemptLimits) -> Response:
         """Send once and read the whole response, in the running event loop."""
         with self._translate_errors(request):
             client = self._settings.async_http_client
             if client is not None:
-                return await self._send_with_async_client(client, request, limits)
+                return await run_in_own_task(self._send_with_async_client(client, request, limits))
             pool = self._async_pool(asyncio.get_running_loop())
-            await pool.acquire(limits.pool)
-            try:
+            async with pool.transport(limits.pool, self._max_idle(request)) as transport:
                 self._check_open()  # it may have been closed while this call waited
-                with ending_at(limits.deadline):
-                    if pool.owned:
-                        return await self._send_through(pool, request, limits)
-                    with anyio.fail_after(limits.deadline - time.monotonic()):
-                        return await self._send_through(pool, request, limits)
-            finally:
-                pool.release()
+                if isinstance(pool, AsyncPool):
+                    with ending_at(limits.deadline):
+                        return await self._send_through(transport, request, limits)
+                return await run_in_own_task(self._send_borrowed(transport, request, limits))
 
     def is_server_failure(self, error: UpgradeApiError) -> bool:
         """Whether the server was tried: no slot was missing, and nobody closed this meanwhile."""
@@ -101,6 +99,12 @@ class Transport:
         """Close the pool of threads, and have event loops close theirs; waits for no loop."""
         for pool in self._shut():
             pool.close_soon()
+
+    def close_idle(self) -> None:
+        """Close the connections that no blocking call uses; later calls connect again."""
+        sync_pool = self._sync_pool
+        if sync_pool is not None:
+            sync_pool.close_idle()
 
     async def aclose(self) -> None:
         """Close the running loop's pool, and all that :meth:`close` closes."""
@@ -113,10 +117,19 @@ class Transport:
 
     def reset_after_fork(self) -> None:
         """Start without pools in a child process; the parent's are kept, so never closed."""
-        _inherited.append((self._sync_pool, self._async_pools))
+        _inherited.append((self._sync_pool, list(self._async_pools.values())))
         self._lock = threading.RLock()
         self._sync_pool = None
-        self._async_pools = {}
+        self._async_pools = weakref.WeakValueDictionary()
+
+    def _max_idle(self, request: Request) -> float:
+        """Return how long the connection of a request may have been idle, in seconds.
+
+        A server that closes one just then leaves open whether it applied the request. That
+        matters where it cannot be sent again.
+        """
+        expiry = self._settings.keepalive_expiry
+        return expiry if request.idempotent else min(expiry, MAX_IDLE_BEFORE_MARK)
 
     def _send_with_client(
         self, client: httpx.Client, request: Request, limits: AttemptLimits
@@ -144,27 +157,26 @@ class Transport:
             return await read_and_close(response, max_bytes)
 
     async def _send_through(
-        self, pool: AsyncPool, request: Request, limits: AttemptLimits
+        self, transport: httpx.AsyncBaseTransport, request: Request, limits: AttemptLimits
     ) -> Response:
         return await read_and_close(
-            await pool.transport.handle_async_request(
-                self._requests.for_transport(request, limits)
-            ),
+            await transport.handle_async_request(self._requests.for_transport(request, limits)),
             self._settings.max_response_bytes,
         )
 
-    def _forget(self, pool: AsyncPool) -> None:
-        """Drop the pool of an event loop that was shut down."""
-        with self._lock:
-            if self._async_pools.get(pool.loop) is pool:
-                del self._async_pools[pool.loop]
+    async def _send_borrowed(
+        self, transport: httpx.AsyncBaseTransport, request: Request, limits: AttemptLimits
+    ) -> Response:
+        with anyio.fail_after(limits.deadline - time.monotonic()):
+            return await self._send_through(transport, request, limits)
 
-    def _shut(self) -> list[AsyncPool]:
+    def _shut(self) -> list[AsyncPool | BorrowedAsyncPool]:
         """Reject later requests, close the pool of threads, and return the others."""
         with self._lock:
             self._closed = True
             sync_pool, self._sync_pool = self._sync_pool, None
-            async_pools, self._async_pools = list(self._async_pools.values()), {}
+            async_pools = list(self._async_pools.values())
+            self._async_pools.clear()
         if sync_pool is not None:
             sync_pool.close()
         return async_pools
@@ -189,44 +201,55 @@ class Transport:
                 may_have_been_applied=may_have_been_sent(error),
             ) from error
 
-    def _make_sync_pool(self) -> SyncPool:
+    def _make_sync_pool(self) -> SyncPool | BorrowedSyncPool:
+        settings = self._settings
         with self._lock:
             self._check_open()
             if self._sync_pool is None:
-                transport = self._settings.transport
-                owned = transport is None
-                if transport is None:
-                    transport = httpx.HTTPTransport(**self._socket_options.arguments())
-                    enforce_sync(transport)
-                self._sync_pool = SyncPool(
-                    _usable(transport, httpx.BaseTransport),
-                    self._settings.max_connections,
-                    owned=owned,
-                )
+                if settings.transport is None:
+                    self._socket_options.load()
+                    self._sync_pool = SyncPool(
+                        self._make_sync_transport,
+                        settings.max_connections,
+                        settings.keepalive_expiry,
+                    )
+                else:
+                    usable = _usable(settings.transport, httpx.BaseTransport)
+                    self._sync_pool = BorrowedSyncPool(usable, settings.max_connections)
             return self._sync_pool
 
-    def _async_pool(self, loop: asyncio.AbstractEventLoop) -> AsyncPool:
-        pool = self._async_pools.get(loop)
-        if pool is not None:
+    def _make_sync_transport(self) -> httpx.HTTPTransport:
+        transport = httpx.HTTPTransport(**self._socket_options.arguments())
+        enforce_sync(transport)
+        return transport
+
+    def _async_pool(self, loop: asyncio.AbstractEventLoop) -> AsyncPool | BorrowedAsyncPool:
+        pool = self._async_pools.get(id(loop))
+        if pool is not None and pool.loop is loop:
             return pool
+        settings = self._settings
+        with fork_waits():
+            # anyio loads its parts and its backend for asyncio when they are first named.
+            for name in dir(anyio):
+                getattr(anyio, name)
+            anyio.CancelScope()
         with self._lock:
             self._check_open()
-            self._async_pools = {
-                loop: pool for loop, pool in self._async_pools.items() if not loop.is_closed()
-            }
-            transport = self._settings.transport
-            owned = transport is None
-            if transport is None:
-                transport = httpx.AsyncHTTPTransport(**self._socket_options.arguments())
-                enforce_async(transport)
-            pool = AsyncPool(
-                _usable(transport, httpx.AsyncBaseTransport),
-                self._settings.max_connections,
-                owned=owned,
-                on_close=self._forget,
-            )
-            self._async_pools[loop] = pool
+            if settings.transport is None:
+                self._socket_options.load()
+                pool = AsyncPool(
+                    self._make_async_transport, settings.max_connections, settings.keepalive_expiry
+                )
+            else:
+                usable = _usable(settings.transport, httpx.AsyncBaseTransport)
+                pool = BorrowedAsyncPool(usable, settings.max_connections)
+            self._async_pools[id(loop)] = pool
         return pool
+
+    def _make_async_transport(self) -> httpx.AsyncHTTPTransport:
+        transport = httpx.AsyncHTTPTransport(**self._socket_options.arguments())
+        enforce_async(transport)
+        return transport
 
 
 def _usable(transport: object, base: type[K]) -> K:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -89,12 +90,28 @@ def headers(value: object) -> dict[str, str]:
     }
 
 
+def boolean(argument: str, value: object) -> bool:
+    """``True`` or ``False``, and nothing that merely counts as one of them."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{argument} must be True or False, not {_type_name(value)}")
+    return value
+
+
 def positive(argument: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{argument} must be a whole number, not {_type_name(value)}")
     if value < 1:
         raise ValueError(f"{argument} must be 1 or more, not {value}")
     return value
+
+
+def seconds(argument: str, value: object) -> float:
+    """A number of seconds, 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{argument} must be a number of seconds, not {_type_name(value)}")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{argument} must be 0 or more seconds, and finite, not {value}")
+    return float(value)
 
 
 def host_url(value: object) -> str:
@@ -116,7 +133,10 @@ def host_url(value: object) -> str:
     if parts.query or parts.fragment or not url.isprintable() or " " in url:
         raise ValueError(f"host_url must be a plain address, without query or blanks: {url!r}")
     url = parts.scheme + url[len(parts.scheme) :]  # which may have been in upper case
-    return url[: -len("/api")] if parts.path.endswith("/api") else url
+    for ending in ("/api/v6", "/api"):
+        if parts.path.endswith(ending):
+            return url[: -len(ending)]
+    return url
 
 
 def groups(argument: str, value: object) -> dict[str, list[str]]:
@@ -151,6 +171,20 @@ def session_groups(
             f" {_type_name(include_stored_user_groups)}"
         )
     return groups("groups_for_session", groups_for_session), include_stored_user_groups
+
+
+def stated_groups(
+    group: object, working_group: object
+) -> tuple[dict[str, list[str]], dict[str, str] | None] | None:
+    """The groups of a user who is initialised when that is needed; a working group needs them."""
+    if group is None:
+        if working_group is not None:
+            raise ValueError("working_group goes with group: give both, or group={} for none")
+        return None
+    working = None
+    if working_group is not None:
+        working = texts("working_group", working_group, '{"class": "class-1"}')
+    return groups("group", group), working
 
 
 def aliases(value: object) -> list[str]:

@@ -5,6 +5,14 @@ from __future__ import annotations
 from .queues import Mark, PointState, contradicts
 
 
+def is_fresh(answered_at: float, now: float, max_age: float) -> bool:
+    """Whether an answer may be used without asking again; times are those of ``time.time()``.
+
+    An answer from the future, after the clock was set back, is not.
+    """
+    return 0 <= now - answered_at < max_age
+
+
 def is_outdated_by(mark: Mark, state: PointState) -> bool:
     """Whether a mark that overlapped a request leaves open what the response says of its point.
 

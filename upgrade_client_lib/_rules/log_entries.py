@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import re
 from datetime import datetime, timezone
+from numbers import Integral, Real
+from operator import index
 from typing import Any, TypeVar
 
 import attrs
@@ -80,11 +82,17 @@ def _valid_attributes(where: str, attributes: object) -> dict[str, MetricValue]:
 def _valid_value(where: str, value: object) -> MetricValue:
     if isinstance(value, str):
         return _valid_text(where, value)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if not _is_finite(value):
-            raise ValueError(f"{where} must be a finite number, of 1.8e308 at the most")
-        return value
-    raise ValueError(f"{where} must be a text or a number, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ValueError(f"{where} must be a text or a number, not {value!r}")
+    try:
+        number = int(index(value)) if isinstance(value, Integral) else float(value)
+    except TypeError:  # numpy counts a timedelta64 among the whole numbers
+        raise ValueError(f"{where} must be a text or a number, not {value!r}") from None
+    except OverflowError:
+        number = math.inf
+    if not _is_finite(number):
+        raise ValueError(f"{where} must be a finite number, of 1.8e308 at the most")
+    return number
 
 
 def _is_finite(value: int | float) -> bool:
@@ -103,9 +111,9 @@ def _valid_text(where: str, value: object) -> str:
 def _valid_timestamp(where: str, value: object) -> str:
     if isinstance(value, datetime):
         try:
-            in_utc = value.astimezone(timezone.utc)  # which takes a naive one as local time
-        except (OverflowError, OSError, ValueError):
-            raise ValueError(f"{where} is out of range: {value!r}") from None
+            in_utc = _plain(value).astimezone(timezone.utc)  # which takes a naive one as local time
+        except (OverflowError, OSError, TypeError, ValueError):
+            raise ValueError(f"{where} is out of range, or no time at all: {value!r}") from None
         return in_utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     stamp = _valid_text(where, value)
     if not _ISO_8601.fullmatch(stamp):
@@ -113,6 +121,11 @@ def _valid_timestamp(where: str, value: object) -> str:
             f"{where} must be a time in ISO 8601, such as '2026-11-20T08:00:00Z', not {stamp!r}"
         )
     return stamp
+
+
+def _plain(value: datetime) -> datetime:
+    """Return a ``datetime`` for a value of a subclass, which may convert in a way of its own."""
+    return datetime.combine(value.date(), value.timetz())
 
 
 def _as(kind: type[T], where: str, value: object) -> T:

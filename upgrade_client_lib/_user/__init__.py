@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .cache import AssignmentCache
+from .decisions import decide, decide_flag
 from .operations import User
 
-__all__ = ["AssignmentCache", "User"]
+__all__ = ["AssignmentCache", "User", "decide", "decide_flag"]

@@ -20,6 +20,7 @@ from .._rules.queues import (
 )
 from .._sync import Backend
 from ..assignment import Assignment
+from ..decision import Decision
 from . import single_flight
 from .record import Record
 from .single_flight import Load, SingleFlight
@@ -37,14 +38,24 @@ class PendingMark:
 
 
 class AssignmentCache(SingleFlight[Record]):
-    """A user's record. ``current_by_site`` is where a warm read looks, and all that it needs."""
+    """A user's record.
 
-    __slots__ = ("__weakref__", "_last_marked", "_pending", "current_by_site")
+    ``current_by_site`` and ``decisions_by_site`` are where warm reads look, and all they need.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_last_marked",
+        "_pending",
+        "current_by_site",
+        "decisions_by_site",
+    )
 
     def __init__(self) -> None:
         super().__init__()
         self._last_marked: dict[tuple[PointKey, str | None], str | None] = {}
         self.current_by_site: CurrentBySite = {}
+        self.decisions_by_site: Mapping[str, Mapping[str, Decision]] = {}
         self._pending: tuple[PendingMark, ...] = ()
 
     def get_valid(self, point: PointKey) -> Record | None:
@@ -145,5 +156,8 @@ class AssignmentCache(SingleFlight[Record]):
                 value.apply(MarkEffect(invalidate="experiment"), mark.point)
 
     def _set(self, value: Record | None) -> None:
+        if self.value is not None and self.value is not value:
+            self.value.is_discarded = True
         self.value = value
         self.current_by_site = {} if value is None else value.current_by_site
+        self.decisions_by_site = {} if value is None else value.decisions_by_site

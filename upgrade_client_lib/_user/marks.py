@@ -32,8 +32,8 @@ class MarkDetails:
     def validated(cls, status: object, uniquifier: object, client_error: object) -> MarkDetails:
         return cls(
             arguments.status(status),
-            arguments.storable("uniquifier", uniquifier),
-            arguments.storable("client_error", client_error),
+            "" if uniquifier is None else arguments.storable("uniquifier", uniquifier),
+            "" if client_error is None else arguments.storable("client_error", client_error),
         )
 
 
@@ -62,6 +62,33 @@ class UserMarker:
             assignment.condition_id,
             MarkDetails.validated(status, uniquifier, client_error),
         )
+
+    async def mark_assignment(
+        self,
+        backend: Backend,
+        assignment: object,
+        status: object,
+        uniquifier: object,
+        client_error: object,
+    ) -> MarkedDecisionPoint:
+        """Mark an assignment of this user, wherever it was made."""
+        if not isinstance(assignment, Assignment):
+            given = "None" if assignment is None else type(assignment).__name__
+            raise TypeError(f"assignment must be an Assignment, not {given}")
+        identity = self.user.identity
+        if (assignment.user_id, assignment.context) != (identity.user_id, identity.context):
+            raise ValueError(
+                f"the assignment is one of user {assignment.user_id!r} in context"
+                f" {assignment.context!r}, but this is a client of user {identity.user_id!r} in"
+                f" context {identity.context!r}"
+            )
+        return await self.mark(backend, assignment, status, uniquifier, client_error)
+
+    async def mark_unassigned(
+        self, backend: Backend, point: PointKey, details: MarkDetails
+    ) -> MarkedDecisionPoint:
+        """Mark a point at which nothing is assigned."""
+        return await self._send(backend, self.options, point, None, None, None, details)
 
     async def mark_point(
         self,

@@ -8,9 +8,10 @@ may be of any type, before it sends anything.
 from __future__ import annotations
 
 import copy
+import time
 import weakref
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Callable, TypeVar
+from typing import Callable, Optional, TypeVar
 
 import attrs
 
@@ -21,16 +22,18 @@ from .._rules.log_entries import validate_entries
 from .._rules.queues import PointKey, Rotation
 from .._server import Server
 from .._sync import Backend
-from ..assignment import Assignment
+from ..assignment import Assignment, attach_marker
+from ..exceptions import UserNotInitializedError
 from ..types import ExperimentUser, FeatureFlag, LogRecord, RewardResponse, UserAliases
 from .cache import AssignmentCache
 from .marks import UserMarker
-from .record import Record
+from .record import Flags, Record
 from .single_flight import SingleFlight
 
 T = TypeVar("T")
 
-Flags = Mapping[str, FeatureFlag]
+StatedGroups = tuple[Mapping[str, Sequence[str]], Optional[Mapping[str, str]]]
+"""The groups and the working group with which a user is initialised when that is needed."""
 
 
 class User:
@@ -38,6 +41,7 @@ class User:
 
     __slots__ = (
         "_assignments",
+        "_initializing",
         "closed",
         "flags",
         "group",
@@ -46,6 +50,7 @@ class User:
         "rotation",
         "server",
         "session_groups",
+        "stated_groups",
         "working_group",
     )
 
@@ -56,17 +61,20 @@ class User:
         assignments: AssignmentCache,
         rotation: Rotation,
         session_groups: tuple[dict[str, list[str]], bool] | None,
+        stated_groups: StatedGroups | None,
         owns_server: bool,
     ) -> None:
         self.server = server
         self.identity = identity
         self.rotation: Rotation = rotation
         self.session_groups = session_groups
+        self.stated_groups = stated_groups
         self.owns_server = owns_server
         # Cached assignments refer to their user; a weak reference avoids a cycle, so that all of
         # them are freed with the last client, without the garbage collector.
         self._assignments = weakref.ref(assignments)
         self.flags: SingleFlight[Flags] = SingleFlight()
+        self._initializing: SingleFlight[bool] = SingleFlight()
         self.group: Mapping[str, Sequence[str]] | None = None
         self.working_group: Mapping[str, str] | None = None
         self.closed = False
@@ -95,12 +103,11 @@ class User:
     async def init(
         self, backend: Backend, options: CallOptions, group: object, working_group: object
     ) -> ExperimentUser:
-        operation = _api.init(
-            self.identity,
-            None if group is None else arguments.groups("group", group),
-            None if working_group is None else _working_group(working_group),
-        )
-        user = await self.call(backend, options, operation)
+        groups = None if group is None else arguments.groups("group", group)
+        working = None if working_group is None else _working_group(working_group)
+        self._restate(groups, working)
+        operation = _api.init(self.identity, groups, working)
+        user = await self.call(backend, options, operation, initializes=False)
         self.group, self.working_group = user.group, user.workingGroup
         self.clear()
         return self._as_stored(user.id)
@@ -109,6 +116,7 @@ class User:
         self, backend: Backend, options: CallOptions, group: object
     ) -> ExperimentUser:
         checked = None if group is None else arguments.groups("group", group)
+        self._restate(checked or {}, None)
         operation = _api.set_group_membership(self.identity, checked)
         user = await self.call(backend, options, operation)
         self.group = user.group
@@ -119,6 +127,7 @@ class User:
         self, backend: Backend, options: CallOptions, working_group: object
     ) -> ExperimentUser:
         checked = _working_group(working_group)
+        self._restate(None, checked)
         operation = _api.set_working_group(self.identity, checked)
         user = await self.call(backend, options, operation)
         self.working_group = user.workingGroup
@@ -140,8 +149,8 @@ class User:
             backend, self._record_loader(backend, options), options, force=ignore_cache
         )
         return [
-            self._with_options(options, assignment)
-            for assignment in record.all_current(self._default_marker)
+            self.with_options(options, assignment)
+            for assignment in record.all_current(self.default_marker)
         ]
 
     async def assignment(
@@ -151,8 +160,8 @@ class User:
         record = self.assignments.get_valid(point)
         if record is None:
             record = await self.load_point(backend, options, point)
-        assignment = record.current(point, self._default_marker)
-        return None if assignment is None else self._with_options(options, assignment)
+        assignment = record.current(point, self.default_marker)
+        return None if assignment is None else self.with_options(options, assignment)
 
     def marker(self, options: CallOptions) -> UserMarker:
         """Return what marks decision points with these options."""
@@ -161,11 +170,11 @@ class User:
     async def all_flags(
         self, backend: Backend, options: CallOptions, ignore_cache: bool
     ) -> list[FeatureFlag]:
-        return list((await self._flags_by_key(backend, options, ignore_cache)).values())
+        return list((await self.load_flags(backend, options, force=ignore_cache)).values())
 
     async def has_flag(self, backend: Backend, options: CallOptions, key: object) -> bool:
         checked = arguments.nonempty("key", key)
-        return checked in await self._flags_by_key(backend, options, force=False)
+        return checked in await self.load_flags(backend, options)
 
     async def log(self, backend: Backend, options: CallOptions, metrics: object) -> list[LogRecord]:
         entries = validate_entries(metrics)
@@ -199,11 +208,54 @@ class User:
         )
         return await self.call(backend, options, operation)
 
-    async def call(self, backend: Backend, options: CallOptions, operation: Operation[T]) -> T:
-        """Send an operation's request and return its response; a ``RuntimeError`` once closed."""
+    async def call(
+        self,
+        backend: Backend,
+        options: CallOptions,
+        operation: Operation[T],
+        *,
+        initializes: bool = True,
+    ) -> T:
+        """Send an operation's request and return its response; a ``RuntimeError`` once closed.
+
+        Where the server does not know the user, and their groups were stated, they are initialised
+        first. The server applied nothing then, so the request may be sent again, whichever it is.
+        """
         if self.closed:
             raise RuntimeError(f"this client of user {self.identity.user_id!r} is closed")
-        return await self.server.call(backend, operation, options)
+        if self.stated_groups is None or not initializes:
+            return await self.server.call(backend, operation, options, self.identity)
+        deadline = time.monotonic() + options.timeout.total
+        try:
+            return await self.server.call(backend, operation, options, self.identity)
+        except UserNotInitializedError:
+            pass  # and no more in here, where each error would be chained to this one
+        await self._initializing.get_or_load(
+            backend,
+            self._initializer(backend, options),
+            options.within(deadline - time.monotonic()),
+        )
+        self._initializing.clear()
+        left = options.within(deadline - time.monotonic())
+        return await self.server.call(backend, operation, left, self.identity)
+
+    def _initializer(
+        self, backend: Backend, options: CallOptions
+    ) -> Callable[[float], Awaitable[bool]]:
+        async def load(seconds: float) -> bool:
+            group, working_group = self.stated_groups or (None, None)
+            operation = _api.init(self.identity, group, working_group)
+            user = await self.call(backend, options.within(seconds), operation, initializes=False)
+            self.group, self.working_group = user.group, user.workingGroup
+            return True
+
+        return load
+
+    def check_circuit(self) -> None:
+        """Raise at once what a read would raise without being sent, if it would."""
+        error = self.server.circuit_error()
+        if error is not None and not self.closed:
+            raise error
 
     async def load_point(self, backend: Backend, options: CallOptions, point: PointKey) -> Record:
         """Return a record in which this point is valid."""
@@ -216,11 +268,15 @@ class User:
     ) -> Callable[[float], Awaitable[Record]]:
         async def load(seconds: float) -> Record:
             operation = _api.assign(self.identity)
-            return Record(await self.call(backend, options.within(seconds), operation))
+            items = await self.call(backend, options.within(seconds), operation)
+            return Record(self.identity, items)
 
         return load
 
-    async def _flags_by_key(self, backend: Backend, options: CallOptions, force: bool) -> Flags:
+    async def load_flags(
+        self, backend: Backend, options: CallOptions, *, force: bool = False
+    ) -> Flags:
+        """Return the flags that are on for the user."""
         return await self.flags.get_or_load(
             backend, self._flags_loader(backend, options), options, force=force
         )
@@ -231,23 +287,39 @@ class User:
         async def load(seconds: float) -> Flags:
             groups, stored = self.session_groups or (None, None)
             operation = _api.feature_flags(self.identity, groups, stored)
-            return await self.call(backend, options.within(seconds), operation)
+            flags = await self.call(
+                backend, options.within(seconds), operation, initializes=groups is None
+            )
+            return Flags(flags)
 
         return load
+
+    def _restate(
+        self,
+        group: Mapping[str, Sequence[str]] | None,
+        working_group: Mapping[str, str] | None,
+    ) -> None:
+        """Replace what was stated of the user's groups, if anything was."""
+        if self.stated_groups is not None:
+            stated_group, stated_working_group = self.stated_groups
+            self.stated_groups = (
+                stated_group if group is None else group,
+                stated_working_group if working_group is None else working_group,
+            )
 
     def _as_stored(self, root_id: str) -> ExperimentUser:
         """Describe the user with groups of the caller's own, who may change them."""
         return ExperimentUser(root_id, copy.deepcopy(self.group), copy.deepcopy(self.working_group))
 
     @property
-    def _default_marker(self) -> UserMarker:
+    def default_marker(self) -> UserMarker:
         return UserMarker(self, self.server.options)
 
-    def _with_options(self, options: CallOptions, assignment: Assignment) -> Assignment:
+    def with_options(self, options: CallOptions, assignment: Assignment) -> Assignment:
         """Have an assignment that a view returns mark with the options of the view."""
         if options is self.server.options:
             return assignment
-        return attrs.evolve(assignment, marker=UserMarker(self, options))
+        return attach_marker(attrs.evolve(assignment), UserMarker(self, options))
 
 
 def _working_group(value: object) -> dict[str, str]:

@@ -9,12 +9,15 @@ adaptive experiment then keeps to. The next use of an invalidated point asks the
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 
 from .. import _api
 from .._http import PARSE_ERRORS
 from .._rules.queues import MarkEffect, PointKey, PointState, Scope
-from ..assignment import Assignment, Marker
+from ..assignment import Assignment, Marker, attach_marker
+from ..decision import Decision, FlagDecision
+from ..types import FeatureFlag
 from . import single_flight
 
 _logger = logging.getLogger("upgrade_client_lib")
@@ -22,19 +25,36 @@ _logger = logging.getLogger("upgrade_client_lib")
 MAX_EMPTY_POINTS = 1_000
 """How many points without an assignment are kept for warm reads; targets may be endless."""
 
+_ABSENT = object()
+
 
 class Record:
     """What the server assigns to a user, and by how much marks advanced each queue since."""
 
-    __slots__ = ("_advanced_by", "_empty", "_items", "current_by_site", "invalidated")
+    __slots__ = (
+        "__weakref__",
+        "_advanced_by",
+        "_empty",
+        "_identity",
+        "_items",
+        "answered_at",
+        "current_by_site",
+        "decisions_by_site",
+        "invalidated",
+        "is_discarded",
+    )
 
-    def __init__(self, items: dict[PointKey, _api.Item]) -> None:
+    def __init__(self, identity: _api.Identity, items: dict[PointKey, _api.Item]) -> None:
+        self._identity = identity
         self._items = items
         self._advanced_by: dict[PointKey, int] = {}
         self._empty = 0
+        self.answered_at = time.time()
         self.invalidated: set[PointKey] = set()
+        self.is_discarded = False
         # By site and then by target, which takes half the time of one pair.
         self.current_by_site: dict[str, dict[str, Assignment | None]] = {}
+        self.decisions_by_site: dict[str, dict[str, Decision]] = {}
 
     def current(self, point: PointKey, marker: Marker) -> Assignment | None:
         """Return what a point assigns; ``None`` where it assigns nothing that can be read."""
@@ -54,6 +74,18 @@ class Record:
             if self._advanced_by.get(point, 0) == advanced_by and point not in self.invalidated:
                 self.current_by_site.setdefault(site, {})[target] = assignment
         return assignment
+
+    def keep_decision(self, point: PointKey, decision: Decision, default: str) -> None:
+        """Keep a decision for warm reads, if its point is still what it was made of.
+
+        Where nothing is assigned, only the one with an empty default is kept.
+        """
+        if decision.assignment is None and default:
+            return
+        site, target = point
+        with single_flight.lock:
+            if self.current_by_site.get(site, {}).get(target, _ABSENT) is decision.assignment:
+                self.decisions_by_site.setdefault(site, {})[target] = decision
 
     def all_current(self, marker: Marker) -> list[Assignment]:
         assignments = [self.current(point, marker) for point in list(self._items)]
@@ -101,11 +133,29 @@ class Record:
         if item is None:
             return None
         try:
-            return _api.read_assignment(point, item, advanced_by, marker)
+            assignment = _api.read_assignment(self._identity, point, item, advanced_by)
         except PARSE_ERRORS as error:  # the queue stays: its other conditions may be readable
             _logger.warning("left out the assignment at %r: it cannot be read (%s)", point, error)
             return None
+        return attach_marker(assignment, marker)
 
     def _forget_current(self, point: PointKey) -> None:
         site, target = point
         self.current_by_site.get(site, {}).pop(target, None)
+        self.decisions_by_site.get(site, {}).pop(target, None)
+
+
+class Flags(dict[str, FeatureFlag]):
+    """The flags that are on for a user, by key."""
+
+    __slots__ = ("answered_at", "decisions")
+
+    def __init__(self, flags: Mapping[str, FeatureFlag]) -> None:
+        super().__init__(flags)
+        self.answered_at = time.time()
+        self.decisions: dict[str, FlagDecision] = {}
+
+    def keep_decision(self, decision: FlagDecision) -> None:
+        """Keep a decision for warm reads."""
+        if decision.enabled or len(self.decisions) < len(self) + MAX_EMPTY_POINTS:
+            self.decisions[decision.key] = decision

@@ -49,7 +49,7 @@ class _LoaderCancelled(Exception):
     """The loading caller was cancelled; a waiting one loads instead."""
 
 
-def _without_traceback(error: Exception) -> Exception:
+def without_traceback(error: Exception) -> Exception:
     """Return a copy for another caller, without the frames (and so the load) it came through."""
     if not isinstance(error, UpgradeApiError):
         return error
@@ -146,7 +146,7 @@ class SingleFlight(Generic[T]):
             except UpgradeApiError as error:
                 if running.options.is_stricter_than(options) and time.monotonic() < deadline:
                     continue
-                raise _without_traceback(error) from error.__cause__
+                raise without_traceback(error) from error.__cause__
         return await self._run(own_load, load, left)
 
     async def _run(
@@ -156,7 +156,7 @@ class SingleFlight(Generic[T]):
             value = await load(seconds)
         except Exception as error:
             self._end(own_load)
-            own_load.future.set_exception(_without_traceback(error))
+            own_load.future.set_exception(without_traceback(error))
             raise
         except BaseException:
             self._end(own_load)

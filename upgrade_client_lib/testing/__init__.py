@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._definitions import Experiment, FeatureFlag, Metric, Payload
-    from ._records import LoggedMetric, Mark, Request, Reward
+    from ._engine import LoggedMetric, Mark, Reward
+    from ._http import Request
     from .local import DEFAULT_CONTEXT, LocalUpgrade
     from .school import sample_school
 
@@ -35,13 +36,13 @@ __all__ = [
     "sample_school",
 ]
 
-_ROOMS = {
+_LAZY_MODULES = {
     "DEFAULT_CONTEXT": "local",
     "LocalUpgrade": "local",
-    "LoggedMetric": "_records",
-    "Mark": "_records",
-    "Request": "_records",
-    "Reward": "_records",
+    "LoggedMetric": "_engine",
+    "Mark": "_engine",
+    "Request": "_http",
+    "Reward": "_engine",
     "sample_school": "school",
 }
 
@@ -49,7 +50,9 @@ _ROOMS = {
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f".{_ROOMS.get(name, '_definitions')}", __name__), name)
+    value: object = getattr(
+        import_module(f".{_LAZY_MODULES.get(name, '_definitions')}", __name__), name
+    )
     globals()[name] = value
     return value
 

@@ -9,32 +9,33 @@ from threading import Lock
 
 import attrs
 
-from . import _define, _export
-from ._api import Api
-from ._call import World
-from ._catalogue import Catalogue
-from ._checks import checked, text
-from ._define import (
-    Factors,
-    Groups,
-    Payloads,
-    Places,
-    Weights,
-)
 from ._definitions import (
     ENROLLING,
     INDIVIDUAL,
     METRIC_SEPARATOR,
+    Catalogue,
     Experiment,
+    Export,
+    Factors,
     FeatureFlag,
+    Groups,
     Metric,
+    Payloads,
+    PointKeys,
+    Weights,
+    build_experiment,
+    build_filter,
+    build_segment,
+    check_experiment,
+    check_text,
+    read_experiments,
+    read_flags,
+    read_metrics,
+    stable_id,
 )
-from ._faults import Body
-from ._observed import Observed
-from ._serve import Report, Serving
-from ._store import Store
-from ._tokens import TokenCheck
-from ._transport import LocalTransport
+from ._engine import ServerState, Store
+from ._http import Api, Body, LocalTransport, Report, SocketServer, TokenCheck
+from ._inspection import Inspection
 
 DEFAULT_CONTEXT = "my-app"
 """The context of experiments and flags that name none."""
@@ -42,7 +43,7 @@ DEFAULT_CONTEXT = "my-app"
 _VERSIONS = {"6.5": "6.5.0", "6.7": "6.7.0"}
 
 
-class LocalUpgrade(Observed):
+class LocalUpgrade(Inspection):
     """An UpGrade server in this process, which answers as the real one does.
 
     It starts empty. Add experiments, feature flags and metrics, and let clients reach it through
@@ -76,16 +77,16 @@ class LocalUpgrade(Observed):
             raise ValueError("token_secret and api_key are given together or not at all")
         if isinstance(contexts, str):
             raise TypeError(f"contexts must be a list of names, not the string {contexts!r}")
-        newer = server == "6.7"
+        is_6_7 = server == "6.7"
         tokens = None
         if token_secret is not None and api_key is not None:
             tokens = TokenCheck(token_secret, api_key)
-        self._catalogue = Catalogue(null_is_empty=newer)
-        self._world = World(self._catalogue, Store(), newer, adaptive, Random(0))
-        self._api = Api(self._world, _VERSIONS[server], tokens)
-        self._servings: list[Serving] = []
+        self._catalogue = Catalogue(null_is_empty=is_6_7)
+        self._state = ServerState(self._catalogue, Store(), is_6_7, adaptive, Random(0))
+        self._api = Api(self._state, _VERSIONS[server], tokens)
+        self._servers: list[SocketServer] = []
         # Not the lock of the calls: ``down`` waits for those that are being answered.
-        self._doors = Lock()
+        self._serving_lock = Lock()
         self._transport = LocalTransport(self._api.handle)
         for context in contexts:
             self.context(context)
@@ -97,8 +98,8 @@ class LocalUpgrade(Observed):
     @classmethod
     def from_export(
         cls,
-        experiments: _export.Export,
-        flags: _export.Export | None = None,
+        experiments: Export,
+        flags: Export | None = None,
         *,
         server: str = "6.5",
     ) -> LocalUpgrade:
@@ -110,11 +111,11 @@ class LocalUpgrade(Observed):
         nothing else. A ValueError says which experiment and field it cannot run.
         """
         local = cls(server=server, contexts=())
-        for experiment in _export.experiments(experiments):
+        for experiment in read_experiments(experiments):
             local._catalogue.add_experiment(experiment)
-        for metric in _export.metrics(experiments):
+        for metric in read_metrics(experiments):
             local._catalogue.metrics[metric.key] = metric
-        for flag in _export.flags(flags) if flags is not None else ():
+        for flag in read_flags(flags) if flags is not None else ():
             local._catalogue.add_flag(flag)
         return local
 
@@ -124,7 +125,7 @@ class LocalUpgrade(Observed):
         """Make a context known. With ``group_types``, its group experiments must be of one."""
         if isinstance(group_types, str):
             raise TypeError(f"group_types must be a list, not the string {group_types!r}")
-        text("the name of a context", name)
+        check_text("the name of a context", name)
         with self._api.lock:
             self._catalogue.add_context(name, group_types)
 
@@ -140,7 +141,7 @@ class LocalUpgrade(Observed):
         unit: str = INDIVIDUAL,
         group_type: str | None = None,
         order: str | None = None,
-        points: Places = (),
+        points: PointKeys = (),
         factors: Factors | None = None,
         state: str = ENROLLING,
         adaptive: bool = False,
@@ -177,7 +178,7 @@ class LocalUpgrade(Observed):
         A ValueError names the experiment and the field that does not add up.
         """
         with self._api.lock:
-            experiment = _define.experiment(
+            experiment = build_experiment(
                 site,
                 target,
                 conditions=conditions,
@@ -191,9 +192,9 @@ class LocalUpgrade(Observed):
                 factors=factors or {},
                 state=state,
                 adaptive=adaptive,
-                participants=_define.participants(include, include_users, exclude, exclude_users),
+                filter=build_filter(include, include_users, exclude, exclude_users),
                 id=id,
-                names=[one.name for one in self._catalogue.in_context(context)],
+                names=[other.name for other in self._catalogue.in_context(context)],
             )
             self._catalogue.add_experiment(experiment)
         return experiment
@@ -204,7 +205,7 @@ class LocalUpgrade(Observed):
             known = self._catalogue.experiments.get(experiment.id)
             if known is None:
                 raise ValueError(f"experiment {experiment.name!r} is not one of this server's")
-            changed = checked(attrs.evolve(known, state=state))
+            changed = check_experiment(attrs.evolve(known, state=state))
             self._catalogue.experiments[experiment.id] = changed
         return changed
 
@@ -223,9 +224,9 @@ class LocalUpgrade(Observed):
 
         >>> local.flag("new-dashboard", include={"class": ["class-1"]})
         """
-        who = _define.participants(include, include_users, exclude, exclude_users)
-        flag_id = _define.stable_id(
-            text("the context of a flag", context), text("the key of a flag", key)
+        who = build_filter(include, include_users, exclude, exclude_users)
+        flag_id = stable_id(
+            check_text("the context of a flag", context), check_text("the key of a flag", key)
         )
         flag = FeatureFlag(flag_id, key, context, enabled=enabled, filter=who)
         with self._api.lock:
@@ -251,7 +252,7 @@ class LocalUpgrade(Observed):
         given = {"name": name, "group_class": group_class, "group_key": group_key}
         for field, value in given.items():
             if value is not None:
-                text(f"a metric's {field}", value)
+                check_text(f"a metric's {field}", value)
         for field, several in {"allowed": allowed, "contexts": contexts}.items():
             if isinstance(several, str):
                 raise TypeError(f"metric {name!r}: {field} must be a list, not {several!r}")
@@ -272,7 +273,7 @@ class LocalUpgrade(Observed):
         They take the place of whoever was excluded before.
         """
         with self._api.lock:
-            self._catalogue.excluded = _define.members(users, groups)
+            self._catalogue.excluded = build_segment(users, groups)
 
     # What a test forces
 
@@ -297,7 +298,7 @@ class LocalUpgrade(Observed):
                 index = experiment.index_of(condition)
                 if index is not None and experiment.context not in contexts:
                     contexts.add(experiment.context)
-                    self._world.store.force(user, experiment.id, index)
+                    self._state.store.force(user, experiment.id, index)
         if not contexts:
             codes = [one.code for experiment in here for one in experiment.conditions]
             there_are = f"only {', '.join(map(repr, codes))}" if codes else "nor any experiment"
@@ -325,24 +326,24 @@ class LocalUpgrade(Observed):
 
     def down(self) -> None:
         """Refuse connections: ``httpx.ConnectError`` in process, closed ports on sockets."""
-        with self._doors:
+        with self._serving_lock:
             self._api.down = True
-            for serving in self._servings:
-                serving.pause()
+            for server in self._servers:
+                server.pause()
 
     def up(self) -> None:
         """Take connections again, on the same ports."""
-        with self._doors:
+        with self._serving_lock:
             self._api.down = False
-            for serving in self._servings:
-                serving.resume()
+            for server in self._servers:
+                server.resume()
 
     def reset(self) -> None:
         """Forget users and all they did, what was forced, and faults; definitions stay."""
         self.up()
         with self._api.lock:
-            self._world.store = Store()
-            self._world.random = Random(0)
+            self._state.store = Store()
+            self._state.random = Random(0)
             self._api.faults.waiting.clear()
             self._api.requests.clear()
 
@@ -371,14 +372,14 @@ class LocalUpgrade(Observed):
         connect before :meth:`up`. ``report`` is called with each request's method, path, user,
         status and seconds.
         """
-        with self._doors:
-            serving = Serving(self._api.handle, host, port, report)
+        with self._serving_lock:
+            server = SocketServer(self._api.handle, host, port, report)
             if self._api.down:
-                serving.pause()
-            self._servings.append(serving)
+                server.pause()
+            self._servers.append(server)
         try:
-            yield serving.url
+            yield server.url
         finally:
-            with self._doors:
-                self._servings.remove(serving)
-                serving.stop()
+            with self._serving_lock:
+                self._servers.remove(server)
+                server.stop()

@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def local_upgrade(request: pytest.FixtureRequest) -> LocalUpgrade:
-    """Give a new, empty LocalUpgrade, made with the arguments of the marker of this name."""
+    """Return a new, empty LocalUpgrade, made with the arguments of the marker of this name."""
     from .local import LocalUpgrade
 
     return LocalUpgrade(**_arguments(request, "local_upgrade"))
@@ -50,7 +50,7 @@ def local_upgrade(request: pytest.FixtureRequest) -> LocalUpgrade:
 def upgrade_client(
     request: pytest.FixtureRequest, local_upgrade: LocalUpgrade
 ) -> Generator[UpgradeClient, None, None]:
-    """Give a client of ``local_upgrade``, after ``init``; it is closed when the test is over.
+    """Yield a client of ``local_upgrade``, after ``init``; it is closed when the test is over.
 
     It is of ``"user"`` in ``"my-app"``, without groups, and with a token where the server checks
     them, unless the marker of this name says otherwise. The marker takes ``user_id``, ``context``,
@@ -73,7 +73,7 @@ def _client(
     init: bool = True,
     **options: Any,
 ) -> tuple[UpgradeClient, dict[str, Any] | None]:
-    """Give a client, and the arguments for its ``init`` if that is wanted."""
+    """Return a client, and the arguments for its ``init`` if that is wanted."""
     from upgrade_client_lib import UpgradeClient
 
     from .local import DEFAULT_CONTEXT

@@ -7,8 +7,18 @@ value that a newer server adds arrives as a plain ``str`` instead of a member.
 from __future__ import annotations
 
 from enum import Enum
+from typing import Literal
 
-__all__ = ["BinaryRewardValue", "ExperimentType", "MarkedDecisionPointStatus", "PayloadType"]
+__all__ = [
+    "BinaryRewardValue",
+    "BinaryRewardValueText",
+    "DecisionReason",
+    "DecisionSource",
+    "ExperimentType",
+    "MarkedDecisionPointStatus",
+    "MarkedDecisionPointStatusText",
+    "PayloadType",
+]
 
 
 class _WireString(str, Enum):
@@ -33,11 +43,21 @@ class MarkedDecisionPointStatus(_WireString):
     NO_CONDITION_ASSIGNED = "no condition assigned"
 
 
+MarkedDecisionPointStatusText = Literal[
+    "condition applied", "condition not applied", "no condition assigned"
+]
+"""A :class:`MarkedDecisionPointStatus` as text; calls take either."""
+
+
 class BinaryRewardValue(_WireString):
     """The outcome that a reward reports to an adaptive experiment."""
 
     SUCCESS = "SUCCESS"
     FAILURE = "FAILURE"
+
+
+BinaryRewardValueText = Literal["SUCCESS", "FAILURE"]
+"""A :class:`BinaryRewardValue` as text; calls take either."""
 
 
 class ExperimentType(_WireString):
@@ -53,3 +73,19 @@ class PayloadType(_WireString):
     STRING = "string"
     JSON = "json"
     CSV = "csv"
+
+
+class DecisionReason(_WireString):
+    """Why a decision is what it is."""
+
+    ASSIGNED = "assigned"
+    NOT_ASSIGNED = "not assigned"
+    ERROR = "error"
+
+
+class DecisionSource(_WireString):
+    """Where a decision's answer comes from: this call, an earlier one, or one that is outdated."""
+
+    SERVER = "server"
+    CACHE = "cache"
+    STALE = "stale"

@@ -11,7 +11,11 @@ import attrs
 __all__ = ["DecisionPoint", "LogGroupMetrics", "LogInput", "LogMetrics", "MetricValue"]
 
 MetricValue = Union[str, int, float]
-"""What a metric's attribute may hold: a non-empty string or a finite number."""
+"""What a metric's attribute may hold: a non-empty string or a finite number.
+
+At run time, other real numbers are taken too and sent as ``int`` or ``float``: numpy's scalars, a
+``Fraction``. ``bool`` and ``Decimal`` are refused: convert them to what the metric shall hold.
+"""
 
 
 @attrs.frozen
@@ -40,8 +44,9 @@ class LogMetrics:
 class LogInput:
     """One log entry, and when it was measured.
 
-    ``timestamp`` is text in ISO 8601, sent as it is, or a ``datetime``: an aware one is sent in
-    UTC, a naive one is taken as local time.
+    ``timestamp`` is text in ISO 8601, sent as it is, or a ``datetime``, which is sent in UTC and
+    cut to milliseconds. A naive ``datetime`` is taken as the local time of this machine; text
+    without an offset, as the server's.
 
     >>> LogInput("2026-11-20T08:00:00.000Z", LogMetrics({"totalTimeSeconds": 95}))
     LogInput(timestamp='2026-11-20T08:00:00.000Z', metrics=LogMetrics(...))

@@ -122,11 +122,12 @@ class MarkedDecisionPoint:
 class LogRecord:
     """One row of metrics that the server wrote or updated.
 
+    ``id`` is a number or text, as the server has it, and ``None`` where it gave neither.
     ``timeStamp`` is an aware ``datetime``, or ``None`` where the server's text cannot be read as
     one. ``metrics`` are the server's definitions of the metrics, given for new rows alone.
     """
 
-    id: int | None
+    id: int | str | None
     userId: str | None
     uniquifier: str | None
     timeStamp: datetime | None

@@ -1,0 +1,142 @@
+"""Cancellations and interrupts of many calls at random moments, and what they leave behind.
+
+``python -m tests.support_storms`` runs long ones and prints what was seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import signal
+import sys
+import warnings
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import FrameType
+
+import attrs
+
+from tests.support_faulty_server import FaultyServer
+from upgrade_client_lib import UpgradeClient, UpgradeConnection
+
+CONNECTIONS = 4
+AT_ONCE = 20
+LATER = 40
+
+
+@attrs.frozen
+class Aftermath:
+    """What a storm met and what it left.
+
+    ``stopped`` calls were cancelled or interrupted, the others ``finished``. ``succeeded`` is how
+    many of ``LATER`` calls after the storm did, ``open`` how many connections the server then has
+    beyond those that the client may keep, ``tasks`` how many still run.
+    """
+
+    stopped: int
+    finished: int
+    succeeded: int
+    open: int
+    tasks: int = 0
+
+
+class Interrupt(BaseException):
+    """What the signal handler raises."""
+
+
+def storm_of_cancellations(calls: int, seed: int) -> Aftermath:
+    """Cancel calls of an event loop, up to 20 ms after each was begun."""
+    with FaultyServer() as server:
+        return asyncio.run(_cancel_many(server, calls, random.Random(seed)))
+
+
+async def _cancel_many(server: FaultyServer, calls: int, chance: random.Random) -> Aftermath:
+    async with UpgradeConnection(server.url, max_connections=CONNECTIONS) as connection:
+        client = connection.client("user", "my-app")
+        await client.init()
+        cancelled = 0
+
+        async def call(delay: float) -> None:
+            nonlocal cancelled
+            task = asyncio.ensure_future(client.init())
+            await asyncio.wait([task], timeout=delay)
+            task.cancel()
+            try:
+                await task
+            except asyncio.CancelledError:
+                cancelled += 1
+
+        for _ in range(calls // AT_ONCE):
+            delays = [chance.uniform(0.0, 0.02) for _ in range(AT_ONCE)]
+            await asyncio.gather(*(call(delay) for delay in delays))
+        later = await asyncio.gather(*(client.init() for _ in range(LATER)))
+        others = {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+        tasks = len((await asyncio.wait(others, timeout=5))[1]) if others else 0
+        gc.collect()
+        left = await asyncio.to_thread(server.open_connections, CONNECTIONS)
+    return Aftermath(cancelled, calls - cancelled, len(later), max(left - CONNECTIONS, 0), tasks)
+
+
+def storm_of_interrupts(calls: int, seed: int) -> Aftermath:
+    """Raise an exception in blocking calls from a signal handler, up to 2 ms after each began."""
+    with (
+        FaultyServer() as server,
+        UpgradeConnection(server.url, max_connections=CONNECTIONS) as connection,
+        _interrupts(),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # an interrupt may strike while closing, or before a start
+        client = connection.client("user", "my-app")
+        client.init_sync()
+        chance = random.Random(seed)
+        interrupted = sum(_interrupted(client, chance.uniform(1e-5, 2e-3)) for _ in range(calls))
+        gc.collect()
+        with ThreadPoolExecutor(2 * CONNECTIONS) as threads:
+            later = [threads.submit(client.init_sync) for _ in range(LATER)]
+            succeeded = [call.result().id for call in later]
+        gc.collect()
+        left = max(server.open_connections(CONNECTIONS) - CONNECTIONS, 0)
+        return Aftermath(interrupted, calls - interrupted, len(succeeded), left)
+
+
+def _interrupted(client: UpgradeClient, delay: float) -> bool:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, delay)
+        try:
+            client.init_sync()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    except Interrupt:
+        return True
+    return False
+
+
+@contextmanager
+def _interrupts() -> Generator[None, None, None]:
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Interrupt
+
+    def ignore_interrupts(unraisable: sys.UnraisableHookArgs) -> None:
+        if unraisable.exc_type is not Interrupt:
+            reported(unraisable)
+
+    reported = sys.unraisablehook
+    handler = signal.signal(signal.SIGALRM, interrupt)
+    sys.unraisablehook = ignore_interrupts
+    try:
+        yield
+    finally:
+        sys.unraisablehook = reported
+        signal.signal(signal.SIGALRM, handler)
+
+
+def main() -> None:
+    calls = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    for storm in (storm_of_cancellations, storm_of_interrupts):
+        print(f"{storm.__name__}({calls}): {storm(calls, seed=random.randrange(2**32))}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""What an application may listen to: calls to the server, and decisions.
+
+>>> class Slow(Hook):
+...     def after(self, call):
+...         if call.seconds > 1.0:
+...             print(call.endpoint, call.seconds)
+>>> connection = UpgradeConnection("https://upgrade.example.org", hooks=[Slow()])
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from ._narrow import items_or_none
+
+if TYPE_CHECKING:
+    from .decision import Decision, FlagDecision
+    from .exceptions import UpgradeApiError
+
+__all__ = ["Call", "Hook"]
+
+
+@attrs.frozen(kw_only=True)
+class Call:
+    """One call to the server, all attempts included.
+
+    ``endpoint`` is the operation, as in ``"POST /api/v6/mark"``. Before the call, ``attempts`` is 0
+    and ``seconds`` 0.0. ``error`` is what the call ended with, ``None`` for success.
+    """
+
+    endpoint: str
+    user_id: str
+    context: str
+    attempts: int = 0
+    seconds: float = 0.0
+    error: UpgradeApiError | None = None
+
+
+class Hook:
+    """Base of hooks; override what you want to hear of.
+
+    Methods are called in the thread or task of the call, so they should be fast; an async one has
+    no effect. An exception in a hook is logged, once for each hook and method, and never reaches
+    the caller. A call that is cancelled or interrupted has a ``before`` and nothing after it.
+    """
+
+    def before(self, call: Call) -> None:
+        """Note that a call begins."""
+
+    def after(self, call: Call) -> None:
+        """Note that a call succeeded."""
+
+    def failed(self, call: Call) -> None:
+        """Note that a call failed; ``call.error`` says how."""
+
+    def decided(self, decision: Decision | FlagDecision) -> None:
+        """Note what ``decide`` or ``decide_flag`` returned."""
+
+
+_logger = logging.getLogger("upgrade_client_lib")
+
+
+class HookList:
+    """The hooks of a connection, called one after the other."""
+
+    def __init__(self, hooks: Sequence[Hook]) -> None:
+        self._hooks = tuple(hooks)
+        self._reported: set[tuple[Hook, str]] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._hooks)
+
+    def call(self, method: str, event: Any) -> None:
+        """Call a method of each hook; what it raises is logged, once for each."""
+        for hook in self._hooks:
+            try:
+                getattr(hook, method)(event)
+            except Exception:
+                if (hook, method) not in self._reported:
+                    self._reported.add((hook, method))
+                    _logger.exception(
+                        "the hook %s failed in %s; its further failures there are not logged",
+                        type(hook).__name__,
+                        method,
+                    )
+
+
+NO_HOOKS = HookList(())
+
+
+def hooks_option(value: object) -> HookList:
+    """Return the hooks of a sequence of them; a ``TypeError`` for anything else."""
+    hooks = items_or_none(value)
+    if hooks is None:
+        raise TypeError(f"hooks must be a list of Hook, not {type(value).__name__}")
+    for hook in hooks:
+        if not isinstance(hook, Hook):
+            raise TypeError(f"hooks must hold instances of Hook, not {hook!r}")
+    return HookList(hooks) if hooks else NO_HOOKS

@@ -1,0 +1,42 @@
+"""What the real server decides and keeps, without HTTP: values in, values or a reason out."""
+
+from __future__ import annotations
+
+from .assignments import AssignedPoint, assign, check_context
+from .draw import draw_condition
+from .flags import flags_on
+from .logs import LogEntry, log
+from .marks import mark
+from .reasons import Reason, Refused
+from .records import LoggedMetric, Mark, Reward
+from .rewards import RewardTarget, reward
+from .seedrandom import fraction
+from .state import ServerState
+from .store import LogRow, Store, User
+from .timestamps import write_timestamp
+from .users import link_aliases
+
+__all__ = [
+    "AssignedPoint",
+    "LogEntry",
+    "LogRow",
+    "LoggedMetric",
+    "Mark",
+    "Reason",
+    "Refused",
+    "Reward",
+    "RewardTarget",
+    "ServerState",
+    "Store",
+    "User",
+    "assign",
+    "check_context",
+    "draw_condition",
+    "flags_on",
+    "fraction",
+    "link_aliases",
+    "log",
+    "mark",
+    "reward",
+    "write_timestamp",
+]

@@ -1,0 +1,115 @@
+"""What the server stores of users: all of it is forgotten by a reset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from uuid import uuid4
+
+import attrs
+
+from .records import LoggedMetric, Mark, Reward
+
+Groups = dict[str, list[str]]
+WorkingGroup = dict[str, str]
+
+
+def now() -> str:
+    """Return the current time as the server writes it."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+@attrs.define
+class User:
+    """A root user."""
+
+    id: str
+    group: Groups | None = None
+    working_group: WorkingGroup | None = None
+    created: str = attrs.field(factory=now)
+    updated: str = attrs.field(default=attrs.Factory(lambda user: user.created, takes_self=True))
+    version: int = 1
+
+    @property
+    def groups(self) -> frozenset[tuple[str, str]]:
+        """Return every group the user is in, as pairs of group type and group id."""
+        return frozenset(
+            (kind, name) for kind, names in (self.group or {}).items() for name in names
+        )
+
+    def changed(self) -> None:
+        self.updated = now()
+        self.version += 1
+
+
+@attrs.frozen
+class Enrolment:
+    """The condition in which a user entered an experiment, and in which working group."""
+
+    condition: str
+    group: str | None = None
+
+
+@attrs.define
+class Visit:
+    """What is stored of a user at a decision point: the first mark, and how many there were."""
+
+    condition: str | None
+    experiment_id: str | None
+    id: str = attrs.field(factory=lambda: str(uuid4()))
+    marks: int = 0
+
+
+@attrs.define
+class LogRow:
+    """A stored row of metrics: the values of these keys, last written at ``timestamp``."""
+
+    id: int
+    uniquifier: str
+    timestamp: datetime
+    keys: tuple[str, ...]
+    data: dict[str, object]
+
+
+class Store:
+    """The tables of the server's database that users fill.
+
+    ``roots`` lead from aliases to root users. Enrolments and exclusions are kept by experiment id
+    and user id (or working group); ``forced`` are indices of conditions by experiment id, for each
+    user, the latest last.
+    """
+
+    def __init__(self) -> None:
+        self.users: dict[str, User] = {}
+        self.roots: dict[str, str] = {}
+        self.enrolments: dict[tuple[str, str], Enrolment] = {}
+        self.group_enrolments: dict[tuple[str, str], str] = {}
+        self.exclusions: set[tuple[str, str]] = set()
+        self.forced: dict[str, dict[str, int]] = {}
+        self.visits: dict[tuple[str, str, str | None], Visit] = {}
+        self.log_rows: dict[str, list[LogRow]] = {}
+        self.last_log_id = 0
+        self.marks: list[Mark] = []
+        self.logs: list[LoggedMetric] = []
+        self.rewards: list[Reward] = []
+
+    def user(self, user_id: str) -> User | None:
+        """Return the root user of this id or alias."""
+        return self.users.get(self.roots.get(user_id, user_id))
+
+    def link(self, aliases: Iterable[str], root: str) -> None:
+        """Make these the root user's aliases. What is forced for them is forced for the root."""
+        for alias in aliases:
+            self.roots[alias] = root
+            if alias in self.forced:
+                self.forced[root] = {**self.forced.pop(alias), **self.forced.get(root, {})}
+
+    def forced_for(self, user_id: str) -> dict[str, int]:
+        """Return the conditions forced for this root user, by experiment, the latest last."""
+        return self.forced.get(user_id, {})
+
+    def force(self, user_id: str, experiment_id: str, condition: int) -> None:
+        """Force this condition for a user, who need not exist yet."""
+        forced = self.forced.setdefault(self.roots.get(user_id, user_id), {})
+        forced.pop(experiment_id, None)
+        forced[experiment_id] = condition
