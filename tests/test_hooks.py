@@ -34,7 +34,7 @@ class Listener(Hook):
     """Notes what it hears."""
 
     name: str = "one"
-    heard: list[tuple[str, str, Any]] = attrs.field(factory=list[tuple[str, str, Any]])
+    heard: list[tuple[str, str, Any]] = attrs.field(factory=list)
 
     def before(self, call: Call) -> None:
         self.heard.append((self.name, "before", call))
@@ -106,15 +106,15 @@ def test_a_failure_is_heard_of_with_its_error(call: Face, server: SteeredServer)
 def test_a_call_is_heard_of_once_with_all_its_attempts(call: Face, server: SteeredServer) -> None:
     listener = Listener()
     client = connected(server, listener).client("user", "my-app")
-    server.lose_next("assign", "before")
-    server.lose_next("assign", "before")
-    call(client.get_all_experiment_conditions)
+    server.lose_next("init", "before")
+    server.lose_next("init", "before")
+    call(client.init)
     assert [call.attempts for call in listener.calls] == [0, 3]
 
     for _ in range(3):
         server.lose_next("assign", "before")
     with pytest.raises(UpgradeApiError):
-        call(client.get_all_experiment_conditions, ignore_cache=True)
+        call(client.get_all_experiment_conditions)
     assert listener.names() == ["one before", "one after", "one before", "one failed"]
     assert listener.calls[-1].attempts == 3
 

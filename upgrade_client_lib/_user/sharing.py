@@ -315,7 +315,7 @@ class SharedUser:
 
     async def _initialized(self, backend: Backend, options: CallOptions) -> _Found:
         """Initialise the user with the stated groups, and return the entry after that."""
-        await self._user.initialize(backend, options, self._user.last_initialized)
+        await self._user.initialize(backend, options, self._user.last_init)
         return await self._read_or_none(backend) or _Found(EMPTY, None)
 
     def _stored_record(self, stored: StoredRecord, entry: Entry) -> Record:
