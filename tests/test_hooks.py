@@ -34,7 +34,7 @@ class Listener(Hook):
     """Notes what it hears."""
 
     name: str = "one"
-    heard: list[tuple[str, str, Any]] = attrs.field(factory=list[tuple[str, str, Any]])
+    heard: list[tuple[str, str, Any]] = attrs.field(factory=list)
 
     def before(self, call: Call) -> None:
         self.heard.append((self.name, "before", call))
@@ -114,7 +114,7 @@ def test_a_call_is_heard_of_once_with_all_its_attempts(call: Face, server: Steer
     for _ in range(3):
         server.lose_next("assign", "before")
     with pytest.raises(UpgradeApiError):
-        call(client.get_all_experiment_conditions, ignore_cache=True)
+        call(client.get_all_experiment_conditions)
     assert listener.names() == ["one before", "one after", "one before", "one failed"]
     assert listener.calls[-1].attempts == 3
 
