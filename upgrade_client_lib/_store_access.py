@@ -89,6 +89,8 @@ class StoreAccess:
             if self._to_delete:
                 await self._delete_outdated(backend, key)
             result = await backend.call_either(self._store, method, SLOW_SECONDS, key, *arguments)
+            if method == "get" and result is not None:
+                _value, _version = result  # what is something else has failed
         except Exception as error:
             self._failed(method, error, time.monotonic() - begun)
             raise StoreUnavailableError from error
@@ -101,9 +103,7 @@ class StoreAccess:
         return result
 
     async def _delete_outdated(self, backend: Backend, key: str) -> None:
-        keys = [*self._to_delete]
-        if key in keys:
-            keys.insert(0, key)
+        keys = sorted(self._to_delete, key=key.__ne__)  # the one that is needed comes first
         for outdated in keys[:DELETED_AT_ONCE]:
             await backend.call_either(self._store, "delete", SLOW_SECONDS, outdated)
             self._to_delete.pop(outdated, None)

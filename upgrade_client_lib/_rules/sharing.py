@@ -22,8 +22,8 @@ MAX_SUPERSEDED = 8
 """How many stated groups that others replaced are remembered."""
 
 
-GroupsChange = Literal["init", "stated", "group", "working group"]
-"""An ``init``, one with stated groups that was made when needed, or a change of one of the two."""
+GroupsChange = Literal["init", "plain init", "stated", "group", "working group"]
+"""An ``init`` with groups, one without, one with stated groups, or a change of one of the two."""
 
 
 @attrs.frozen
@@ -77,7 +77,7 @@ def groups_after(
         answered.group or {},
         answered.working_group or {},
         is_explicit=change == "init",
-        superseded=() if stated is None else _superseded(known, stated),
+        superseded=known.superseded if stated is None else _superseded(known, stated),
     )
 
 

@@ -28,7 +28,7 @@ from ..exceptions import UpgradeApiError, UserNotInitializedError
 from ..types import ExperimentUser, FeatureFlag, LogRecord, RewardResponse, UserAliases
 from .cache import AssignmentCache
 from .marks import UserMarker
-from .record import Flags, Record
+from .record import ExpiringFlags, Flags, Record
 from .sharing import SharedUser
 from .single_flight import SingleFlight, without_traceback
 from .turns import in_turn
@@ -74,13 +74,13 @@ class User:
         # Cached assignments refer to their user; a weak reference avoids a cycle, so that all of
         # them are freed with the last client, without the garbage collector.
         self._assignments = weakref.ref(assignments)
-        self.flags: SingleFlight[Flags] = SingleFlight()
         self._initialized: SingleFlight[object] = SingleFlight()  # another object each time
         self.group: Mapping[str, Sequence[str]] | None = None
         self.working_group: Mapping[str, str] | None = None
         self.closed = False
         access = server.store_access
         self.shared = None if access is None else SharedUser(self, access)
+        self.flags: SingleFlight[Flags] = SingleFlight() if access is None else ExpiringFlags()
 
     @property
     def assignments(self) -> AssignmentCache:
@@ -110,7 +110,9 @@ class User:
         working = None if working_group is None else _working_group(working_group)
         self._restate(groups, working)
         operation = _api.init(self.identity, groups, working)
-        user = await self._change(backend, options, operation, "init")
+        is_plain = groups is None and working is None
+        change: GroupsChange = "plain init" if is_plain else "init"
+        user = await self._change(backend, options, operation, change)
         self.group, self.working_group = user.group, user.workingGroup
         self.clear()
         return self._as_stored(user.id)
@@ -354,7 +356,6 @@ class User:
             backend,
             self._flags_loader(backend, options, force=force),
             options,
-            is_usable=lambda flags: time.monotonic() < flags.valid_until,
             force=force,
         )
 

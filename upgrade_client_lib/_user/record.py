@@ -25,6 +25,7 @@ from ..exceptions import UpgradeApiError
 from ..types import FeatureFlag
 from . import single_flight
 from .entry import StoredRecord
+from .single_flight import SingleFlight
 
 _logger = logging.getLogger("upgrade_client_lib")
 
@@ -228,6 +229,23 @@ class Expiring(dict[str, V]):
         if time.monotonic() >= self.expires_at:
             raise KeyError(site)
         return super().__getitem__(site)
+
+
+class ExpiringFlags(SingleFlight["Flags"]):
+    """The flags of a user whom a store knows: none once they have to be looked up again."""
+
+    __slots__ = ("_latest",)
+
+    @property
+    def value(  # pyright: ignore[reportIncompatibleVariableOverride]
+        self,
+    ) -> Flags | None:
+        flags = self._latest
+        return flags if flags is not None and time.monotonic() < flags.valid_until else None
+
+    @value.setter
+    def value(self, flags: Flags | None) -> None:
+        self._latest = flags
 
 
 class Flags(dict[str, FeatureFlag]):

@@ -128,15 +128,16 @@ class SharedEntry:
 
     async def _find(self, backend: Backend) -> _Found:
         found = await self._get(backend)
-        root_key = found.entry.root_key
-        if root_key is None:
+        link = found.entry
+        if link.root_key is None:
             return found
-        self._key = root_key
-        if not 0 <= time.time() - found.entry.linked_at < self._access.ttl / 2:
-            await self._link(backend, self._own_key)  # or it would expire
+        self._key = link.root_key
         found = await self._get(backend)
         if found.entry.root_key is not None:  # links lead to links, which nobody writes
             return _Found(EMPTY, found.version)
+        if not 0 <= time.time() - link.linked_at < self._access.ttl / 2:
+            await self._link(backend, self._own_key)  # or it would expire
+            found = await self._get(backend)
         return found
 
     async def _get(self, backend: Backend) -> _Found:

@@ -249,10 +249,11 @@ class SharedUser:
         is_alias = user.id != self._user.identity.user_id
 
         def changed(entry: Entry) -> Entry | None:
-            if is_alias and change in ("group", "working group"):
+            is_of_one_kind = change in ("group", "working group")
+            if is_alias and is_of_one_kind:
                 return entry.of_changed_user(entry.groups)  # the server leaves the root's as is
             groups = groups_after(change, entry.groups, answered, stated)
-            if change in ("init", "stated") and are_same(entry.groups, groups):
+            if not is_of_one_kind and are_same(entry.groups, groups):
                 return _with_same_groups(entry, groups)
             if _is_overtaken(entry, before):
                 return entry.of_changed_user(None)
