@@ -93,16 +93,12 @@ class _AsyncBackend:
     blocks = False
 
     async def send(self, sender: SupportsSend, request: Request, limits: AttemptLimits) -> Response:
-        try:
-            return await sender.send_async(request, limits)
-        except RuntimeError:
-            check_asyncio()
-            raise
+        check_asyncio()
+        return await sender.send_async(request, limits)
 
     async def sleep(self, seconds: float) -> None:
         import asyncio  # late, since the public types load this module
 
-        check_asyncio()
         await asyncio.sleep(seconds)
 
     async def wait(self, future: Future[T], seconds: float) -> T:

@@ -50,8 +50,8 @@ def differences(local: LocalUpgrade, sequence: dict[str, Any]) -> Iterator[str]:
                 local.set_state(by_name[change["experiment"]], change["state"])
                 continue
             response = _send(http, step)
-            expected = (step["status"], _compared(step, step["answer"]))
-            actual = (response.status_code, _compared(step, _body(response)))
+            expected = [step["status"], _compared(step, step["answer"])]
+            actual = [response.status_code, _compared(step, _body(response))]
             if not agrees(expected, actual):
                 sent = step.get("raw", json.dumps(step.get("body")))
                 yield f"step {number}: {step['path']} {sent}\n  {expected}\n  {actual}"
@@ -63,18 +63,20 @@ def agrees(expected: Any, actual: Any) -> bool:
     """Return whether an answer is the expected one, which may hold markers."""
     if isinstance(expected, str) and _MARKER.search(expected):
         pattern = "".join(_MARKERS.get(part, re.escape(part)) for part in _MARKER.split(expected))
-        is_integer = isinstance(actual, int) and expected == "<int>"
-        return re.fullmatch(pattern, str(actual) if is_integer else actual) is not None
-    if isinstance(expected, dict) and "<first>" in expected:
-        first = expected["<first>"]
-        return len(actual) == expected["<length>"] and agrees(first, actual[: len(first)])
-    if isinstance(expected, dict) and isinstance(actual, dict):
-        return expected.keys() == actual.keys() and all(
-            agrees(value, actual[key]) for key, value in expected.items()
+        comparable = isinstance(actual, int if expected == "<int>" else str)
+        return comparable and re.fullmatch(pattern, str(actual)) is not None
+    fields, actual_fields = object_or_none(expected), object_or_none(actual)
+    items, actual_items = list_or_none(expected), list_or_none(actual)
+    if fields is not None and "<first>" in fields and actual_items is not None:
+        first = fields["<first>"]
+        return len(actual_items) == fields["<length>"] and agrees(first, actual_items[: len(first)])
+    if fields is not None and actual_fields is not None:
+        return fields.keys() == actual_fields.keys() and all(
+            agrees(value, actual_fields[key]) for key, value in fields.items()
         )
-    if isinstance(expected, (list, tuple)) and isinstance(actual, (list, tuple)):
-        return len(expected) == len(actual) and all(map(agrees, expected, actual))
-    return type(expected) is type(actual) and expected == actual
+    if items is not None and actual_items is not None:
+        return len(items) == len(actual_items) and all(map(agrees, items, actual_items))
+    return type(expected) is type(actual) and bool(expected == actual)
 
 
 def _send(http: httpx.Client, step: dict[str, Any]) -> httpx.Response:

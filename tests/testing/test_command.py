@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.testing.support_recorded import EXPORTS
-from upgrade_client_lib import UpgradeClient
+from upgrade_client_lib import UpgradeClient, __version__
 from upgrade_client_lib.testing.__main__ import main
 
 EXPERIMENTS, FLAGS = EXPORTS / "experiments.json", EXPORTS / "flags.json"
@@ -176,3 +176,9 @@ def test_the_exit_status_is_the_commands() -> None:
     )
     assert done.returncode == 1
     assert "nothing.json" in done.stderr
+
+
+def test_it_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"{__version__}\n"

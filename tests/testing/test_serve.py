@@ -15,6 +15,7 @@ import pytest
 from upgrade_client_lib import UpgradeClient
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.testing._http import Api, SocketServer
+from upgrade_client_lib.testing._http.requests import RequestLog
 
 
 @pytest.fixture
@@ -149,6 +150,16 @@ def test_a_body_over_the_limit_is_a_413_also_compressed(url: str) -> None:
         (request(b"{}", "Content-Length: 99999999999"), 413),
         (request(b"{}", "Content-Length: 2", "Expect: a miracle"), 417),
         (request(b"{}", "X-Long: " + "x" * 20000), 431),
+        (request(b"{}", "Content-Length: " + "9" * 5000), 413),
+        (request(b"{}", "Content-Length: 2", "Content-Length: 3"), 400),
+        (request(b"0x2\r\n{}\r\n0\r\n\r\n", "Transfer-Encoding: chunked"), 400),
+        (request(b"2\n{}\n0\n\n", "Transfer-Encoding: chunked"), 400),
+        (request(b"2;a\nb\r\n{}\r\n", "Transfer-Encoding: chunked"), 400),
+        (request(b"0\r\n" + b"X: y\r\n" * 5000, "Transfer-Encoding: chunked"), 431),
+        (b"GET /api/version HTTP/1.1\nHost: x\n\n", 400),
+        (b"GET /api/version HTTP/1.1\r\nX: a\nY: b\r\n\r\n", 400),
+        (b"GET /api/ver\x01sion HTTP/1.1\r\n\r\n", 400),
+        (b"\r\n" * 20000, 431),
         (b"x" * 40000, 431),
         (b"x" * 2_000_000, 431),
     ],
@@ -378,3 +389,35 @@ def test_user_ids_are_latin_1_on_the_wire(local: LocalUpgrade, url: str) -> None
     headers = {b"User-Id": "josé".encode("latin-1")}
     answer = httpx.post(f"{url}/api/v6/init", headers=headers, json={})
     assert json.loads(answer.content) == {"id": "josé"}
+
+
+def test_a_request_that_drips_is_given_up(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("upgrade_client_lib.testing._http.http1.REQUEST_SECONDS", -1.0)
+    received = exchange(url, b"POST /api/v6/init HTTP/1.1\r\nX: y")
+    assert received.startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_client_that_goes_on_after_an_error_is_cut_off(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("upgrade_client_lib.testing._http.server._FINISH_SECONDS", 0.0)
+    assert exchange(url, b"nonsense\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+
+
+def test_connections_beyond_the_limit_are_closed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("upgrade_client_lib.testing._http.server._MOST_CONNECTIONS", 0)
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"{url}/api/version")
+
+
+def test_large_bodies_leave_less_requests_to_look_at(
+    local: LocalUpgrade, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = RequestLog(requests=2, content=100)
+    monkeypatch.setattr(local._api, "requests", kept)  # pyright: ignore[reportPrivateUsage]
+    for size in (10, 10, 10, 95, 200):
+        httpx.post(f"{url}/api/v6/init", content=b" " * size, headers={"User-Id": "u1"})
+    assert not local.requests
+    for size in (10, 20, 30):
+        httpx.post(f"{url}/api/v6/init", content=b" " * size, headers={"User-Id": "u1"})
+    assert [len(seen.content) for seen in local.requests] == [20, 30]

@@ -283,7 +283,7 @@ class User:
     async def initialize(self, backend: Backend, options: CallOptions, before: object) -> None:
         """Make the user known with the stated groups; concurrent callers share one request.
 
-        ``before`` is ``last_initialized`` as it was when the need for it was seen: what another
+        ``before`` is ``last_init`` as it was when the need for it was seen: what another
         call did meanwhile need not be done again.
         """
         await self._initialized.get_or_load(
@@ -294,7 +294,7 @@ class User:
         )
 
     @property
-    def last_initialized(self) -> object:
+    def last_init(self) -> object:
         """What tells one time that the user was made known from the next."""
         return self._initialized.value
 

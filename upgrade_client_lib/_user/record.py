@@ -44,7 +44,7 @@ class Validity:
     Decisions hold it in place of the record, which keeps them.
     """
 
-    invalidated: set[PointKey] = attrs.field(factory=set)
+    invalidated: set[PointKey] = attrs.field(factory=set[PointKey])
     is_discarded: bool = False
 
 

@@ -136,7 +136,7 @@ class SharedUser:
     ) -> Answer:
         total = options.timeout.total
         deadline = time.monotonic() + total
-        initialized = self._user.last_initialized
+        initialized = self._user.last_init
         entry = await self._entry.read(backend)
         # A store that takes long must not cost the answer.
         deadline = max(deadline, time.monotonic() + total / 2)
@@ -189,7 +189,7 @@ class SharedUser:
         """Before this client's first call: have the server know the groups that were stated."""
         if self._is_settled:
             return
-        initialized = self._user.last_initialized
+        initialized = self._user.last_init
         entry = await self._entry.read(backend)
         if entry is None:
             return

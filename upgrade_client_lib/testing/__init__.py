@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._definitions import Experiment, FeatureFlag, Metric, Payload
-    from ._engine import LoggedMetric, Mark, Reward
+    from ._engine import Explanation, LoggedMetric, Mark, Reward
     from ._http import Request
     from .local import DEFAULT_CONTEXT, LocalUpgrade
     from .school import sample_school
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_CONTEXT",
     "Experiment",
+    "Explanation",
     "FeatureFlag",
     "LocalUpgrade",
     "LoggedMetric",
@@ -38,6 +39,7 @@ __all__ = [
 
 _LAZY_MODULES = {
     "DEFAULT_CONTEXT": "local",
+    "Explanation": "_engine",
     "LocalUpgrade": "local",
     "LoggedMetric": "_engine",
     "Mark": "_engine",

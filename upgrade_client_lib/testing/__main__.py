@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from threading import Event
 from types import FrameType
 
+from .._version import __version__
 from .local import DEFAULT_CONTEXT, LocalUpgrade
 from .school import sample_school
 
@@ -26,7 +27,9 @@ def main(arguments: Sequence[str] | None = None, stopped: Event | None = None) -
         if sample:
             local = sample_school(server=options.server)
         else:
-            local = LocalUpgrade.from_export(options.exports, options.flags, server=options.server)
+            local = LocalUpgrade.from_export(
+                options.exports, options.flags, segments=options.segments, server=options.server
+            )
         for context in options.contexts:
             local.context(context)
         with (
@@ -84,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
         "--flags", action="append", metavar="FLAGS.json", help="exported feature flags"
     )
     parser.add_argument(
+        "--segments", action="append", metavar="SEGMENTS.json", help="exported segments"
+    )
+    parser.add_argument(
         "--context",
         action="append",
         default=[],
@@ -96,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--server", choices=("6.5", "6.7"), default="6.5", help="which UpGrade to stand in for"
     )
+    parser.add_argument("--version", action="version", version=__version__)
     return parser
 
 

@@ -52,7 +52,10 @@ class Inspection:
 
     @property
     def requests(self) -> tuple[Request, ...]:
-        """The last 10,000 requests of the nine endpoints, in order, failed ones included."""
+        """The last 10,000 requests of the nine endpoints, in order, failed ones included.
+
+        Fewer where their bodies exceed 64 MB in all.
+        """
         with self._api.lock:
             return tuple(self._api.requests)
 

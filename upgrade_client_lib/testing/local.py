@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from random import Random
 from threading import Lock
@@ -35,9 +34,9 @@ from ._definitions import (
     read_metrics,
     stable_id,
 )
-from ._engine import ServerState, Store
-from ._http import Api, Body, LocalTransport, Report, SocketServer, TokenCheck
-from ._inspection import Inspection
+from ._engine import Explanation, ServerState, Store, explain
+from ._http import Api, LocalTransport, Report, SocketServer, TokenCheck
+from ._outages import Outages
 
 DEFAULT_CONTEXT = "my-app"
 """The context of experiments and flags that name none."""
@@ -45,7 +44,7 @@ DEFAULT_CONTEXT = "my-app"
 _VERSIONS = {"6.5": "6.5.0", "6.7": "6.7.0"}
 
 
-class LocalUpgrade(Inspection):
+class LocalUpgrade(Outages):
     """An UpGrade server in this process, which answers as the real one does.
 
     It starts empty. Add experiments, feature flags and metrics, and let clients reach it through
@@ -62,6 +61,10 @@ class LocalUpgrade(Inspection):
     without experiments. With ``token_secret`` and ``api_key`` it wants bearer tokens, signed with
     that secret for that key; :attr:`token` is one. With ``adaptive=False`` it refuses rewards, as
     a server does whose adaptive experiments are switched off.
+
+    With ``strict=True``, names that it does not know are errors where a real server says nothing:
+    a mark of an unknown decision point and a logged metric that no experiment queries get status
+    400, and so do unknown contexts and conditions. The message names the nearest known one.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class LocalUpgrade(Inspection):
         token_secret: str | None = None,
         api_key: str | None = None,
         adaptive: bool = True,
+        strict: bool = False,
     ) -> None:
         if server not in _VERSIONS:
             raise ValueError(f"server {server!r} is not one of {', '.join(_VERSIONS)}")
@@ -84,7 +88,7 @@ class LocalUpgrade(Inspection):
         if token_secret is not None and api_key is not None:
             tokens = TokenCheck(token_secret, api_key)
         self._catalogue = Catalogue(null_is_empty=is_6_7)
-        self._state = ServerState(self._catalogue, Store(), is_6_7, adaptive, Random(0))
+        self._state = ServerState(self._catalogue, Store(), is_6_7, adaptive, strict, Random(0))
         self._api = Api(self._state, _VERSIONS[server], tokens)
         self._servers: list[SocketServer] = []
         # Not the lock of the calls: ``down`` waits for those that are being answered.
@@ -105,6 +109,7 @@ class LocalUpgrade(Inspection):
         *,
         segments: Export | None = None,
         server: str = "6.5",
+        strict: bool = False,
     ) -> LocalUpgrade:
         """Make a server of what UpGrade's web page exported: parsed JSON, or paths of the files.
 
@@ -118,7 +123,7 @@ class LocalUpgrade(Inspection):
         a path inside an export is not read.
         """
         reader = SegmentReader(segments)
-        local = cls(server=server, contexts=())
+        local = cls(server=server, contexts=(), strict=strict)
         for experiment in read_experiments(experiments, reader):
             local._catalogue.add_experiment(experiment)
         for metric in read_metrics(experiments):
@@ -312,99 +317,15 @@ class LocalUpgrade(Inspection):
             there_are = f"only {', '.join(map(repr, codes))}" if codes else "nor any experiment"
             raise ValueError(f"no condition {condition!r} at ({site!r}, {target!r}), {there_are}")
 
-    def fail_next(
-        self,
-        endpoint: str,
-        *,
-        status: int = 503,
-        times: int = 1,
-        headers: Mapping[str, str] | None = None,
-        body: Body = None,
-    ) -> None:
-        """Answer the next ``times`` calls of an endpoint, such as "mark", with this status.
+    def explain(self, user: str, site: str, target: str | None = "") -> Explanation:
+        """Tell why a user gets a condition at a decision point now, or none.
 
-        Such a call does nothing else. Without a ``body`` the answer is HTML for 502 to 504, as
-        proxies send it, nothing for 204 and 304, and UpGrade's JSON error for the rest. A
-        ValueError says what no answer can be, such as a status below 200.
+        >>> print(local.explain("student-4", "home", "banner"))
+
+        The user may be an alias, and need not be initialised. Nothing changes by it.
         """
         with self._api.lock:
-            self._api.faults.add(
-                endpoint, status=status, times=times, headers=headers or {}, body=body
-            )
-
-    def slow(
-        self,
-        seconds: float,
-        *,
-        endpoint: str | None = None,
-        user: str | None = None,
-        times: int | None = None,
-    ) -> None:
-        """Send responses this many seconds late; the calls are applied at once.
-
-        It holds for all calls until :meth:`up`, or only for those of an ``endpoint`` such as
-        "mark", for those that send this ``user`` as their id, and for the next ``times`` of them.
-        """
-        self._disrupt(seconds, True, True, endpoint, user, times)
-
-    def hang(
-        self, *, endpoint: str | None = None, user: str | None = None, times: int | None = None
-    ) -> None:
-        """Take calls and never answer them. They are not applied.
-
-        ``endpoint``, ``user`` and ``times`` choose the calls, as in :meth:`slow`. Connections stay
-        open until the client gives up, or until :meth:`up`, which closes them.
-        """
-        self._disrupt(math.inf, False, False, endpoint, user, times)
-
-    def drop(
-        self,
-        *,
-        applied: bool = False,
-        endpoint: str | None = None,
-        user: str | None = None,
-        times: int | None = None,
-    ) -> None:
-        """Close the connection instead of answering: before a call is applied, or after it.
-
-        A client cannot tell which. ``endpoint``, ``user`` and ``times`` choose the calls, as in
-        :meth:`slow`. What was not applied is not in :attr:`requests` either.
-        """
-        self._disrupt(0.0, applied, False, endpoint, user, times)
-
-    def _disrupt(
-        self,
-        delay: float,
-        applied: bool,
-        responds: bool,
-        endpoint: str | None,
-        user: str | None,
-        times: int | None,
-    ) -> None:
-        self._api.disruptions.add(
-            delay=delay,
-            applied=applied,
-            responds=responds,
-            endpoint=endpoint,
-            user=user,
-            times=times,
-        )
-
-    def down(self) -> None:
-        """Refuse connections: ``httpx.ConnectError`` in process, closed ports on sockets."""
-        with self._serving_lock:
-            self._api.down = True
-            self._api.disruptions.release()
-            for server in self._servers:
-                server.pause()
-
-    def up(self) -> None:
-        """Take connections again, on the same ports; end what slow, hang and drop asked for."""
-        with self._serving_lock:
-            self._api.down = False
-            self._api.disruptions.clear()
-            for server in self._servers:
-                server.resume()
+            return explain(self._state, user, site, target)
 
     def reset(self) -> None:
         """Forget users and all they did, what was forced, and faults; definitions stay."""

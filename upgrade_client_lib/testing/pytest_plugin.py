@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .local import LocalUpgrade
 
 _MARKERS = (
-    "local_upgrade(server, contexts, token_secret, api_key, adaptive): "
+    "local_upgrade(server, contexts, token_secret, api_key, adaptive, strict): "
     "how to make the LocalUpgrade of the fixture local_upgrade",
     "upgrade_client(user_id, context, group, working_group, init, ...): "
     "whose client the fixture upgrade_client is; it calls init, unless init=False; "

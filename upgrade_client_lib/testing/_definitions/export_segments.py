@@ -16,8 +16,9 @@ class SegmentReader:
     """
 
     def __init__(self, segments: Export | None) -> None:
-        items = [] if segments is None else read_items(segments, "segment")
-        self._by_id = {item.text("id"): item for item in items}
+        self._by_id: dict[str, Item] = {}
+        for item in () if segments is None else read_items(segments, "segment"):
+            self._by_id[item.text("id")] = item
 
     def members(self, lists: list[Item]) -> Segment:
         """Return the users and groups of the enabled lists."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .assignments import AssignedPoint, assign, check_context
 from .draw import draw_condition
+from .explanation import Explanation, explain
 from .flags import flags_on
 from .logs import LogEntry, LogGroup, log
 from .marks import mark
@@ -18,6 +19,7 @@ from .users import leave_working_groups, link_aliases
 
 __all__ = [
     "AssignedPoint",
+    "Explanation",
     "LogEntry",
     "LogGroup",
     "LogRow",
@@ -33,6 +35,7 @@ __all__ = [
     "assign",
     "check_context",
     "draw_condition",
+    "explain",
     "flags_on",
     "fraction",
     "leave_working_groups",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 
 from .._definitions import ENROLLING, ENROLLMENT_COMPLETE, GROUP, Experiment
@@ -10,9 +12,10 @@ from .eligibility import has_valid_group, is_admitted, working_group
 from .enrolment import Participation, enrolled_condition, has_condition, reverts_to
 from .pools import pools
 from .queues import queue_at
-from .reasons import Reason, Refused
+from .reasons import NUL_MESSAGE, Reason, Refused
 from .state import ServerState
 from .store import Store, User
+from .strictness import require_known
 
 
 @attrs.frozen
@@ -28,6 +31,9 @@ def check_context(state: ServerState, context: object) -> str:
     """Return the context; refuse one that the server does not have."""
     if isinstance(context, str) and context in state.catalogue.contexts:
         return context
+    if isinstance(context, str) and "\0" in context:
+        raise Refused(Reason.NUL_CHARACTER_IN_QUERY, NUL_MESSAGE)
+    require_known(state, "context", str(context), state.catalogue.contexts)
     shown = "undefined" if context is None else context
     raise Refused(Reason.UNKNOWN_CONTEXT, f"Invalid app context: {shown}")
 
@@ -47,17 +53,31 @@ def assign(state: ServerState, user: User, context: object) -> list[AssignedPoin
 
 def assigned_experiments(state: ServerState, user: User, context: str) -> list[Experiment]:
     """Return the experiments of the context that have a condition for this user."""
+    assigned: list[Experiment] = []
+    for pool in _pools(state, user, context):
+        chosen = _choose(state, user, pool)
+        if chosen is not None and _has_condition(state, user, chosen):
+            assigned.append(chosen)
+    return assigned
+
+
+def pool_of(
+    state: ServerState, user: User, context: str, experiments: Sequence[Experiment]
+) -> list[Experiment]:
+    """Return the user's pool that holds one of these experiments; empty if none does."""
+    for pool in _pools(state, user, context):
+        if any(member in experiments for member in pool):
+            return pool
+    return []
+
+
+def _pools(state: ServerState, user: User, context: str) -> list[list[Experiment]]:
     members = [
         experiment
         for experiment in state.catalogue.in_context(context)
         if _is_candidate(state, user, experiment)
     ]
-    return [
-        chosen
-        for pool in pools(members, state.catalogue.point_keys)
-        for chosen in [_choose(state, user, pool)]
-        if chosen is not None and _has_condition(state, user, chosen)
-    ]
+    return pools(members, state.catalogue.point_keys)
 
 
 def _is_candidate(state: ServerState, user: User, experiment: Experiment) -> bool:

@@ -14,6 +14,7 @@ from .reasons import Reason, Refused
 from .records import LoggedMetric
 from .state import ServerState
 from .store import LogRow, User
+from .strictness import require_known
 from .timestamps import read_timestamp
 
 
@@ -63,6 +64,7 @@ def log(state: ServerState, user: User, entries: Iterable[LogEntry]) -> list[Wri
         for group in entry.groups:
             new: list[str] = []
             for key, name in group.metric_keys().items():
+                require_known(state, "metric", key, state.catalogue.metrics)
                 row = _find(before, group.uniquifier, key)
                 queried = key in state.catalogue.metrics
                 in_time = moment is not None and (row is None or moment >= row.timestamp)
@@ -105,7 +107,7 @@ def _new_row(
 def _write(row: LogRow, moment: datetime, group: LogGroup, names: list[str]) -> None:
     values = {name: group.attributes[name] for name in names}
     if any(isinstance(value, str) and "\0" in value for value in values.values()):
-        raise Refused(Reason.METRIC_NUL_CHARACTER, "unsupported Unicode escape sequence")
+        raise Refused(Reason.NUL_CHARACTER_IN_QUERY, "unsupported Unicode escape sequence")
     data: dict[str, Any] = row.data
     for step in group.path:
         data = data.setdefault(step, {})

@@ -9,10 +9,11 @@ from .assignments import condition_index, participation
 from .draw import draw_from_pool
 from .eligibility import has_valid_group, is_admitted, working_group
 from .enrolment import MarkEffect, effect_of_mark
-from .reasons import Reason, Refused
+from .reasons import NUL_MESSAGE, Reason, Refused
 from .records import Mark
 from .state import ServerState
 from .store import Enrolment, User, Visit
+from .strictness import known_points, require_known, shown_point
 
 NOT_APPLIED = "condition not applied"
 
@@ -29,10 +30,9 @@ class MarkResult:
 def mark(state: ServerState, user: User, sent: Mark) -> MarkResult:
     """Store the visit, and in the experiment that is marked an enrolment or an exclusion."""
     if any("\0" in text for text in (sent.site, sent.target, sent.condition) if text):
-        message = 'invalid byte sequence for encoding "UTF8": 0x00'
-        raise Refused(Reason.NUL_CHARACTER, message)
+        raise Refused(Reason.NUL_CHARACTER, NUL_MESSAGE)
     experiment = _marked_experiment(state, sent)
-    code = _condition_code(experiment, sent)
+    code = _condition_code(state, experiment, sent)
     point = state.catalogue.point_key(sent.site, sent.target)
     if experiment and experiment.state in (ENROLLING, ENROLLMENT_COMPLETE):
         _take_part(state, user, experiment, point, sent, code)
@@ -50,6 +50,8 @@ def _marked_experiment(state: ServerState, sent: Mark) -> Experiment | None:
     """
     here = state.catalogue.at(sent.site, sent.target)
     if not here:
+        name = shown_point(sent.site, sent.target)
+        require_known(state, "decision point", name, known_points(state))
         return None
     if not sent.experiment_id:
         return draw_from_pool(sent.user, here)
@@ -62,7 +64,7 @@ def _marked_experiment(state: ServerState, sent: Mark) -> Experiment | None:
     )
 
 
-def _condition_code(experiment: Experiment | None, sent: Mark) -> str | None:
+def _condition_code(state: ServerState, experiment: Experiment | None, sent: Mark) -> str | None:
     """Return the code of the condition that was sent, which may be one of its payloads instead."""
     if experiment is None or sent.condition is None:
         return sent.condition
@@ -72,6 +74,8 @@ def _condition_code(experiment: Experiment | None, sent: Mark) -> str | None:
         for code, payload in point.payloads.items():
             if payload.value == sent.condition:
                 return code
+    codes = [condition.code for condition in experiment.conditions]
+    require_known(state, f"condition of {experiment.name!r}:", sent.condition, codes)
     raise Refused(Reason.CONDITION_NOT_FOUND, f"Condition not found: {sent.condition}")
 
 

@@ -6,10 +6,13 @@ from enum import Enum
 
 import attrs
 
+NUL_MESSAGE = 'invalid byte sequence for encoding "UTF8": 0x00'
+
 
 class Reason(Enum):
     """The kinds of refusal that a client can tell apart."""
 
+    STRICT = "a strict server does not know a name"
     UNKNOWN_CONTEXT = "unknown context"
     ALIAS_TAKEN = "an alias belongs to another user"
     AMBIGUOUS_POINT = "a shared decision point was marked without a valid experiment"
@@ -17,7 +20,7 @@ class Reason(Enum):
     NO_VERSION = "the adaptive engine knows no such condition"
     NO_WORKING_GROUP = "a user excluded by group has no working group"
     NUL_CHARACTER = "a text holds a NUL character"
-    METRIC_NUL_CHARACTER = "the value of a metric holds a NUL character"
+    NUL_CHARACTER_IN_QUERY = "the value of a metric, or a context, holds a NUL character"
     UNREADABLE_TIMESTAMP = "a timestamp cannot be read"
     REWARDS_DISABLED = "adaptive experiments are switched off"
     REWARD_FAILED = "a reward has no experiment or no enrolment to go to"

@@ -22,6 +22,11 @@ _TIME = r"(?P<hour>\d\d?):(?P<minute>[0-5]\d)(?::(?P<second>[0-5]\d)(?:\.(?P<fra
 _HALF = r"(?:\s+(?P<half>[ap])m\b)?"
 _OFFSET = r"(?P<sign>[+-])(?P<hours>[01]\d|2[0-3]):?(?P<minutes>[0-5]\d)"
 _ZONE = rf"(?:\s*Z|\s+GMT|\s+UTC)?(?:\s*{_OFFSET})?(?:\s+\(.*\))?"
+_DIGITS = re.compile(
+    r"(\d{4})[-/]?(\d\d?)?[-/]?(\d\d?)?"
+    r"[T\s]*(\d\d?)?:?(\d\d?)?:?(\d\d?)?[.:]?(\d+)?",
+    re.ASCII,
+)
 _FORMS = [
     re.compile(form, re.ASCII | re.IGNORECASE)
     for form in (
@@ -38,6 +43,9 @@ def read_timestamp(text: str) -> datetime | None:
     that its month does not have is one of the next month. What names no zone is in the server's,
     which is UTC here.
     """
+    digits = _DIGITS.fullmatch(text)
+    if digits is not None:
+        return _read_digits(digits)
     match = next(filter(None, (form.fullmatch(text) for form in _FORMS)), None)
     if match is None:
         return None
@@ -63,6 +71,26 @@ def read_timestamp(text: str) -> datetime | None:
         first = datetime(number("year"), month, 1, tzinfo=timezone.utc)
         moment = first + timedelta(days=number("day") - 1) + since_midnight
         return moment + offset if part.get("sign") == "-" else moment - offset
+    except (ValueError, OverflowError):
+        return None
+
+
+def _read_digits(match: re.Match[str]) -> datetime | None:
+    """Read a year that month, day and time may follow, with or without separators.
+
+    What does not exist is taken from what comes before or after: seconds since 1970, sent as a
+    text, are a day of some century. The digits after a second are milliseconds: ``.5`` is five.
+    """
+    *parts, fraction = match.groups("")
+    year, month, day, hour, minute, second = (
+        int(part) if part else default for part, default in zip(parts, (0, 1, 1, 0, 0, 0))
+    )
+    since_midnight = timedelta(
+        hours=hour, minutes=minute, seconds=second, milliseconds=int(fraction[:3] or 0)
+    )
+    try:
+        first = datetime(year + (month - 1) // 12, (month - 1) % 12 + 1, 1, tzinfo=timezone.utc)
+        return first + timedelta(days=day - 1) + since_midnight
     except (ValueError, OverflowError):
         return None
 

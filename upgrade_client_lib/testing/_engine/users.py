@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from .enrolment import enrolment_ends_with_group, exclusion_ends_with_group
-from .reasons import Reason, Refused
+from .reasons import NUL_MESSAGE, Reason, Refused
 from .state import ServerState
 from .store import Store, User, WorkingGroup
 
@@ -30,6 +30,8 @@ def link_aliases(store: Store, caller: str, root: User, aliases: Sequence[str]) 
 
     What is linked already must be linked to ``caller``, the id that was sent.
     """
+    if any("\0" in alias for alias in aliases):
+        raise Refused(Reason.NUL_CHARACTER, NUL_MESSAGE)
     linked = [alias for alias in dict.fromkeys(aliases) if alias in store.roots]
     elsewhere = [alias for alias in linked if store.roots[alias] != caller]
     if elsewhere:

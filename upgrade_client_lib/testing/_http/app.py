@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections import deque
 from collections.abc import Mapping
 from threading import RLock
 from typing import Any
@@ -18,10 +17,11 @@ from .disruptions import AT_ONCE, Delivery, Disruptions
 from .endpoints import Endpoint, make_endpoints
 from .errors import BAD_PARAMETER, ApiError, api_error, invalid_body, user_not_found
 from .faults import Faults
-from .requests import Call, Request
+from .requests import Call, Request, RequestLog
 from .tokens import TokenCheck
 
 REQUESTS_KEPT = 10_000
+REQUEST_BYTES_KEPT = 64 * 1024 * 1024
 BODY_LIMIT = 5 * 1024 * 1024
 _ROOT = "/api/v6/"
 _JSON = "application/json; charset=utf-8"
@@ -37,6 +37,9 @@ class Response:
     body: bytes
 
 
+_NEVER_SENT = Response(0, [], b"")
+
+
 @attrs.define
 class Api:
     """UpGrade's client API over the state of a server. Safe to call from several threads."""
@@ -47,7 +50,9 @@ class Api:
     faults: Faults = attrs.field(factory=lambda: Faults(_NAMES))
     disruptions: Disruptions = attrs.field(factory=lambda: Disruptions(_NAMES))
     down: bool = False
-    requests: deque[Request] = attrs.field(factory=lambda: deque(maxlen=REQUESTS_KEPT))
+    requests: RequestLog = attrs.field(
+        factory=lambda: RequestLog(REQUESTS_KEPT, REQUEST_BYTES_KEPT)
+    )
     lock: RLock = attrs.field(factory=RLock, repr=False)
     _endpoints: dict[str, Endpoint] = attrs.field(factory=make_endpoints, init=False, repr=False)
 
@@ -75,12 +80,14 @@ class Api:
 
     def deliver(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes
-    ) -> tuple[Response | None, Delivery]:
-        """Return the response to a request and how it is sent; None for a call not applied."""
+    ) -> tuple[Response, Delivery]:
+        """Return the response to a request, and how it is sent."""
         if self.down or not self.disruptions.any():
             return self.handle(method, path, headers, body), AT_ONCE
         delivery = self.disruptions.next(_endpoint_of(path)[0], headers.get("user-id"))
-        return self.handle(method, path, headers, body) if delivery.applied else None, delivery
+        if not delivery.applied:
+            return _NEVER_SENT, delivery
+        return self.handle(method, path, headers, body), delivery
 
     def _respond(
         self,

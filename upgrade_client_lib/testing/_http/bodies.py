@@ -69,12 +69,9 @@ def log(body: _Body, is_6_7: bool) -> bool:
 
 
 def reward(body: _Body, is_6_7: bool) -> bool:
-    experiment_id = body.get("experimentId")
-    return (
-        body.get("rewardValue") in REWARD_VALUES
-        and (experiment_id is None or _text(experiment_id))
-        and bool(experiment_id or (_filled(body.get("context")) and body.get("decisionPoint")))
-    )
+    """Return whether reward accepts the body; it does not look at types."""
+    by_point = body.get("context") and body.get("decisionPoint")
+    return body.get("rewardValue") in REWARD_VALUES and bool(body.get("experimentId") or by_point)
 
 
 def _text(value: Any) -> bool:

@@ -25,6 +25,7 @@ class ApiError(Exception):
 
 
 _OF_REASONS: dict[Reason, tuple[int, str | None, str]] = {
+    Reason.STRICT: (400, BAD_PARAMETER, "Error"),
     Reason.UNKNOWN_CONTEXT: (400, BAD_PARAMETER, "Error"),
     Reason.ALIAS_TAKEN: (500, QUERY_FAILED, "Error"),
     Reason.AMBIGUOUS_POINT: (404, QUERY_FAILED, "Error"),
@@ -32,7 +33,7 @@ _OF_REASONS: dict[Reason, tuple[int, str | None, str]] = {
     Reason.NO_VERSION: (500, "Mooclet synchronization error", "MoocletError"),
     Reason.NO_WORKING_GROUP: (500, None, "TypeError"),
     Reason.NUL_CHARACTER: (500, None, "QueryFailedError"),
-    Reason.METRIC_NUL_CHARACTER: (500, QUERY_FAILED, "QueryFailedError"),
+    Reason.NUL_CHARACTER_IN_QUERY: (500, QUERY_FAILED, "QueryFailedError"),
     Reason.UNREADABLE_TIMESTAMP: (500, None, "QueryFailedError"),
     Reason.REWARDS_DISABLED: (400, BAD_PARAMETER, "BadRequestError"),
     Reason.REWARD_FAILED: (409, _REWARD_ERROR, "Error"),

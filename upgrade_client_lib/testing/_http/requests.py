@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -34,6 +35,28 @@ class Request:
             return json.loads(self.content)
         except ValueError:
             return None
+
+
+class RequestLog:
+    """The last requests: at most so many, and with bodies of at most so many bytes in all."""
+
+    def __init__(self, requests: int, content: int) -> None:
+        self._most, self._most_content = requests, content
+        self._requests: deque[Request] = deque()
+        self._content = 0
+
+    def __iter__(self) -> Iterator[Request]:
+        return iter(self._requests)
+
+    def append(self, request: Request) -> None:
+        self._requests.append(request)
+        self._content += len(request.content)
+        while len(self._requests) > self._most or self._content > self._most_content:
+            self._content -= len(self._requests.popleft().content)
+
+    def clear(self) -> None:
+        self._requests.clear()
+        self._content = 0
 
 
 @attrs.frozen

@@ -115,8 +115,6 @@ class SocketServer:
             _wait(connection, delivery)
             if not delivery.responds or self._api.down:
                 return False
-        if response is None:
-            return False
         if self._report is not None:
             seconds = time.perf_counter() - started
             self._report(

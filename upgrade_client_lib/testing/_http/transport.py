@@ -41,7 +41,7 @@ class LocalTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
                 await anyio.sleep(min(_STEP, max(0.0, until - time.monotonic())))
         return self._received(request, response, delivery)
 
-    def _deliver(self, request: httpx.Request) -> tuple[Response | None, Delivery]:
+    def _deliver(self, request: httpx.Request) -> tuple[Response, Delivery]:
         headers = {
             name.decode("latin-1").lower(): value.decode("latin-1")
             for name, value in request.headers.raw
@@ -56,13 +56,13 @@ class LocalTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             raise httpx.ConnectError(str(error), request=request) from None
 
     def _received(
-        self, request: httpx.Request, response: Response | None, delivery: Delivery
+        self, request: httpx.Request, response: Response, delivery: Delivery
     ) -> httpx.Response:
         """Return the response after its delay, or raise what a network would."""
         timeout = _read_timeout(request)
         if delivery.delay > timeout and not delivery.ended.is_set():
             raise httpx.ReadTimeout("The read operation timed out", request=request)
-        if response is None or not delivery.responds or self._api.down:
+        if not delivery.responds or self._api.down:
             message = "Server disconnected without sending a response."
             raise httpx.RemoteProtocolError(message, request=request)
         return httpx.Response(

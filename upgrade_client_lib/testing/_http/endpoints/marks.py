@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...._narrow import object_or_none
-from ..._engine import Mark, ServerState, mark as engine_mark
+from ..._engine import Mark, ServerState, check_context, mark as engine_mark
 from ..errors import QUERY_FAILED, ApiError
 from ..requests import Call
 
@@ -17,6 +17,8 @@ def mark(state: ServerState, call: Call) -> object:
     data = object_or_none(call.body["data"])
     if data is None:
         raise ApiError(500, _NO_SITE, QUERY_FAILED, "QueryFailedError")
+    if state.strict and "context" in call.body:
+        check_context(state, call.body["context"])
     assigned = object_or_none(data.get("assignedCondition")) or {}
     sent = Mark(
         user=call.user.id,

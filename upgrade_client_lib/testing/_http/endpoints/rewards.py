@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...._narrow import object_or_none
+from ...._narrow import list_or_none, object_or_none
 from ..._engine import RewardTarget, ServerState, reward as engine_reward
 from ..requests import Call
 
@@ -14,8 +14,8 @@ def reward(state: ServerState, call: Call) -> object:
     value: str = body["rewardValue"]
     point = object_or_none(body.get("decisionPoint")) or {}
     target = RewardTarget(
-        experiment_id=body.get("experimentId"),
-        context=body.get("context"),
+        experiment_id=as_text(body["experimentId"]) if body.get("experimentId") else None,
+        context=as_text(body.get("context")),
         site=_text(point, "site"),
         target=_text(point, "target"),
         shown_site=_shown(point, "site"),
@@ -43,7 +43,14 @@ def _text(point: dict[str, Any], key: str) -> str | None:
 
 
 def _shown(point: dict[str, Any], key: str) -> str:
-    if key not in point:
-        return "undefined"
-    value: object | None = point[key]
-    return "null" if value is None else str(value)
+    return as_text(point[key]) if key in point else "undefined"
+
+
+def as_text(value: object) -> str:
+    """Return the text that JavaScript makes of a JSON value; of null in a list, none."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    items = list_or_none(value)
+    if items is not None:
+        return ",".join("" if item is None else as_text(item) for item in items)
+    return "[object Object]" if isinstance(value, dict) else "null" if value is None else str(value)

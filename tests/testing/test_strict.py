@@ -1,0 +1,80 @@
+"""A strict LocalUpgrade: what a real server drops in silence is an error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.testing.support_local import CONDITIONS, client, mark, post
+from upgrade_client_lib.testing import LocalUpgrade
+
+
+@pytest.fixture
+def local() -> LocalUpgrade:
+    local = LocalUpgrade(strict=True)
+    local.experiment("home", "banner", name="welcome", conditions=CONDITIONS)
+    local.metric("totalTimeSeconds")
+    client(local)
+    return local
+
+
+def logged(name: str) -> dict[str, Any]:
+    metrics = {"attributes": {name: 1}}
+    return {"value": [{"timestamp": "2026-11-20T08:00:00Z", "metrics": metrics}]}
+
+
+def marked(site: str, target: str, code: str, **more: str) -> dict[str, Any]:
+    condition = {"conditionCode": code}
+    return {"data": {"site": site, "target": target, "assignedCondition": condition}, **more}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body", "message"),
+    [
+        (
+            "mark",
+            marked("home", "baner", "control"),
+            "no decision point home/baner; did you mean home/banner?",
+        ),
+        (
+            "mark",
+            marked("home", "banner", "controll"),
+            "no condition of 'welcome': controll; did you mean control?",
+        ),
+        (
+            "mark",
+            marked("home", "banner", "control", context="my-ap"),
+            "no context my-ap; did you mean my-app?",
+        ),
+        ("assign", {"context": "my-apt"}, "no context my-apt; did you mean my-app?"),
+        ("featureflag", {"context": "app"}, "no context app; did you mean my-app?"),
+        (
+            "log",
+            logged("totalTimeSecond"),
+            "no metric totalTimeSecond; did you mean totalTimeSeconds?",
+        ),
+    ],
+)
+def test_an_unknown_name_is_an_error_that_names_the_nearest(
+    local: LocalUpgrade, endpoint: str, body: dict[str, Any], message: str
+) -> None:
+    answer = post(local, endpoint, body)
+    assert (answer.status_code, answer.json()["message"]) == (400, message)
+    assert (local.marks, local.logs) == ((), ())
+
+
+def test_what_is_known_is_answered_as_ever(local: LocalUpgrade) -> None:
+    for endpoint, body in (
+        ("mark", marked("home", "banner", "control", context="my-app")),
+        ("assign", {"context": "my-app"}),
+        ("log", logged("totalTimeSeconds")),
+    ):
+        assert post(local, endpoint, body).status_code == 200
+
+
+def test_a_point_without_target_and_an_empty_server_are_named_too() -> None:
+    local = LocalUpgrade(strict=True)
+    client(local)
+    answer = mark(local, "home", "", None)
+    assert answer.json()["message"] == "no decision point home; there is none at all"

@@ -1,0 +1,142 @@
+"""Why a user gets a condition at a decision point, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from .._definitions import ENROLLING, ENROLLMENT_COMPLETE, GROUP, Experiment
+from .assignments import (
+    assigned_experiments,
+    condition_index,
+    participation,
+    pool_of,
+)
+from .eligibility import has_valid_group, is_admitted, working_group
+from .enrolment import enrolled_condition, is_shut_out, reverts_to
+from .queues import queue_at
+from .state import ServerState
+from .store import User
+from .strictness import known_points, nearest, shown_point
+
+
+@attrs.frozen
+class Explanation:
+    """Why a user gets a condition at a decision point, or none.
+
+    ``experiment`` is the name of the experiment that assigns it, ``queue`` the codes of a
+    within-subjects user, next first. ``steps`` are the reasons in the order of the decisions;
+    ``str()`` makes a text of them.
+    """
+
+    user: str
+    site: str
+    target: str
+    experiment: str | None
+    condition: str | None
+    queue: tuple[str, ...]
+    steps: tuple[str, ...]
+
+    def __str__(self) -> str:
+        point = shown_point(self.site, self.target)
+        got = "no condition" if self.condition is None else repr(self.condition)
+        lines = [f"{self.user} gets {got} at {point}:", *(f"- {step}" for step in self.steps)]
+        return "\n".join(lines)
+
+
+def explain(state: ServerState, user_id: str, site: str, target: str | None) -> Explanation:
+    """Explain what the user is assigned now; nothing changes by it."""
+    stored = state.store.user(user_id)
+    user = User(user_id) if stored is None else stored
+    steps = list(_about_user(user_id, stored))
+    key = state.catalogue.point_key(site, target)
+    here = state.catalogue.at(site, target)
+    if not here:
+        question = nearest(shown_point(site, target), known_points(state))
+        steps.append(f"no experiment has this decision point{question}")
+    for experiment in here:
+        steps += _about_experiment(state, user, experiment)
+    for context in dict.fromkeys(experiment.context for experiment in here):
+        pool = pool_of(state, user, context, here)
+        chosen = next(
+            (one for one in assigned_experiments(state, user, context) if one in pool), None
+        )
+        if len(pool) > 1:
+            names = ", ".join(repr(member.name) for member in pool)
+            choice = "none of them" if chosen is None else repr(chosen.name)
+            steps.append(f"{names} share decision points: {choice} is the user's")
+        if chosen is not None and key in state.catalogue.point_keys[chosen.id]:
+            point = state.catalogue.point_keys[chosen.id].index(key)
+            return _assigned(state, user, chosen, point, steps)
+    return Explanation(user.id, site, target or "", None, None, (), tuple(steps))
+
+
+def _about_user(user_id: str, stored: User | None) -> Iterator[str]:
+    if stored is None:
+        yield "the user was not initialised: a request is answered with 404 until then"
+    elif stored.id != user_id:
+        yield f"{user_id} is an alias of {stored.id}"
+
+
+def _about_experiment(state: ServerState, user: User, experiment: Experiment) -> Iterator[str]:
+    """Yield what decides whether the user takes part in an experiment."""
+    name = repr(experiment.name)
+    stored = participation(state.store, experiment, user)
+    enrolled = enrolled_condition(experiment, stored)
+    if experiment.id in state.store.forced_for(user.id):
+        yield f"{name}: a condition is forced"
+    elif experiment.state not in (ENROLLING, ENROLLMENT_COMPLETE):
+        yield f"{name}: its state is {experiment.state}, in which nothing is assigned"
+    elif state.catalogue.excluded.contains(user.id, user.groups):
+        yield f"{name}: the user is excluded globally"
+    elif not is_admitted(experiment, user, state.catalogue.excluded):
+        yield f"{name}: its lists of users and groups do not admit the user"
+    elif not has_valid_group(experiment, user) and stored.condition is None:
+        group = working_group(experiment, user)
+        yield (
+            f"{name}: the working group {group!r} is not one of the user's "
+            f"{experiment.group_type} groups"
+        )
+    elif is_shut_out(experiment, stored) and reverts_to(experiment) is None:
+        yield f"{name}: a mark excluded the user"
+    elif enrolled is not None:
+        yield f"{name}: a mark enrolled the user or the group, with {enrolled!r}"
+    elif experiment.state == ENROLLMENT_COMPLETE:
+        yield f"{name}: enrolment is complete, and the user is not enrolled"
+    else:
+        yield f"{name}: the user may enter, and is not enrolled yet"
+
+
+def _assigned(
+    state: ServerState, user: User, experiment: Experiment, point: int, steps: list[str]
+) -> Explanation:
+    """Explain the condition that an experiment assigns at one of its points."""
+    codes = [condition.code for condition in experiment.conditions]
+    queue: tuple[str, ...] = ()
+    condition: str | None
+    forced = experiment.id in state.store.forced_for(user.id)
+    stored = participation(state.store, experiment, user)
+    if experiment.within_subjects:
+        queue = tuple(codes[index] for index in queue_at(state, user, experiment, point))
+        condition = queue[0]
+        steps.append(f"the queue is {experiment.order}, moved on by the marks so far")
+    elif forced:
+        condition = codes[condition_index(state, user, experiment)]
+    elif reverts_to(experiment) is not None:
+        condition = codes[condition_index(state, user, experiment)]
+        steps.append("the experiment ended with one condition for all that are enrolled")
+    elif enrolled_condition(experiment, stored) is not None:
+        condition = codes[condition_index(state, user, experiment)]
+    elif experiment.adaptive and state.adaptive:
+        condition = None
+        steps.append("the condition is drawn anew each time, by the rewards so far, until a mark")
+    else:
+        condition = codes[condition_index(state, user, experiment)]
+        unit = f"group {working_group(experiment, user)}" if experiment.unit == GROUP else "user"
+        weights = ", ".join(f"{one.code} {one.weight:g} %" for one in experiment.conditions)
+        steps.append(f"the {unit} draws among {weights}, the same each time")
+    key = experiment.points[point]
+    return Explanation(
+        user.id, key.site, key.target or "", experiment.name, condition, queue, tuple(steps)
+    )
