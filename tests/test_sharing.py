@@ -475,3 +475,24 @@ def test_a_connection_without_a_store_has_nothing_to_forget(call: Face) -> None:
     call(UpgradeConnection("http://upgrade").forget, "user")
     with pytest.raises(ValueError, match="user_id"):
         call(UpgradeConnection("http://upgrade").forget, "")
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("get_decision_point_assignment", ("home", "banner")),
+        ("get_all_experiment_conditions", ()),
+        ("get_all_feature_flags", ()),
+        ("decide", ("home", "banner")),
+        ("decide_flag", ("new-dashboard",)),
+    ],
+)
+def test_a_closed_client_is_not_served_from_the_store(
+    call: Face, workers: Workers, method: str, arguments: tuple[str, ...]
+) -> None:
+    call(getattr(workers.known(), method), *arguments)
+    client = workers.client()
+    client.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        call(getattr(client, method), *arguments)
