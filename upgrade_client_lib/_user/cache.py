@@ -45,6 +45,7 @@ class AssignmentCache(SingleFlight[Record]):
 
     __slots__ = (
         "__weakref__",
+        "_changes",
         "_last_marked",
         "_pending",
         "current_by_site",
@@ -57,6 +58,18 @@ class AssignmentCache(SingleFlight[Record]):
         self.current_by_site: CurrentBySite = {}
         self.decisions_by_site: Mapping[str, Mapping[str, Decision]] = {}
         self._pending: tuple[PendingMark, ...] = ()
+        self._changes = 0  # how often marks or others may have changed what is known
+
+    @property
+    def changes(self) -> int:
+        """What tells a moment from one before a mark, a load or a change of the user."""
+        return self._changes
+
+    def keep(self, record: Record, changes: int) -> None:
+        """Keep a record that was found elsewhere, unless something changed since."""
+        with single_flight.lock:
+            if self._changes == changes and not self._pending:
+                self._set(record)
 
     def get_valid(self, point: PointKey) -> Record | None:
         """Return the cached record, if there is one and this point is valid in it."""
@@ -102,6 +115,7 @@ class AssignmentCache(SingleFlight[Record]):
         pending = PendingMark(mark)
         with single_flight.lock:
             self._pending += (pending,)
+            self._changes += 1
         return pending
 
     def end_mark(
@@ -121,6 +135,7 @@ class AssignmentCache(SingleFlight[Record]):
             others = list(self._pending)
             others.remove(pending)
             self._pending = tuple(others)
+            self._changes += 1
             effect = self._effect(mark, outcome, rotation, stored_experiment_id)
             if effect.is_news:
                 self._last_marked[mark.point, mark.experiment_id] = mark.condition
@@ -168,6 +183,7 @@ class AssignmentCache(SingleFlight[Record]):
                 value.apply(MarkEffect(invalidate="experiment"), mark.point)
 
     def _set(self, value: Record | None) -> None:
+        self._changes += 1
         if self.value is not None and self.value is not value:
             self.value.validity.is_discarded = True
         self.value = value

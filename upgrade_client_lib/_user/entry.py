@@ -30,21 +30,25 @@ MAX_LAST_MARKED = 100
 MarkedKey = tuple[str, str, Optional[str]]
 """A decision point's site and target, and the experiment that was marked there."""
 
+_decode = json.JSONDecoder().raw_decode
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class StoredItems(Mapping[PointKey, _api.Item]):
     """The items of a response, each parsed when it is asked for."""
 
-    __slots__ = ("_data", "_spans")
+    __slots__ = ("_data", "_parsed", "_spans")
 
     def __init__(self, data: bytes, spans: Mapping[PointKey, tuple[int, int]]) -> None:
         self._data = data
         self._spans = spans
+        self._parsed: dict[PointKey, _api.Item] = {}
 
     def __getitem__(self, point: PointKey) -> _api.Item:
-        start, end = self._spans[point]
-        item: _api.Item = json.loads(self._data[start:end])
+        item = self._parsed.get(point)
+        if item is None:
+            start, end = self._spans[point]
+            item = self._parsed[point] = _parse(self._data[start:end])
         return item
 
     def __iter__(self) -> Iterator[PointKey]:
@@ -155,7 +159,7 @@ def decode(data: bytes) -> Entry | None:
         if crc32(checked) != int.from_bytes(data[:CHECKSUM_BYTES], "big"):
             return None
         head, _, body = checked.partition(b"\n")
-        header = json.loads(head)
+        header = _parse(head)
         if header["format"] != FORMAT:
             return None
         groups = header.get("groups")
@@ -172,6 +176,10 @@ def decode(data: bytes) -> Entry | None:
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _parse(data: bytes) -> Any:
+    return _decode(data.decode("utf-8", "surrogatepass"))[0]
 
 
 def _encoded_context(context: StoredContext, body: bytearray) -> dict[str, Any]:

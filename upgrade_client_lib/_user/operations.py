@@ -99,6 +99,11 @@ class User:
         if self.owns_server:
             await self.server.aclose()
 
+    def check_open(self) -> None:
+        """Raise a ``RuntimeError`` once closed."""
+        if self.closed:
+            raise RuntimeError(f"this client of user {self.identity.user_id!r} is closed")
+
     def clear(self) -> None:
         self.assignments.clear()
         self.flags.clear()
@@ -263,8 +268,7 @@ class User:
         Where the server does not know the user, and their groups were stated, they are initialised
         first. The server applied nothing then, so the request may be sent again, whichever it is.
         """
-        if self.closed:
-            raise RuntimeError(f"this client of user {self.identity.user_id!r} is closed")
+        self.check_open()
         if self.stated_groups is None or not initializes:
             return await self.server.call(backend, operation, options, self.identity)
         deadline = time.monotonic() + options.timeout.total
@@ -324,7 +328,20 @@ class User:
 
     async def load_point(self, backend: Backend, options: CallOptions, point: PointKey) -> Record:
         """Return a record in which this point is valid, or one of a store that is stale."""
-        load = self._record_loader(backend, options, lambda record: point not in record.invalidated)
+
+        def is_current(record: Record) -> bool:
+            return point not in record.invalidated
+
+        if self.shared is not None:
+            total = options.timeout.total
+            deadline = time.monotonic() + total
+            changes = self.assignments.changes
+            found = await self.shared.find_record(backend, is_current)
+            if found is not None:
+                self.assignments.keep(found, changes)
+                return found
+            options = options.within(max(deadline - time.monotonic(), total / 2))
+        load = self._record_loader(backend, options, is_current)
         return await self.assignments.load_point(backend, load, options, point)
 
     def _record_loader(

@@ -91,10 +91,7 @@ class SharedUser:
         """
 
         def find(context: StoredContext) -> Record | None:
-            if context.record is None:
-                return None
-            record = self._stored_record(context.record)
-            return record if is_current(record) else None
+            return self._current_record(context, is_current)
 
         async def ask_for_record(left: CallOptions) -> Record:
             record = Record(self._user.identity, await ask(left), is_shared=True)
@@ -108,6 +105,20 @@ class SharedUser:
 
         kind = _Kind(find, ask_for_record, keep)
         return await self._load(backend, options, kind, force=force)
+
+    async def find_record(
+        self, backend: Backend, is_current: Callable[[Record], bool]
+    ) -> Record | None:
+        """Return the stored record if it may be used without asking the server."""
+        self._user.check_open()
+        entry = await self._entry.read(backend)
+        if entry is None or not self._is_as_stated(entry):
+            return None
+        record = self._current_record(entry.context(self._context), is_current)
+        if record is None or not self._is_fresh(record.answered_at):
+            return None
+        record.use_until(self._moment_to_recheck(record.answered_at))
+        return record
 
     async def load_flags(
         self,
@@ -134,6 +145,7 @@ class SharedUser:
     async def _load(
         self, backend: Backend, options: CallOptions, kind: _Kind[Answer], *, force: bool
     ) -> Answer:
+        self._user.check_open()
         total = options.timeout.total
         deadline = time.monotonic() + total
         initialized = self._user.last_init
@@ -358,6 +370,14 @@ class SharedUser:
         return not isinstance(error, REFUSALS) and is_servable(
             answered_at, time.time(), server.max_age, server.stale_if_error
         )
+
+    def _current_record(
+        self, context: StoredContext, is_current: Callable[[Record], bool]
+    ) -> Record | None:
+        if context.record is None:
+            return None
+        record = self._stored_record(context.record)
+        return record if is_current(record) else None
 
     def _stored_record(self, stored: StoredRecord) -> Record:
         record = Record(self._user.identity, stored.items, is_shared=True)
