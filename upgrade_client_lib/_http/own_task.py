@@ -52,7 +52,7 @@ async def open_in_own_task(opening: Coroutine[Any, Any, S]) -> S:
     try:
         await asyncio.wait([task])
     except asyncio.CancelledError:
-        loop.create_task(_close_when_open(task))
+        loop.create_task(_close_when_open(task))  # noqa: RUF006  # kept by what it waits for
         raise
     return task.result()
 
