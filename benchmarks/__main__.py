@@ -23,6 +23,7 @@ from .findings import Counted, Findings
 from .fresh import Fresh, in_fresh_interpreters
 from .local_upgrade import throughput
 from .machine import description
+from .outage import outages
 from .report import written
 
 SDKS = ["launchdarkly", "growthbook", "unleash", "openfeature", "flagsmith", "eppo"]
@@ -96,6 +97,7 @@ def measure(server: Server, published: str | None, rounds: int, seconds: float) 
         held_by_a_client=_held_by_a_client(server.address),
         fresh=_fresh(rounds),
         local_upgrade=throughput(),
+        outages=outages(),
     )
 
 
@@ -123,6 +125,13 @@ def _comparisons(published: str | None) -> dict[str, dict[str, Contestant]]:
         for contestants in comparisons.values():
             benchmark = contestants["ours"].benchmark
             contestants["published client"] = Contestant("upgrade", benchmark, published)
+    comparisons["warm decision"] = {
+        "ours": Contestant("upgrade", "warm_decision"),
+        "ours, async": Contestant("upgrade", "warm_decision_async"),
+        "ours, nothing assigned": Contestant("upgrade", "warm_decision_absent"),
+        "ours, the assignment": Contestant("upgrade", "warm_assignment"),
+        "launchdarkly": Contestant("sdks", "launchdarkly_variation"),
+    }
     comparisons["making a client"] = {
         "ours": Contestant("upgrade", "make_client"),
         "ours, of a connection": Contestant("connection", "make_client"),

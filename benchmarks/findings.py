@@ -9,6 +9,7 @@ import attrs
 from .contestant import Measured
 from .fresh import Fresh
 from .local_upgrade import Served
+from .outage import Outage
 
 
 @attrs.frozen
@@ -30,11 +31,4 @@ class Findings:
     held_by_a_client: float
     fresh: Mapping[str, Fresh]
     local_upgrade: Served
-
-
-def shown(seconds: float) -> str:
-    """Give a time with three digits and a unit."""
-    for unit, size in [("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)]:
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
+    outages: Mapping[str, Outage | str]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from .contestant import HERE, Measured
-from .findings import Findings, shown
+from .findings import Findings
+from .outage import lines
 from .targets import targets
+from .units import shown
 
 MIB = 1024 * 1024
 
@@ -30,6 +32,7 @@ def _lines(findings: Findings) -> Iterator[str]:
         yield from ["", notes.read_text(encoding="utf-8").strip()]
     for title, measured in findings.timings.items():
         yield from _table(title, measured)
+    yield from lines(findings.outages)
     yield from ["", "## What the server sees", ""]
     yield from ["| what | who | requests | connections |", "|---|---|---|---|"]
     for what, by_whom in findings.counts.items():

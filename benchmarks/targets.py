@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import attrs
 
 from .contestant import Measured
-from .findings import Findings, shown
+from .findings import Findings
+from .outage import Outage
+from .units import shown
 
 
 @attrs.frozen
@@ -23,6 +25,7 @@ class Target:
 def targets(findings: Findings) -> Iterator[Target]:
     """Give every target, in the order of the table."""
     yield from _warm_reads(findings)
+    yield from _decisions(findings)
     yield from _calls(findings)
     yield from _counts(findings)
     yield from _clients(findings)
@@ -52,6 +55,24 @@ def _warm_reads(findings: Findings) -> Iterator[Target]:
                 "… against the fastest of the others", f"{ratio:.2f}x {first}", "< 1x", ratio < 1
             )
         yield _ratio(f"warm `{method}`", measured["ours, async"], ours, 3, "the sync one")
+
+
+def _decisions(findings: Findings) -> Iterator[Target]:
+    measured = findings.timings["warm decision"]
+    read = measured["ours, the assignment"]
+    for who, what in [("ours", ""), ("ours, nothing assigned", ", nothing assigned")]:
+        yield _at_most(f"warm `decide_sync`{what}", measured[who].best, 1e-6)
+        yield _ratio("…", measured[who], read, 3, "the assignment's read")
+    outage = findings.outages["ours"]
+    if isinstance(outage, Outage) and outage.back is not None:
+        yield _at_most("a page of 4 decisions while the server is silent, p99", outage.p99, 5e-3)
+        yield Target(
+            "… one thread alone",
+            f"{outage.alone:,.0f} decisions/s",
+            "≥ 20,000",
+            outage.alone >= 20_000,
+        )
+        yield _at_most("… first right decision after server and pause", outage.back, 1.0)
 
 
 def _calls(findings: Findings) -> Iterator[Target]:

@@ -19,10 +19,9 @@ from fastapi import APIRouter, BackgroundTasks, Cookie, Depends, FastAPI, Form, 
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from examples.school import school
-from upgrade_client_lib import Assignment, UpgradeApiError, UpgradeClient, UpgradeConnection
+from upgrade_client_lib import Decision, UpgradeApiError, UpgradeClient, UpgradeConnection
 from upgrade_client_lib.types import LogInput, LogMetrics
 
-APPLIED = UpgradeClient.MARKED_DECISION_POINT_STATUS.CONDITION_APPLIED
 logger = logging.getLogger(__name__)
 router = APIRouter()
 
@@ -41,10 +40,21 @@ def create_app(host_url: str) -> FastAPI:
     return app
 
 
-def upgrade_client(request: Request, student: Annotated[str, Cookie()] = "guest") -> UpgradeClient:
-    """Give the client of the student whom this request comes from."""
+def upgrade_client(
+    request: Request,
+    student: Annotated[str, Cookie()] = "guest",
+    school_class: Annotated[str, Cookie()] = "",
+) -> UpgradeClient:
+    """Give the client of the student whom this request comes from.
+
+    With their class, they are made known to UpGrade when that is needed. A guest never is.
+    """
     connection: UpgradeConnection = request.app.state.upgrade
-    return connection.client(student, "my-app")
+    if not school_class:
+        return connection.client(student, "my-app")
+    return connection.client(
+        student, "my-app", group={"class": [school_class]}, working_group={"class": school_class}
+    )
 
 
 Client = Annotated[UpgradeClient, Depends(upgrade_client)]
@@ -61,41 +71,24 @@ def sign_in_page() -> HTMLResponse:
 
 @router.post("/sign-in")
 async def sign_in(
-    request: Request, student: Annotated[str, Form()], school_class: Annotated[str, Form()]
+    student: Annotated[str, Form()], school_class: Annotated[str, Form()]
 ) -> Response:
-    """Make the student known to UpGrade: once, not on every page."""
-    client = upgrade_client(request, student)
-    try:
-        await client.init({"class": [school_class]}, {"class": school_class})
-    except UpgradeApiError as error:
-        logger.warning("%s is not initialised: %s", student, error)
+    """Remember who the student is; a real application keeps that in its session."""
     response = RedirectResponse("/", status_code=303)
     response.set_cookie("student", student, httponly=True, samesite="lax")
+    response.set_cookie("school_class", school_class, httponly=True, samesite="lax")
     return response
 
 
 @router.get("/")
 async def home(client: Client, after: BackgroundTasks) -> HTMLResponse:
     """Show the home page with the banner and the dashboard that are this student's."""
-    try:
-        banner, has_dashboard = await asyncio.gather(
-            client.get_decision_point_assignment("home", "banner"),
-            client.has_feature_flag("new-dashboard"),
-        )
-    except UpgradeApiError as error:
-        logger.warning("%s sees the page without UpGrade: %s", client.user_id, error)
-        banner, has_dashboard = None, False
-    if banner is not None:
-        after.add_task(mark, banner)
-    return HTMLResponse(page(client.user_id, banner, has_dashboard))
-
-
-async def mark(assignment: Assignment) -> None:
-    """Say that the page was shown; it has been sent by now, so nobody waits for this."""
-    try:
-        await assignment.mark_decision_point(APPLIED)
-    except UpgradeApiError as error:
-        logger.warning("%s is not marked: %s", assignment, error)
+    banner, dashboard = await asyncio.gather(
+        client.decide("home", "banner", default="control"),
+        client.decide_flag("new-dashboard"),
+    )
+    after.add_task(banner.mark)  # once the page has been sent, so that nobody waits for it
+    return HTMLResponse(page(client.user_id, banner, dashboard.enabled))
 
 
 @router.post("/lesson-done", status_code=204)
@@ -108,10 +101,9 @@ async def lesson_done(client: Client, seconds: Annotated[int, Form()]) -> None:
         logger.warning("%s is not logged: %s", metrics, error)
 
 
-def page(student: str, banner: Assignment | None, has_dashboard: bool) -> str:
+def page(student: str, banner: Decision, has_dashboard: bool) -> str:
     """Give the home page's HTML."""
-    payload = banner.get_payload() if banner is not None else None
-    greeting = payload.value if payload is not None else "Hello."
+    greeting = banner.payload.value if banner.payload else "Hello."
     dashboard = "the new dashboard" if has_dashboard else "the dashboard"
     return f"<h1>{escape(greeting)}</h1><p>{escape(student)}, here is {dashboard}.</p>"
 

@@ -14,10 +14,8 @@ from flask import Flask, redirect, request
 from werkzeug.wrappers import Response
 
 from examples.school import school
-from upgrade_client_lib import Assignment, UpgradeApiError, UpgradeClient, UpgradeConnection
+from upgrade_client_lib import Decision, UpgradeApiError, UpgradeClient, UpgradeConnection
 from upgrade_client_lib.types import LogInput, LogMetrics
-
-APPLIED = UpgradeClient.MARKED_DECISION_POINT_STATUS.CONDITION_APPLIED
 
 
 def create_app(host_url: str) -> Flask:
@@ -27,8 +25,20 @@ def create_app(host_url: str) -> Flask:
     app.extensions["upgrade"] = connection
 
     def upgrade_client() -> UpgradeClient:
-        """Give the client of the student whom this request comes from."""
-        return connection.client(request.cookies.get("student", "guest"), "my-app")
+        """Give the client of the student whom this request comes from.
+
+        With their class, they are made known to UpGrade when that is needed. A guest never is.
+        """
+        student = request.cookies.get("student", "guest")
+        school_class = request.cookies.get("school_class")
+        if school_class is None:
+            return connection.client(student, "my-app")
+        return connection.client(
+            student,
+            "my-app",
+            group={"class": [school_class]},
+            working_group={"class": school_class},
+        )
 
     @app.get("/sign-in")
     def sign_in_page() -> str:
@@ -40,30 +50,20 @@ def create_app(host_url: str) -> Flask:
 
     @app.post("/sign-in")
     def sign_in() -> Response:
-        """Make the student known to UpGrade: once, not on every page."""
-        student, school_class = request.form["student"], request.form["school_class"]
-        client = connection.client(student, "my-app")
-        try:
-            client.init_sync({"class": [school_class]}, {"class": school_class})
-        except UpgradeApiError as error:
-            app.logger.warning("%s is not initialised: %s", student, error)
+        """Remember who the student is; a real application keeps that in its session."""
         response = redirect("/", code=303)
-        response.set_cookie("student", student, httponly=True, samesite="Lax")
+        for name in ("student", "school_class"):
+            response.set_cookie(name, request.form[name], httponly=True, samesite="Lax")
         return response
 
     @app.get("/")
     def home() -> str:
         """Show the home page with the banner and the dashboard that are this student's."""
         client = upgrade_client()
-        try:
-            banner = client.get_decision_point_assignment_sync("home", "banner")
-            has_dashboard = client.has_feature_flag_sync("new-dashboard")
-            if banner is not None:
-                banner.mark_decision_point_sync(APPLIED)
-        except UpgradeApiError as error:
-            app.logger.warning("%s sees the page without UpGrade: %s", client.user_id, error)
-            banner, has_dashboard = None, False
-        return page(client.user_id, banner, has_dashboard)
+        banner = client.decide_sync("home", "banner", default="control")
+        dashboard = client.decide_flag_sync("new-dashboard")
+        banner.mark_sync()
+        return page(client.user_id, banner, dashboard.enabled)
 
     @app.post("/lesson-done")
     def lesson_done() -> tuple[str, int]:
@@ -78,10 +78,9 @@ def create_app(host_url: str) -> Flask:
     return app
 
 
-def page(student: str, banner: Assignment | None, has_dashboard: bool) -> str:
+def page(student: str, banner: Decision, has_dashboard: bool) -> str:
     """Give the home page's HTML."""
-    payload = banner.get_payload() if banner is not None else None
-    greeting = payload.value if payload is not None else "Hello."
+    greeting = banner.payload.value if banner.payload else "Hello."
     dashboard = "the new dashboard" if has_dashboard else "the dashboard"
     return f"<h1>{escape(greeting)}</h1><p>{escape(student)}, here is {dashboard}.</p>"
 

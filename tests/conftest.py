@@ -19,6 +19,7 @@ pytest.register_assert_rewrite(
 # Below the registration, without which their assertions say little when they fail.
 from tests.support_conformance import local_upgrade_keeps_to_the_spec  # noqa: E402
 from tests.support_faulty_server import FaultyServer  # noqa: E402
+from tests.support_redis import RedisServer, want_redis  # noqa: E402
 from tests.support_server import SteeredServer, initialised, local_upgrade  # noqa: E402
 from upgrade_client_lib import UpgradeClient, UpgradeConnection  # noqa: E402
 
@@ -74,6 +75,14 @@ def server() -> SteeredServer:
 def client(server: SteeredServer) -> UpgradeClient:
     """The client of a user whom that server knows."""
     return initialised(server)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[RedisServer, None, None]:
+    """A Redis server that runs until the tests end."""
+    want_redis()
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

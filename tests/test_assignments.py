@@ -290,7 +290,7 @@ def test_an_assignment_is_a_snapshot_that_nobody_can_change(call: Face) -> None:
     [
         ("init", ()),
         ("set_group_membership", ({"class": ["class-2"]},)),
-        ("set_working_group", ({"class": "class-2"},)),
+        ("set_working_group", ({"class": "class-1"},)),
         ("set_alt_user_ids", (["alias"],)),
     ],
 )

@@ -10,6 +10,7 @@ import attrs
 import httpx
 import pytest
 
+from tests.support_assignments import item
 from tests.support_clients import client_at
 from tests.support_clock import Clock
 from tests.support_faces import Face, both_faces
@@ -30,10 +31,9 @@ def marks(server: SteeredServer) -> list[dict[str, Any]]:
 
 def decided(call: Face, client: UpgradeClient, *where: str, times: int = 1) -> Decision:
     """A decision: the server's with ``times=1``, the cache's with 2, the kept one with 3."""
-    for _ in range(times):
-        decision = call(client.decide, *where, default="the default")
-    assert isinstance(decision, Decision)
-    return decision
+    decisions = [call(client.decide, *where, default="the default") for _ in range(times)]
+    assert isinstance(decisions[-1], Decision)
+    return decisions[-1]
 
 
 def failed(call: Face, client: UpgradeClient, server: SteeredServer) -> Decision:
@@ -237,17 +237,11 @@ def test_a_point_that_a_mark_invalidated_is_not_marked(
     call: Face, client: UpgradeClient, server: SteeredServer
 ) -> None:
     """Its condition could not be read, so the default was shown; then its sister was marked."""
+    assigned: dict[str, Any] = {"id": "c", "conditionCode": "first", "experimentId": "e"}
+    unreadable: dict[str, Any] = {**assigned, "conditionCode": {}}
     answer = [
-        {
-            "site": "twin",
-            "target": target,
-            "experimentType": "Simple",
-            "assignedCondition": conditions,
-        }
-        for target, conditions in [
-            ("one", [{"id": "c", "conditionCode": "first", "experimentId": "e"}] * 2),
-            ("two", [{"id": "c", "conditionCode": {}, "experimentId": "e"}] * 2),
-        ]
+        item("twin", "one", assignedCondition=[assigned] * 2),
+        item("twin", "two", assignedCondition=[unreadable] * 2),
     ]
     server.answer("assign", answer)
     server.answer("mark", {"id": "1", "userId": "user", "site": "twin", "target": "one"})
@@ -345,8 +339,12 @@ def test_wrong_arguments_raise(
     assert server.count("mark") == 0
 
 
+def through_pickle(decision: Decision) -> Any:
+    return pickle.loads(pickle.dumps(decision))
+
+
 @both_faces
-@pytest.mark.parametrize("detached", [lambda d: pickle.loads(pickle.dumps(d)), attrs.evolve])
+@pytest.mark.parametrize("detached", [through_pickle, attrs.evolve])
 def test_a_decision_without_its_client_says_what_to_do(
     call: Face, client: UpgradeClient, detached: Any
 ) -> None:

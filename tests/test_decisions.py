@@ -216,8 +216,8 @@ def test_after_a_mark_the_next_condition_of_a_queue_is_decided(
 ) -> None:
     seen: list[str] = []
     for _ in range(4):
-        for _ in range(3):  # from the server, made, kept
-            decision = decided(call, client, "single", "queue")
+        # From the server, made, and kept.
+        *_, decision = (decided(call, client, "single", "queue") for _ in range(3))
         seen.append(decision.condition)
         call(decision.mark)
 
@@ -288,9 +288,8 @@ def test_a_view_decides_from_the_same_cache_with_its_own_time(
     decided(call, client, "home", "banner")
     view = client.with_options(timeout=0.5)
     for _ in range(3):
-        decision = decided(call, view, "home", "banner")
-    assert decision.source is DecisionSource.CACHE
-    call(decision.mark)
+        assert decided(call, view, "home", "banner").source is DecisionSource.CACHE
+    call(decided(call, view, "home", "banner").mark)
     assert server.sent[-1].timeouts["read"] <= 0.5
     call(decided(call, client, "home", "banner").mark)
     assert server.sent[-1].timeouts["read"] > 0.5
@@ -317,17 +316,16 @@ def test_every_fault_is_a_decision_in_time(call: Face, name: str) -> None:
 
     assert decision.reason is DecisionReason.ERROR
     assert decision.condition == "control"
+    assert decision.error is not None
     assert type(decision.error) is kind
     assert decision.error.status_code == status
     json.dumps(decision.as_dict())
 
 
 @both_faces
-@pytest.mark.parametrize(
-    "broken", [{"assignedCondition": 7}, {"assignedCondition": [{"conditionCode": {}}]}]
-)
-def test_an_assignment_that_cannot_be_read_is_none(call: Face, broken: dict[str, Any]) -> None:
-    client = answering(item(**broken))
+@pytest.mark.parametrize("broken", [7, [condition(payload=7)], [condition({})]])  # type: ignore[arg-type]
+def test_an_assignment_that_cannot_be_read_is_none(call: Face, broken: object) -> None:
+    client = answering(item(assignedCondition=broken))
     for _ in range(3):
         decision = decided(call, client, "home", "banner", default="control")
         assert (decision.condition, decision.reason) == ("control", DecisionReason.NOT_ASSIGNED)
@@ -403,7 +401,7 @@ def test_another_callers_mistake_is_not_mine(
         ((7,), {}, TypeError, "site must be a string"),
         ((["home"],), {}, TypeError, "site must be a string"),
         (("home", 7), {}, TypeError, "target must be a string"),
-        (("home", []), {}, TypeError, "target must be a string"),
+        (("home", [7]), {}, TypeError, "target must be a string"),
         (("ho\0me",), {}, ValueError, "site must not hold a NUL"),
         (("home", "banner"), {"default": None}, TypeError, "default must be a string, not None"),
         (("home", "banner"), {"default": 7}, TypeError, "default must be a string, not int"),
@@ -497,13 +495,17 @@ def test_kept_decisions_do_not_keep_their_client(server: SteeredServer, target: 
     gc.disable()
     try:
         client = client_of(server, group={})
-        for _ in range(3):
-            decision = client.decide_sync("home", target)
-        gone = weakref.ref(client), weakref.ref(client._assignments)
-        record = weakref.ref(client._assignments.value)  # type: ignore[arg-type]
-        del client
-        assert [ref() for ref in (*gone, record)] == [None, None, None]
-        assert decision.target == target
+        decisions = [client.decide_sync("home", target) for _ in range(3)]
+        cache = client._assignments  # pyright: ignore[reportPrivateUsage]
+        assert cache.value is not None
+        gone: list[weakref.ref[Any]] = [
+            weakref.ref(client),
+            weakref.ref(cache),
+            weakref.ref(cache.value),
+        ]
+        del client, cache
+        assert [ref() for ref in gone] == [None, None, None]
+        assert decisions[-1].target == target
     finally:
         gc.enable()
 
@@ -594,7 +596,7 @@ def test_a_notebook_shows_a_decision_as_a_table_whose_texts_are_escaped(
 ) -> None:
     decision = decided(call, client, "home", "<b>", default="a & b")
 
-    assert decision._repr_html_() == (
+    assert decision._repr_html_() == (  # pyright: ignore[reportPrivateUsage]
         "<table><caption>Decision</caption>"
         "<tr><th>site</th><td>home</td></tr>"
         "<tr><th>target</th><td>&lt;b&gt;</td></tr>"

@@ -215,7 +215,7 @@ def test_a_decision_is_plain_data(call: Face, client: UpgradeClient) -> None:
     assert repr(on) == (
         "FlagDecision(key='new-dashboard', enabled=True, reason='assigned', source='server')"
     )
-    assert on._repr_html_() == (
+    assert on._repr_html_() == (  # pyright: ignore[reportPrivateUsage]
         "<table><caption>FlagDecision</caption><tr><th>key</th><td>new-dashboard</td></tr>"
         "<tr><th>enabled</th><td>True</td></tr><tr><th>reason</th><td>assigned</td></tr>"
         "<tr><th>source</th><td>server</td></tr></table>"

@@ -20,10 +20,13 @@ import pytest
 import trustme
 
 from tests.support_calls import upgrade_with_user
+from tests.support_clock import Clock
 from tests.support_faces import blocking
 from tests.support_faulty_server import FaultyServer, never_answers
 from tests.support_server import Background, SteeredServer, initialised, local_upgrade
 from upgrade_client_lib import (
+    CircuitOpenError,
+    Decision,
     RequestTimeoutError,
     UpgradeClient,
     UpgradeConnection,
@@ -287,6 +290,48 @@ def test_a_grandchild_loads_for_itself_what_the_child_is_loading() -> None:
     server = SteeredServer(local_upgrade().transport)
     client = initialised(server)
     assert in_child(work) == "True"
+
+
+def opened(server: SteeredServer, clock: Clock) -> UpgradeConnection:
+    """A connection whose circuit breaker will let one read probe."""
+    connection = UpgradeConnection("http://upgrade", transport=server, retries=0)
+    for _ in range(5):
+        server.lose_next("assign", "before")
+        connection.client("user", "my-app").decide_sync("home", "banner")
+    assert isinstance(decided(connection).error, CircuitOpenError)
+    clock.let_pass(1.0)
+    return connection
+
+
+def decided(connection: UpgradeConnection) -> Decision:
+    return connection.client("user", "my-app").decide_sync("home", "banner")
+
+
+def test_a_child_probes_for_itself_while_its_parent_probes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = SteeredServer(upgrade_with_user().transport)
+    own = opened(server, Clock.running(monkeypatch))
+    hold = server.hold_next("assign")
+    with Background(blocking) as background:
+        probing = background.run(decided, own)
+        hold.wait()
+        assert isinstance(decided(own).error, CircuitOpenError)
+        assert in_child(lambda: decided(own).reason) == "assigned"
+        assert isinstance(decided(own).error, CircuitOpenError)
+        hold.release()
+        assert probing.result()
+
+
+def test_a_child_reads_while_its_parent_holds_the_lock_of_the_circuit_breaker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = SteeredServer(upgrade_with_user().transport)
+    own = opened(server, Clock.running(monkeypatch))
+    breaker = own._server._breaker  # pyright: ignore[reportPrivateUsage]
+    assert breaker is not None
+    with held_elsewhere(breaker._lock):  # pyright: ignore[reportPrivateUsage]
+        assert in_child(lambda: decided(own).reason) == "assigned"
 
 
 def test_threads_of_the_parent_go_on_over_a_fork() -> None:

@@ -44,7 +44,7 @@ statuses = st.sampled_from([STATUSES[0], STATUSES[0], *STATUSES])
 classes = st.none() | st.sampled_from(CLASSES)
 
 
-def _upgrade(version: str) -> LocalUpgrade:
+def upgrade_of(version: str) -> LocalUpgrade:
     upgrade = LocalUpgrade(server=version)
     within: dict[str, Any] = {
         "conditions": CODES,
@@ -73,7 +73,7 @@ class InStep(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.upgrade = _upgrade(self.version)
+        self.upgrade = upgrade_of(self.version)
         self.server = SteeredServer(self.upgrade.transport)
         connection = UpgradeConnection(HOST, transport=self.server, retries=0)
         rotation: Any = self.rotation

@@ -152,13 +152,13 @@ NO_HTTP: dict[str, Callable[[bytes], bytes]] = {
     "no status line": lambda secret: secret + b"\r\n\r\n",
     "header line": lambda secret: b"HTTP/1.1 200 OK\r\n" + secret + b"\r\n\r\n",
     "length": lambda secret: b"HTTP/1.1 200 OK\r\ncontent-length: " + secret + b"\r\n\r\n",
-    "transfer encoding": lambda secret: b"HTTP/1.1 200 OK\r\ntransfer-encoding: "
-    + secret
-    + b"\r\n\r\n",
+    "transfer encoding": lambda secret: (
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: " + secret + b"\r\n\r\n"
+    ),
     "encoding": lambda secret: b"HTTP/1.1 200 OK\r\ncontent-encoding: " + secret + b"\r\n\r\n",
-    "length of a chunk": lambda secret: b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
-    + secret
-    + b"\r\n",
+    "length of a chunk": lambda secret: (
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + secret + b"\r\n"
+    ),
 }
 
 

@@ -50,7 +50,7 @@ def test_what_a_client_uses_is_kept_and_shared_with_the_next(call: Face) -> None
     with FaultyServer() as server:
         client = UpgradeClient("user", server.url, "my-app")
         client.init_sync()
-        use_other_hosts(1_000)
+        use_other_hosts(2 * _server.KEPT)
         UpgradeClient("other", server.url, "my-app").init_sync()
         assert call(client.init).id == "user"
         assert (server.count("init"), kept()) == (3, _server.KEPT)

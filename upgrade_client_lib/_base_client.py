@@ -123,7 +123,10 @@ class BaseClient:
             required(os.environ, CONTEXT),
             settings.token,
             # A server is what is behind a connection, and taken for one.
-            connection=cast("UpgradeConnection", shared_server(settings.host_url, options)),
+            connection=cast(
+                "UpgradeConnection",
+                shared_server(settings.host_url, options, settings.store_url),
+            ),
             group=group,
             working_group=working_group,
         )

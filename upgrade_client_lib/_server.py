@@ -26,6 +26,7 @@ from ._http import (
     send_with_retries,
 )
 from ._rules import arguments
+from ._rules.environment import STORE
 from ._rules.scrubbing import Secrets
 from ._store_access import StoreAccess
 from ._sync import Backend, check_asyncio
@@ -188,7 +189,7 @@ def server_with_transport(host_url: str, transport: HttpTransport) -> Server:
 
 KEPT = 64
 
-_Key = tuple[str, CallOptions]
+_Key = tuple[str, CallOptions, str]
 
 _shared: weakref.WeakValueDictionary[_Key, Server] = weakref.WeakValueDictionary()
 _recent: OrderedDict[_Key, Server] = OrderedDict()
@@ -197,9 +198,11 @@ _shared_lock = threading.RLock()
 _address = lru_cache(maxsize=4 * KEPT)(arguments.host_url)
 
 
-def shared_server(host_url: str, options: CallOptions = DEFAULT_OPTIONS) -> Server:
-    """Return this process's one server of a host, for calls with these options."""
-    key = _address(host_url), options
+def shared_server(
+    host_url: str, options: CallOptions = DEFAULT_OPTIONS, store_url: str = ""
+) -> Server:
+    """Return this process's one server of a host, for calls with these options and this store."""
+    key = _address(host_url), options, store_url
     with _shared_lock:
         server = _shared.get(key)
         if server is None:
@@ -211,8 +214,21 @@ def shared_server(host_url: str, options: CallOptions = DEFAULT_OPTIONS) -> Serv
     return server
 
 
-def _new_shared(host_url: str, options: CallOptions) -> Server:
-    server = Server(TransportSettings(host_url=host_url), options=options)
+def store_of_environment(url: str) -> Store | None:
+    """Return the store that the environment names; a ``ValueError`` names the variable."""
+    if not url:
+        return None
+    from .stores import store_from_url
+
+    try:
+        return store_from_url(url)
+    except ValueError as error:
+        raise ValueError(f"the environment variable {STORE} is wrong: {error}") from None
+
+
+def _new_shared(host_url: str, options: CallOptions, store_url: str) -> Server:
+    store = store_of_environment(store_url)
+    server = Server(TransportSettings(host_url=host_url), options=options, store=store)
     finalizer = weakref.finalize(server, server._transport.close)  # pyright: ignore[reportPrivateUsage]
     finalizer.atexit = False  # all are closed then
     return server

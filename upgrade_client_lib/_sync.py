@@ -14,6 +14,8 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ._http import AttemptLimits, Request, Response
     from .exceptions import UpgradeApiError
 
@@ -46,8 +48,15 @@ class Backend(Protocol):
         """Return the future's result; ``TimeoutError`` when it takes longer than ``seconds``."""
         ...
 
-    async def call_either(self, owner: object, method: str, *arguments: Any) -> Any:
-        """Call a blocking method, or in an event loop its form ``..._async``, or it in a thread."""
+    async def call_either(self, owner: object, method: str, seconds: float, *arguments: Any) -> Any:
+        """Call a blocking method, or in an event loop its form ``..._async``, or it in a thread.
+
+        In an event loop, a ``TimeoutError`` after ``seconds``.
+        """
+        ...
+
+    async def complete(self, work: Coroutine[Any, Any, object]) -> None:
+        """Await work, which goes on if the caller is cancelled meanwhile."""
         ...
 
     def finish(self, work: Coroutine[Any, Any, object]) -> None:
@@ -70,8 +79,11 @@ class _SyncBackend:
         except concurrent.futures.TimeoutError as error:
             raise TimeoutError from error
 
-    async def call_either(self, owner: object, method: str, *arguments: Any) -> Any:
+    async def call_either(self, owner: object, method: str, seconds: float, *arguments: Any) -> Any:
         return getattr(owner, method)(*arguments)
+
+    async def complete(self, work: Coroutine[Any, Any, object]) -> None:
+        await work
 
     def finish(self, work: Coroutine[Any, Any, object]) -> None:
         run_sync(work)
@@ -81,16 +93,12 @@ class _AsyncBackend:
     blocks = False
 
     async def send(self, sender: SupportsSend, request: Request, limits: AttemptLimits) -> Response:
-        try:
-            return await sender.send_async(request, limits)
-        except RuntimeError:
-            check_asyncio()
-            raise
+        check_asyncio()
+        return await sender.send_async(request, limits)
 
     async def sleep(self, seconds: float) -> None:
         import asyncio  # late, since the public types load this module
 
-        check_asyncio()
         await asyncio.sleep(seconds)
 
     async def wait(self, future: Future[T], seconds: float) -> T:
@@ -102,25 +110,37 @@ class _AsyncBackend:
         with anyio.fail_after(seconds):
             return await asyncio.wrap_future(future)
 
-    async def call_either(self, owner: object, method: str, *arguments: Any) -> Any:
-        in_loop = getattr(owner, f"{method}_async", None)
-        if in_loop is not None:
-            return await in_loop(*arguments)
-
+    async def call_either(self, owner: object, method: str, seconds: float, *arguments: Any) -> Any:
         import asyncio
 
-        return await asyncio.to_thread(getattr(owner, method), *arguments)
+        import anyio
+
+        in_loop = getattr(owner, f"{method}_async", None)
+        with anyio.fail_after(seconds):
+            if in_loop is not None:
+                return await in_loop(*arguments)
+            return await asyncio.to_thread(getattr(owner, method), *arguments)
+
+    async def complete(self, work: Coroutine[Any, Any, object]) -> None:
+        import asyncio
+
+        await asyncio.shield(_task_of(work))
 
     def finish(self, work: Coroutine[Any, Any, object]) -> None:
-        import asyncio
-
         try:
-            task = asyncio.get_running_loop().create_task(work)
+            _task_of(work)
         except RuntimeError:  # the caller's task is being destroyed
             work.close()
-            return
-        _finishing.add(task)
-        task.add_done_callback(_finishing.discard)
+
+
+def _task_of(work: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
+    """Begin work in the running event loop."""
+    import asyncio
+
+    task = asyncio.get_running_loop().create_task(work)
+    _finishing.add(task)
+    task.add_done_callback(_finishing.discard)
+    return task
 
 
 _finishing: set[Any] = set()

@@ -18,7 +18,7 @@ from ._http import (
 )
 from ._rules import arguments
 from ._rules.environment import read_settings
-from ._server import MAX_AGE, STALE_IF_ERROR, Server
+from ._server import MAX_AGE, STALE_IF_ERROR, Server, store_of_environment
 from ._sync import ASYNC, SYNC, run_sync
 from ._user import forget
 from .client import UpgradeClient
@@ -150,8 +150,10 @@ class UpgradeConnection:
         """Return a connection with the settings of the environment.
 
         ``UPGRADE_HOST_URL`` is the server's address, ``UPGRADE_TOKEN`` the token, if it wants one,
-        and ``UPGRADE_TIMEOUT`` the seconds that a call may take, if not the default. A variable
-        that is wrong or missing is a ``ValueError`` that names it.
+        ``UPGRADE_TIMEOUT`` the seconds that a call may take, if not the default, and
+        ``UPGRADE_STORE`` the address of a store, if there shall be one (``memory:``,
+        ``sqlite:///path`` or ``redis://…``). A variable that is wrong or missing is a
+        ``ValueError`` that names it.
 
         >>> connection = UpgradeConnection.from_env()
         """
@@ -160,6 +162,7 @@ class UpgradeConnection:
             settings.host_url,
             token=settings.token,
             timeout=DEFAULT_OPTIONS.timeout if settings.timeout is None else settings.timeout,
+            store=store_of_environment(settings.store_url),
         )
 
     @property

@@ -96,6 +96,8 @@ class HookList:
 
 NO_HOOKS = HookList(())
 
+_METHODS = [name for name in vars(Hook) if not name.startswith("_")]
+
 
 def hooks_option(value: object) -> HookList:
     """Return the hooks of a sequence of them; a ``TypeError`` for anything else."""
@@ -105,7 +107,7 @@ def hooks_option(value: object) -> HookList:
     for hook in hooks:
         if not isinstance(hook, Hook):
             raise TypeError(f"hooks must hold instances of Hook, not {hook!r}")
-        for method in ("before", "after", "failed", "decided"):
+        for method in _METHODS:
             if iscoroutinefunction(getattr(hook, method)):
                 raise TypeError(f"{type(hook).__name__}.{method} is async, which no hook can be")
     return HookList(hooks) if hooks else NO_HOOKS

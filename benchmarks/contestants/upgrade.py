@@ -58,6 +58,27 @@ def warm_assignment_absent(address: str) -> Timed:
     return blocking(client.get_decision_point_assignment_sync, "nowhere", "")
 
 
+def warm_decision(address: str) -> Timed:
+    return _warm_decision(address, *POINTS[0])
+
+
+def warm_decision_absent(address: str) -> Timed:
+    return _warm_decision(address, "nowhere", "")
+
+
+def _warm_decision(address: str, site: str, target: str) -> Timed:
+    decide = functools.partial(new_client(address).decide_sync, default="control")
+    assert decide(site, target).error is None
+    assert decide(site, target) is decide(site, target), "it is kept from the second one on"
+    return blocking(decide, site, target)
+
+
+def warm_decision_async(address: str) -> Timed:
+    return in_event_loop(
+        functools.partial(new_client(address).decide, default="control"), *POINTS[0]
+    )
+
+
 def mark(address: str) -> Timed:
     client = new_client(address)
     site, target = POINTS[0]

@@ -83,8 +83,9 @@ def test_five_failures_open_the_circuit_and_a_failed_probe_opens_it_for_longer(
 
 
 def test_pauses_grow_from_one_second_to_thirty() -> None:
-    circuit, now, pauses = Circuit(4), 0.0, []
+    circuit, now = Circuit(4), 0.0
     probe: float | None = None
+    pauses: list[float] = []
     for _ in range(8):
         circuit = after_failure(circuit, probe, now, 0.0, had_full_time=True)
         assert circuit.open_until is not None

@@ -56,5 +56,11 @@ def test_a_variable_may_be_required(environment: dict[str, str]) -> None:
         required(environment, "UPGRADE_CONTEXT")
 
 
+def test_the_address_of_a_store_is_read_and_not_shown() -> None:
+    settings = read_settings({**HOST, "UPGRADE_STORE": "redis://:secret@redis"})
+    assert settings.store_url == "redis://:secret@redis"
+    assert "secret" not in repr(settings)
+
+
 def test_settings_do_not_show_the_token() -> None:
     assert "secret" not in repr(read_settings({**HOST, "UPGRADE_TOKEN": "secret"}))

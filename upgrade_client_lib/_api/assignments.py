@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from upgrade_openapi import models
 
+from .._http import PARSE_ERRORS
 from .._narrow import list_or_none, object_or_none
 from .._rules.queues import PointKey, PointState, position
 from ..assignment import Assignment
@@ -66,7 +67,7 @@ def read_assignment(
         context=identity.context,
         site=site,
         target=target,
-        condition=optional_str(condition.get(_CONDITION_CODE)),
+        condition=_code(condition),
         condition_id=optional_str(condition.get(_CONDITION_ID)),
         experiment_id=optional_str(condition.get(_EXPERIMENT_ID)),
         experiment_type=_member_or_str(ExperimentType, item.get(_EXPERIMENT_TYPE)),
@@ -99,9 +100,27 @@ def id_of_condition(item: Item, code: str) -> str | None:
     """Return the id that the queue has for a condition code, if it has that code."""
     for condition in _conditions(item):
         condition_id = condition.get(_CONDITION_ID)
-        if condition.get(_CONDITION_CODE) == code and isinstance(condition_id, str):
+        if _code_or_none(condition) == code and isinstance(condition_id, str):
             return condition_id
     return None
+
+
+def _code(condition: Mapping[str, Any]) -> str | None:
+    """Return a condition's code.
+
+    In a factorial experiment with one factor whose level has a payload, a server gives that payload
+    as the code.
+    """
+    code = condition.get(_CONDITION_CODE)
+    payload = object_or_none(code)
+    return optional_str(code) if payload is None else as_str(payload[_PAYLOAD_VALUE])
+
+
+def _code_or_none(condition: Mapping[str, Any]) -> str | None:
+    try:
+        return _code(condition)
+    except PARSE_ERRORS:
+        return None
 
 
 def _markable_names(item: Item) -> frozenset[str]:
@@ -109,7 +128,7 @@ def _markable_names(item: Item) -> frozenset[str]:
     names: set[str] = set()
     for condition in _conditions(item):
         payload = object_or_none(condition.get(_CONDITION_PAYLOAD)) or {}
-        for name in (condition.get(_CONDITION_CODE), payload.get(_PAYLOAD_VALUE)):
+        for name in (_code_or_none(condition), payload.get(_PAYLOAD_VALUE)):
             if isinstance(name, str):
                 names.add(name)
     return frozenset(names)

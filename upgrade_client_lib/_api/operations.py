@@ -159,7 +159,9 @@ def feature_flags(
             groups_for_session=_group_membership(groups_for_session),
             include_stored_user_groups=include_stored_user_groups,
         )
-    return _read(feature_flags_operation._get_kwargs, identity, body, responses.read_flags)
+    operation = _read(feature_flags_operation._get_kwargs, identity, body, responses.read_flags)
+    # Overlapping first requests of a user end the process of a 6.5.0 server.
+    return attrs.evolve(operation, request=attrs.evolve(operation.request, may_overlap=False))
 
 
 def log(identity: Identity, entries: Sequence[LogInput]) -> Operation[list[LogRecord]]:

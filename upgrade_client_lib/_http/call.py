@@ -66,13 +66,16 @@ async def send_with_retries(
             error = failure
         error.attempts = attempts
         failed = retries.Failure(
-            error.status_code, error.may_have_been_applied, is_permanent(error, outer_exception)
+            error.status_code,
+            error.may_have_been_applied,
+            is_permanent(error, outer_exception),
+            isinstance(error, RequestTimeoutError),
         )
         is_unreachable = _says_unreachable(error) and sender.is_server_failure(error)
         scrub(error, secrets.and_token(request.token), outer_exception)
         delay = None
         if attempts <= options.retries and retries.may_be_sent_again(
-            failed, idempotent=request.idempotent
+            failed, idempotent=request.idempotent, may_overlap=request.may_overlap
         ):
             delay = retry_after
             if delay is None:

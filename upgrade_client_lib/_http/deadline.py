@@ -20,6 +20,7 @@ import anyio
 import httpcore
 
 from . import resolver
+from .own_task import open_in_own_task
 
 # Few enough bytes for a socket to take at once, so that the deadline is checked between writes.
 WRITTEN_AT_ONCE = 16 * 1024
@@ -148,7 +149,13 @@ class _AsyncNetworkStream:
         self, ssl_context: ssl.SSLContext, server_hostname: str | None, timeout: float | None
     ) -> _AsyncNetworkStream:
         left = _until_deadline(timeout, httpcore.ConnectTimeout)
-        return _AsyncNetworkStream(await self._stream.start_tls(ssl_context, server_hostname, left))
+        try:
+            encrypted = await self._stream.start_tls(ssl_context, server_hostname, left)
+        except BaseException:
+            # Up to now httpcore knows of no connection that it could close.
+            await self._stream.aclose()
+            raise
+        return _AsyncNetworkStream(encrypted)
 
 
 class _AsyncNetworkBackend:
@@ -173,8 +180,10 @@ class _AsyncNetworkBackend:
         while True:
             share = _until_deadline(timeout, httpcore.ConnectTimeout, shares=len(addresses))
             try:
-                stream = await self._backend.connect_tcp(
-                    host=addresses.pop(0), port=port, timeout=share, **options
+                stream = await open_in_own_task(
+                    self._backend.connect_tcp(
+                        host=addresses.pop(0), port=port, timeout=share, **options
+                    )
                 )
             except Exception:
                 if not addresses:

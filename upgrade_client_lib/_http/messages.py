@@ -19,6 +19,7 @@ class Request:
     headers: Mapping[str, str] = attrs.field(repr=False)
     content: bytes = attrs.field(repr=False)
     idempotent: bool
+    may_overlap: bool = attrs.field(default=True, kw_only=True)
     token: str = attrs.field(repr=False)
 
     @property

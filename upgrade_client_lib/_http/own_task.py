@@ -1,18 +1,26 @@
-"""Running a user's own httpx client or transport out of reach of cancellations.
+"""Running in a task of its own what asyncio must not cancel in the middle.
 
 httpcore completes its bookkeeping when anyio cancels it, but not when asyncio does: a cancelled
 task can leave a connection pool that is full for ever (https://github.com/encode/httpx/issues/1461).
+And anyio, up to 4.12 at least, loses the socket if it is cancelled just as it has connected.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, Protocol, TypeVar
 
 import anyio
 
+
+class _SupportsAclose(Protocol):
+    async def aclose(self) -> None: ...
+
+
 T = TypeVar("T")
+S = TypeVar("S", bound=_SupportsAclose)
 
 _running: set[asyncio.Task[Any]] = set()
 
@@ -20,7 +28,7 @@ _running: set[asyncio.Task[Any]] = set()
 async def run_in_own_task(work: Coroutine[Any, Any, T]) -> T:
     """Return what a coroutine returns; a cancellation reaches it through an anyio scope."""
     try:
-        loop = asyncio.get_running_loop()
+        asyncio.get_running_loop()
     except RuntimeError:
         work.close()
         raise
@@ -31,9 +39,7 @@ async def run_in_own_task(work: Coroutine[Any, Any, T]) -> T:
             return await work
         raise asyncio.CancelledError
 
-    task = loop.create_task(within_scope())
-    _running.add(task)
-    task.add_done_callback(_running.discard)
+    task = _start(within_scope())
     try:
         await asyncio.wait([task])
     except asyncio.CancelledError:
@@ -43,7 +49,30 @@ async def run_in_own_task(work: Coroutine[Any, Any, T]) -> T:
     return task.result()
 
 
+async def open_in_own_task(opening: Coroutine[Any, Any, S]) -> S:
+    """Return what a coroutine opens; a cancellation does not reach it, but has that closed."""
+    task = _start(opening)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        _start(_close_when_open(task))
+        raise
+    return task.result()
+
+
+def _start(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    task = asyncio.get_running_loop().create_task(work)
+    _running.add(task)
+    task.add_done_callback(_running.discard)
+    return task
+
+
 def _retrieve(task: asyncio.Task[Any]) -> None:
     """Take note of how a task ended that nobody waits for any longer."""
     if not task.cancelled():
         task.exception()
+
+
+async def _close_when_open(opening: asyncio.Task[S]) -> None:
+    with suppress(Exception):  # it may have failed
+        await (await opening).aclose()

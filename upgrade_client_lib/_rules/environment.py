@@ -12,15 +12,20 @@ HOST_URL = "UPGRADE_HOST_URL"
 TOKEN = "UPGRADE_TOKEN"
 CONTEXT = "UPGRADE_CONTEXT"
 TIMEOUT = "UPGRADE_TIMEOUT"
+STORE = "UPGRADE_STORE"
 
 
 @attrs.frozen
 class EnvironmentSettings:
-    """What the environment says of the server; ``timeout`` is in seconds, ``None`` for none."""
+    """What the environment says of the server; ``timeout`` is in seconds, ``None`` for none.
+
+    ``store_url`` is the address of a store, which may hold a password; ``""`` for none.
+    """
 
     host_url: str
     token: str = attrs.field(repr=False)
     timeout: float | None
+    store_url: str = attrs.field(default="", repr=False)
 
 
 def read_settings(environment: Mapping[str, str]) -> EnvironmentSettings:
@@ -32,6 +37,7 @@ def read_settings(environment: Mapping[str, str]) -> EnvironmentSettings:
             f"the environment variable {TOKEN}", environment.get(TOKEN, ""), secret=True
         ),
         _positive_seconds(timeout) if timeout else None,
+        environment.get(STORE, ""),
     )
 
 

@@ -20,17 +20,24 @@ class Failure:
     """How an attempt failed.
 
     ``status`` is that of an error response, ``None`` where there was none: the server could not be
-    reached, or did not answer in time. ``is_permanent`` says that another attempt would fail in the
-    same way, as with a certificate that cannot be verified.
+    reached, or did not answer in time (``timed_out``: it may still be working on the request).
+    ``is_permanent`` says that another attempt would fail in the same way, as with a certificate
+    that cannot be verified.
     """
 
     status: int | None
     may_have_been_applied: bool
     is_permanent: bool = False
+    timed_out: bool = False
 
 
-def may_be_sent_again(failure: Failure, *, idempotent: bool) -> bool:
-    """Whether another attempt is safe, and could have another outcome."""
+def may_be_sent_again(failure: Failure, *, idempotent: bool, may_overlap: bool = True) -> bool:
+    """Whether another attempt is safe, and could have another outcome.
+
+    ``may_overlap`` says that the server bears another attempt while it works on the first one.
+    """
+    if failure.timed_out and failure.may_have_been_applied and not may_overlap:
+        return False
     if failure.may_have_been_applied and not idempotent:
         return False
     if failure.status is None:

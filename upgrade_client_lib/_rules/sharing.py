@@ -1,9 +1,9 @@
 """What workers that share a store may conclude from an entry of it.
 
 An entry belongs to a user: the groups that the server has for them, and a record for each context.
-Whatever changes the user gives the entry another generation; each mark that changes a record counts
-in its ``marks``; each response that is kept has a ``load_id``. An answer is kept, and a queue is
-advanced, only where these show that nothing came between.
+Whatever changes the user gives the entry another generation; each mark that may change a record
+counts in its ``marks``; each response that is kept has a ``load_id``. A response is kept, and a
+queue is advanced, only where these show that nothing came between.
 """
 
 from __future__ import annotations
@@ -22,9 +22,13 @@ MAX_SUPERSEDED = 8
 """How many stated groups that others replaced are remembered."""
 
 
+GroupsChange = Literal["init", "plain init", "stated", "group", "working group"]
+"""An ``init`` with groups, one without, one with stated groups, or a change of one of the two."""
+
+
 @attrs.frozen
 class StoredGroups:
-    """The groups that the server has for a user, as far as that is known.
+    """The groups that the server has for a user; ``None`` where that is not known.
 
     ``is_explicit`` says that an ``init`` or a change of groups set them, rather than groups that
     were stated for a client. ``superseded`` are digests of stated groups that others replaced.
@@ -50,48 +54,38 @@ def action_for(stated: Groups | None, stored: StoredGroups | None) -> GroupsActi
         return "serve"
     if stored is None:
         return "initialize"
-    if matches(stated, stored):
+    if _matches(stated, stored):
         return "serve"
     if stored.is_explicit or digest(stated) in stored.superseded:
         return "ignore"
     return "initialize"
 
 
-def matches(stated: Groups, stored: StoredGroups) -> bool:
-    """Whether the stored groups are those stated, in any order."""
-    group, working_group = stated
-    if _sorted(group) != _sorted(stored.group or {}):
-        return False
-    return working_group is None or dict(working_group) == dict(stored.working_group or {})
-
-
-def after_initializing(
-    stored: StoredGroups | None,
-    stated: Groups,
-    group: Mapping[str, Sequence[str]] | None,
-    working_group: Mapping[str, str] | None,
+def groups_after(
+    change: GroupsChange, before: StoredGroups | None, answered: StoredGroups, stated: Groups | None
 ) -> StoredGroups:
-    """Return what is stored once stated groups were initialised and the server gave these."""
-    superseded: tuple[str, ...] = ()
-    if stored is not None:
-        old = digest((stored.group or {}, stored.working_group))
-        loose = digest((stored.group or {}, None))
-        kept = [one for one in (*stored.superseded, old, loose) if one != digest(stated)]
-        superseded = tuple(dict.fromkeys(kept))[-MAX_SUPERSEDED:]
-    return StoredGroups(group, working_group, is_explicit=False, superseded=superseded)
+    """Return what is stored after a change of groups, to which the server answered these.
 
-
-def is_same_user(
-    stored: StoredGroups | None,
-    group: Mapping[str, Sequence[str]] | None,
-    working_group: Mapping[str, str] | None,
-) -> bool:
-    """Whether an answer of the server names the groups that are stored already."""
-    return (
-        stored is not None
-        and _sorted(stored.group or {}) == _sorted(group or {})
-        and dict(stored.working_group or {}) == dict(working_group or {})
+    It does not name the groups that a change of the other kind left as they were.
+    """
+    known = before or StoredGroups()
+    if change == "group":
+        return StoredGroups(answered.group or {}, known.working_group, is_explicit=True)
+    if change == "working group":
+        return StoredGroups(known.group, answered.working_group or {}, is_explicit=True)
+    return StoredGroups(
+        answered.group or {},
+        answered.working_group or {},
+        is_explicit=change == "init",
+        superseded=known.superseded if stated is None else _superseded(known, stated),
     )
+
+
+def are_same(one: StoredGroups | None, other: StoredGroups) -> bool:
+    """Whether both name the same groups."""
+    if one is None or one.group is None or one.working_group is None:
+        return False
+    return _matches((one.group, one.working_group), other)
 
 
 def digest(groups: Groups) -> str:
@@ -100,6 +94,25 @@ def digest(groups: Groups) -> str:
     working = None if working_group is None else dict(working_group)
     text = json.dumps([_sorted(group), working], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _matches(stated: Groups, stored: StoredGroups) -> bool:
+    """Whether the stored groups are those stated, in any order, as far as both are known."""
+    group, working_group = stated
+    if stored.group is not None and _sorted(group) != _sorted(stored.group):
+        return False
+    if working_group is None or stored.working_group is None:
+        return True
+    return dict(working_group) == dict(stored.working_group)
+
+
+def _superseded(known: StoredGroups, stated: Groups) -> tuple[str, ...]:
+    """Return the digests of what was replaced: with its working group, and without one."""
+    replaced = [*known.superseded]
+    if known.group is not None:
+        replaced += [digest((known.group, None)), digest((known.group, known.working_group))]
+    own = digest(stated)
+    return tuple(dict.fromkeys(one for one in replaced if one != own))[-MAX_SUPERSEDED:]
 
 
 def _sorted(group: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

@@ -45,6 +45,7 @@ class AssignmentCache(SingleFlight[Record]):
 
     __slots__ = (
         "__weakref__",
+        "_changes",
         "_last_marked",
         "_pending",
         "current_by_site",
@@ -57,6 +58,18 @@ class AssignmentCache(SingleFlight[Record]):
         self.current_by_site: CurrentBySite = {}
         self.decisions_by_site: Mapping[str, Mapping[str, Decision]] = {}
         self._pending: tuple[PendingMark, ...] = ()
+        self._changes = 0  # how often marks or others may have changed what is known
+
+    @property
+    def changes(self) -> int:
+        """What tells a moment from one before a mark, a load or a change of the user."""
+        return self._changes
+
+    def keep(self, record: Record, changes: int) -> None:
+        """Keep a record that was found elsewhere, unless something changed since."""
+        with single_flight.lock:
+            if self._changes == changes and not self._pending:
+                self._set(record)
 
     def get_valid(self, point: PointKey) -> Record | None:
         """Return the cached record, if there is one and this point is valid in it."""
@@ -72,7 +85,11 @@ class AssignmentCache(SingleFlight[Record]):
     ) -> Record:
         """Return a record in which this point is valid."""
         return await self.get_or_load(
-            backend, load, options, is_usable=lambda record: record.is_valid_at(point)
+            backend,
+            load,
+            options,
+            is_usable=lambda record: record.is_valid_at(point),
+            serves=lambda record: record.is_from_server or point not in record.invalidated,
         )
 
     async def load_all(
@@ -85,7 +102,12 @@ class AssignmentCache(SingleFlight[Record]):
     ) -> Record:
         """Return a record in which every point is valid."""
         return await self.get_or_load(
-            backend, load, options, is_usable=Record.is_valid, force=force
+            backend,
+            load,
+            options,
+            is_usable=Record.is_valid,
+            serves=lambda record: record.is_from_server or not record.invalidated,
+            force=force,
         )
 
     def begin_mark(self, mark: Mark) -> PendingMark:
@@ -93,6 +115,7 @@ class AssignmentCache(SingleFlight[Record]):
         pending = PendingMark(mark)
         with single_flight.lock:
             self._pending += (pending,)
+            self._changes += 1
         return pending
 
     def end_mark(
@@ -101,10 +124,10 @@ class AssignmentCache(SingleFlight[Record]):
         outcome: MarkOutcome,
         rotation: Rotation,
         stored_experiment_id: str | None = None,
-    ) -> MarkEffect:
+    ) -> None:
         """Advance the queues that the server advanced; invalidate those of unknown state.
 
-        Return what was done. ``stored_experiment_id`` is the experiment that the server names in
+        ``stored_experiment_id`` is the experiment that the server names in
         its answer.
         """
         mark = pending.mark
@@ -112,18 +135,18 @@ class AssignmentCache(SingleFlight[Record]):
             others = list(self._pending)
             others.remove(pending)
             self._pending = tuple(others)
+            self._changes += 1
             effect = self._effect(mark, outcome, rotation, stored_experiment_id)
             if effect.is_news:
                 self._last_marked[mark.point, mark.experiment_id] = mark.condition
             if effect.discard:
                 self._discard()
-                return effect
+                return
             if outcome != "rejected":
                 for load in self._loads:
                     load.concurrent_marks.add(mark)
             if self.value is not None:
                 self.value.apply(effect, mark.point)
-            return effect
 
     def repeats_last(self, mark: Mark) -> bool:
         """Whether the last mark at this point that was news named the same condition."""
@@ -160,6 +183,7 @@ class AssignmentCache(SingleFlight[Record]):
                 value.apply(MarkEffect(invalidate="experiment"), mark.point)
 
     def _set(self, value: Record | None) -> None:
+        self._changes += 1
         if self.value is not None and self.value is not value:
             self.value.validity.is_discarded = True
         self.value = value

@@ -69,9 +69,9 @@ async def decide_flag(
     checked = arguments.nonempty("key", key)
     fallback = arguments.boolean("default", default)
     source = DecisionSource.CACHE
-    known = user.flags.value
-    is_valid = known is not None and time.monotonic() < known.valid_until
-    flags: Flags | UpgradeApiError | None = known if is_valid else user.circuit_error()
+    flags: Flags | UpgradeApiError | None = user.flags.value
+    if flags is None:
+        flags = user.circuit_error()
     if flags is None:
         try:
             flags = await user.load_flags(backend, options)

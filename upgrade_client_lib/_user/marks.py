@@ -10,7 +10,7 @@ import attrs
 from .. import _api
 from .._http import CallOptions
 from .._rules import arguments
-from .._rules.queues import NO_EFFECT, Mark, MarkOutcome, PointKey
+from .._rules.queues import Mark, MarkOutcome, PointKey
 from .._sync import Backend
 from ..assignment import Assignment
 from ..exceptions import ConflictError, UpgradeApiError
@@ -114,6 +114,8 @@ class UserMarker:
             deadline = time.monotonic() + total
             try:
                 record = await self.user.load_point(backend, options.within(total / 2), point)
+                if record.stale_because is not None:
+                    record = None
             except UpgradeApiError:
                 record = None  # The mark matters more than its ids.
             options = options.within(deadline - time.monotonic())
@@ -158,24 +160,26 @@ class UserMarker:
         pending = assignments.begin_mark(mark)
         outcome: MarkOutcome = "unknown"  # and so it stays when the call is cancelled
         stored_experiment_id: str | None = None
+        root_id = ""
         was_answered = False
         try:
             marked = await user.call(backend, options, operation)
             was_answered = True
             outcome, stored_experiment_id = "applied", marked.experimentId
+            root_id = marked.userId
         except UpgradeApiError as error:
             was_answered = True
             if not error.may_have_been_applied:
                 outcome = "rejected"
             raise
         finally:
-            effect = assignments.end_mark(pending, outcome, user.rotation, stored_experiment_id)
-            if shared is not None and (record is None or effect != NO_EFFECT):
+            assignments.end_mark(pending, outcome, user.rotation, stored_experiment_id)
+            if shared is not None:
                 sharing = shared.marked(
-                    backend, mark, outcome, load_id, stored_experiment_id, repeats_last
+                    backend, mark, outcome, load_id, root_id, stored_experiment_id, repeats_last
                 )
                 if was_answered:
-                    await sharing
+                    await backend.complete(sharing)
                 else:
                     backend.finish(sharing)
         return marked

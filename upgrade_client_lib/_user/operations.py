@@ -11,7 +11,7 @@ import copy
 import time
 import weakref
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Callable, Optional, TypeVar
+from typing import Callable, TypeVar
 
 import attrs
 
@@ -20,6 +20,7 @@ from .._http import CallOptions, Operation
 from .._rules import arguments
 from .._rules.log_entries import validate_entries
 from .._rules.queues import PointKey, Rotation
+from .._rules.sharing import Groups, GroupsChange
 from .._server import Server
 from .._sync import Backend
 from ..assignment import Assignment, attach_marker
@@ -27,14 +28,12 @@ from ..exceptions import UpgradeApiError, UserNotInitializedError
 from ..types import ExperimentUser, FeatureFlag, LogRecord, RewardResponse, UserAliases
 from .cache import AssignmentCache
 from .marks import UserMarker
-from .record import Flags, Record
+from .record import ExpiringFlags, Flags, Record
 from .sharing import SharedUser
 from .single_flight import SingleFlight, without_traceback
+from .turns import in_turn
 
 T = TypeVar("T")
-
-StatedGroups = tuple[Mapping[str, Sequence[str]], Optional[Mapping[str, str]]]
-"""The groups and the working group with which a user is initialised when that is needed."""
 
 
 class User:
@@ -63,7 +62,7 @@ class User:
         assignments: AssignmentCache,
         rotation: Rotation,
         session_groups: tuple[dict[str, list[str]], bool] | None,
-        stated_groups: StatedGroups | None,
+        stated_groups: Groups | None,
         owns_server: bool,
     ) -> None:
         self.server = server
@@ -75,13 +74,13 @@ class User:
         # Cached assignments refer to their user; a weak reference avoids a cycle, so that all of
         # them are freed with the last client, without the garbage collector.
         self._assignments = weakref.ref(assignments)
-        self.flags: SingleFlight[Flags] = SingleFlight()
         self._initialized: SingleFlight[object] = SingleFlight()  # another object each time
         self.group: Mapping[str, Sequence[str]] | None = None
         self.working_group: Mapping[str, str] | None = None
         self.closed = False
         access = server.store_access
         self.shared = None if access is None else SharedUser(self, access)
+        self.flags: SingleFlight[Flags] = SingleFlight() if access is None else ExpiringFlags()
 
     @property
     def assignments(self) -> AssignmentCache:
@@ -100,6 +99,11 @@ class User:
         if self.owns_server:
             await self.server.aclose()
 
+    def check_open(self) -> None:
+        """Raise a ``RuntimeError`` once closed."""
+        if self.closed:
+            raise RuntimeError(f"this client of user {self.identity.user_id!r} is closed")
+
     def clear(self) -> None:
         self.assignments.clear()
         self.flags.clear()
@@ -111,7 +115,9 @@ class User:
         working = None if working_group is None else _working_group(working_group)
         self._restate(groups, working)
         operation = _api.init(self.identity, groups, working)
-        user = await self._change(backend, options, operation, is_init=True)
+        is_plain = groups is None and working is None
+        change: GroupsChange = "plain init" if is_plain else "init"
+        user = await self._change(backend, options, operation, change)
         self.group, self.working_group = user.group, user.workingGroup
         self.clear()
         return self._as_stored(user.id)
@@ -122,7 +128,7 @@ class User:
         checked = None if group is None else arguments.groups("group", group)
         self._restate(checked or {}, None)
         operation = _api.set_group_membership(self.identity, checked)
-        user = await self._change(backend, options, operation)
+        user = await self._change(backend, options, operation, "group")
         self.group = user.group
         self.clear()
         return self._as_stored(user.id)
@@ -133,7 +139,7 @@ class User:
         checked = _working_group(working_group)
         self._restate(None, checked)
         operation = _api.set_working_group(self.identity, checked)
-        user = await self._change(backend, options, operation)
+        user = await self._change(backend, options, operation, "working group")
         self.working_group = user.workingGroup
         self.clear()
         return self._as_stored(user.id)
@@ -156,14 +162,15 @@ class User:
         backend: Backend,
         options: CallOptions,
         operation: Operation[ExperimentUser],
-        *,
-        is_init: bool = False,
+        change: GroupsChange,
+        stated: Groups | None = None,
     ) -> ExperimentUser:
         """Send a change of the user, and end what is stored of them."""
-        work = self.call(backend, options, operation, initializes=not is_init)
+        initializes = change in ("group", "working group")
+        work = self.call(backend, options, operation, initializes=initializes)
         if self.shared is None:
             return await work
-        return await self.shared.changing_user(backend, work, is_init=is_init)
+        return await self.shared.changing_user(backend, work, change, stated)
 
     async def all_assignments(
         self, backend: Backend, options: CallOptions, ignore_cache: bool
@@ -261,11 +268,13 @@ class User:
         Where the server does not know the user, and their groups were stated, they are initialised
         first. The server applied nothing then, so the request may be sent again, whichever it is.
         """
-        if self.closed:
-            raise RuntimeError(f"this client of user {self.identity.user_id!r} is closed")
+        self.check_open()
         if self.stated_groups is None or not initializes:
             return await self.server.call(backend, operation, options, self.identity)
         deadline = time.monotonic() + options.timeout.total
+        if self.shared is not None:
+            await self.shared.settle(backend, options)
+            options = options.within(deadline - time.monotonic())
         before = self._initialized.value
         try:
             return await self.server.call(backend, operation, options, self.identity)
@@ -278,7 +287,7 @@ class User:
     async def initialize(self, backend: Backend, options: CallOptions, before: object) -> None:
         """Make the user known with the stated groups; concurrent callers share one request.
 
-        ``before`` is ``last_initialized`` as it was when the need for it was seen: what another
+        ``before`` is ``last_init`` as it was when the need for it was seen: what another
         call did meanwhile need not be done again.
         """
         await self._initialized.get_or_load(
@@ -289,7 +298,7 @@ class User:
         )
 
     @property
-    def last_initialized(self) -> object:
+    def last_init(self) -> object:
         """What tells one time that the user was made known from the next."""
         return self._initialized.value
 
@@ -300,15 +309,13 @@ class User:
             group, working_group = self.stated_groups or (None, None)
             operation = _api.init(self.identity, group, working_group)
             try:
-                user = await self.call(
-                    backend, options.within(seconds), operation, initializes=False
+                user = await self._change(
+                    backend, options.within(seconds), operation, "stated", self.stated_groups
                 )
             except UpgradeApiError as error:
                 error.may_have_been_applied = False  # what the caller asked for was refused
                 raise
             self.group, self.working_group = user.group, user.workingGroup
-            if self.shared is not None and self.stated_groups is not None:
-                await self.shared.initialized(backend, self.stated_groups, user)
             return object()
 
         return load
@@ -321,7 +328,20 @@ class User:
 
     async def load_point(self, backend: Backend, options: CallOptions, point: PointKey) -> Record:
         """Return a record in which this point is valid, or one of a store that is stale."""
-        load = self._record_loader(backend, options, lambda record: point not in record.invalidated)
+
+        def is_current(record: Record) -> bool:
+            return point not in record.invalidated
+
+        if self.shared is not None:
+            total = options.timeout.total
+            deadline = time.monotonic() + total
+            changes = self.assignments.changes
+            found = await self.shared.find_record(backend, is_current)
+            if found is not None:
+                self.assignments.keep(found, changes)
+                return found
+            options = options.within(max(deadline - time.monotonic(), total / 2))
+        load = self._record_loader(backend, options, is_current)
         return await self.assignments.load_point(backend, load, options, point)
 
     def _record_loader(
@@ -353,21 +373,27 @@ class User:
             backend,
             self._flags_loader(backend, options, force=force),
             options,
-            is_usable=lambda flags: time.monotonic() < flags.valid_until,
             force=force,
         )
 
     def _flags_loader(
         self, backend: Backend, options: CallOptions, *, force: bool
     ) -> Callable[[float], Awaitable[Flags]]:
+        # Read once: what is answered under session groups must not be stored.
+        session_groups = self.session_groups
+
         async def ask(left: CallOptions) -> Mapping[str, FeatureFlag]:
-            groups, stored = self.session_groups or (None, None)
+            groups, stored = session_groups or (None, None)
             operation = _api.feature_flags(self.identity, groups, stored)
-            return await self.call(backend, left, operation, initializes=groups is None)
+
+            async def send(options_left: CallOptions) -> Mapping[str, FeatureFlag]:
+                return await self.call(backend, options_left, operation, initializes=groups is None)
+
+            return await in_turn(backend, self.server.host_url, self.identity.user_id, left, send)
 
         async def load(seconds: float) -> Flags:
             left = options.within(seconds)
-            if self.shared is None or self.session_groups is not None:
+            if self.shared is None or session_groups is not None:
                 flags = Flags(await ask(left))
                 flags.is_from_server = True
                 return flags

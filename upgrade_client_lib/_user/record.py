@@ -25,6 +25,7 @@ from ..exceptions import UpgradeApiError
 from ..types import FeatureFlag
 from . import single_flight
 from .entry import StoredRecord
+from .single_flight import SingleFlight
 
 _logger = logging.getLogger("upgrade_client_lib")
 
@@ -43,7 +44,7 @@ class Validity:
     Decisions hold it in place of the record, which keeps them.
     """
 
-    invalidated: set[PointKey] = attrs.field(factory=set)
+    invalidated: set[PointKey] = attrs.field(factory=set[PointKey])
     is_discarded: bool = False
 
 
@@ -68,7 +69,6 @@ class Record:
         "invalidated",
         "is_from_server",
         "load_id",
-        "marks",
         "stale_because",
         "validity",
     )
@@ -84,7 +84,6 @@ class Record:
         self._valid_until = math.inf
         self.is_from_server = False
         self.load_id: str | None = None
-        self.marks = 0
         self.stale_because: UpgradeApiError | None = None
         self._identity = identity
         self._items = items
@@ -159,12 +158,12 @@ class Record:
         """Whether every point may be read from this record without loading it again."""
         return not self.invalidated and not self._is_shared
 
-    def as_stored(self, items: Mapping[PointKey, _api.Item]) -> StoredRecord:
+    def as_stored(self) -> StoredRecord:
         """Return what a store keeps of this record."""
         return StoredRecord(
             self.load_id or "",
             self.answered_at,
-            items,
+            self._items,
             dict(self.advanced_by),
             frozenset(self.invalidated),
         )
@@ -232,6 +231,23 @@ class Expiring(dict[str, V]):
         return super().__getitem__(site)
 
 
+class ExpiringFlags(SingleFlight["Flags"]):
+    """The flags of a user whom a store knows: none once they have to be looked up again."""
+
+    __slots__ = ("_latest",)
+
+    @property
+    def value(  # pyright: ignore[reportIncompatibleVariableOverride]
+        self,
+    ) -> Flags | None:
+        flags = self._latest
+        return flags if flags is not None and time.monotonic() < flags.valid_until else None
+
+    @value.setter
+    def value(self, flags: Flags | None) -> None:
+        self._latest = flags
+
+
 class Flags(dict[str, FeatureFlag]):
     """The flags that are on for a user, by key."""
 
@@ -244,6 +260,10 @@ class Flags(dict[str, FeatureFlag]):
         self.is_from_server = False
         self.stale_because: UpgradeApiError | None = None
         self.valid_until = math.inf
+
+    def use_until(self, moment: float) -> None:
+        """Have these flags used for warm reads until a moment of ``time.monotonic()``."""
+        self.valid_until = moment
 
     def keep_decision(self, decision: FlagDecision) -> None:
         """Keep a decision for warm reads."""

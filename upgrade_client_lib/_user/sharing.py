@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from collections.abc import Awaitable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar
 
 import attrs
 
@@ -17,17 +16,24 @@ from .._rules.freshness import is_fresh, is_servable
 from .._rules.queues import Mark, MarkEffect, MarkOutcome, PointKey, effect_of_mark
 from .._rules.sharing import (
     Groups,
+    GroupsChange,
     StoredGroups,
     action_for,
-    after_initializing,
-    is_same_user,
+    are_same,
+    groups_after,
 )
 from .._store_access import StoreAccess, StoreUnavailableError
 from .._sync import Backend
-from ..exceptions import UpgradeApiError
+from ..exceptions import (
+    BadRequestError,
+    NotAuthorizedError,
+    UpgradeApiError,
+    UserNotInitializedError,
+)
 from ..types import ExperimentUser, UserAliases
-from .entry import EMPTY, Entry, StoredFlags, StoredRecord, decode, encode
+from .entry import MAX_LAST_MARKED, Entry, StoredContext, StoredFlags, StoredRecord, new_token
 from .record import Flags, Record
+from .shared_entry import SharedEntry, remove_entry
 
 if TYPE_CHECKING:
     from .._server import Server
@@ -38,30 +44,34 @@ _logger = logging.getLogger("upgrade_client_lib")
 RECHECK_SECONDS = 1.0
 """For how long what was read of an entry is used without looking at the entry again."""
 
-MAX_ATTEMPTS = 64
-"""How often a change of an entry is tried that others change at the same time."""
+REFUSALS = (BadRequestError, NotAuthorizedError, UserNotInitializedError)
+"""What the server says of the request or the user; after it, no older answer is served."""
 
-Change = Callable[[Entry], Optional[Entry]]
+Answer = TypeVar("Answer", Record, Flags)
+Changed = TypeVar("Changed", ExperimentUser, UserAliases)
+Context = Optional[StoredContext]
 
 
 @attrs.frozen
-class _Found:
-    """An entry as it was read; ``version`` is ``None`` where there is none."""
+class _Kind(Generic[Answer]):
+    """Assignments or flags: how they are found in an entry, asked for, and kept."""
 
-    entry: Entry
-    version: int | None
+    find: Callable[[StoredContext], Answer | None]
+    ask: Callable[[CallOptions], Awaitable[Answer]]
+    keep: Callable[[Answer, StoredContext, StoredContext], Context]
+    """What a context becomes, given the answer, the context, and what it was before asking."""
 
 
 class SharedUser:
     """The entry of one user."""
 
-    __slots__ = ("_access", "_key", "_user", "_warned")
+    __slots__ = ("_access", "_entry", "_is_settled", "_user")
 
     def __init__(self, user: User, access: StoreAccess) -> None:
         self._user = user
         self._access = access
-        self._key = access.key(user.identity.user_id)
-        self._warned = False
+        self._entry = SharedEntry(access, user.identity.user_id)
+        self._is_settled = False
 
     # ---- Reading ----
 
@@ -79,29 +89,36 @@ class SharedUser:
         Where the server cannot be asked, a stored record that is too old is returned, with the
         error in its ``stale_because``.
         """
-        deadline = time.monotonic() + options.timeout.total
-        found = await self._read_or_none(backend)
-        if found is None:
-            return self._unshared(await ask(options))
-        is_as_stated = self._is_as_stated(found.entry)
-        stored = found.entry.context(self._context).record
-        if stored is not None and is_as_stated and not force:
-            record = self._stored_record(stored, found.entry)
-            if self._is_fresh(stored.answered_at) and is_current(record):
-                return record
-        try:
-            if not is_as_stated:
-                left = options.within(deadline - time.monotonic())
-                found = await self._initialized(backend, left)
-            items = await ask(options.within(deadline - time.monotonic()))
-        except UpgradeApiError as error:
-            if stored is not None and is_as_stated and not force and self._may_serve(stored, error):
-                record = self._stored_record(stored, found.entry)
-                if not record.invalidated:
-                    record.stale_because = error
-                    return record
-            raise
-        return await self._keep_record(backend, found.entry, items)
+
+        def find(context: StoredContext) -> Record | None:
+            return self._current_record(context, is_current)
+
+        async def ask_for_record(left: CallOptions) -> Record:
+            record = Record(self._user.identity, await ask(left), is_shared=True)
+            record.load_id = new_token()
+            return record
+
+        def keep(record: Record, context: StoredContext, before: StoredContext) -> Context:
+            if context.marks != before.marks:
+                return None  # a mark may or may not be in the answer
+            return attrs.evolve(context, record=record.as_stored())
+
+        kind = _Kind(find, ask_for_record, keep)
+        return await self._load(backend, options, kind, force=force)
+
+    async def find_record(
+        self, backend: Backend, is_current: Callable[[Record], bool]
+    ) -> Record | None:
+        """Return the stored record if it may be used without asking the server."""
+        self._user.check_open()
+        entry = await self._entry.read(backend)
+        if entry is None or not self._is_as_stated(entry):
+            return None
+        record = self._current_record(entry.context(self._context), is_current)
+        if record is None or not self._is_fresh(record.answered_at):
+            return None
+        record.use_until(self._moment_to_recheck(record.answered_at))
+        return record
 
     async def load_flags(
         self,
@@ -112,133 +129,162 @@ class SharedUser:
         force: bool,
     ) -> Flags:
         """Return the stored flags if they may be used, else what the server answers."""
-        deadline = time.monotonic() + options.timeout.total
-        found = await self._read_or_none(backend)
-        if found is None:
-            return _valid_for_now(Flags(await ask(options)))
-        is_as_stated = self._is_as_stated(found.entry)
-        stored = found.entry.context(self._context).flags
-        if stored is not None and is_as_stated and not force and self._is_fresh(stored.answered_at):
-            return _stored_flags(stored)
+
+        def find(context: StoredContext) -> Flags | None:
+            return None if context.flags is None else _stored_flags(context.flags)
+
+        async def ask_for_flags(left: CallOptions) -> Flags:
+            return Flags(await ask(left))
+
+        def keep(flags: Flags, context: StoredContext, _: StoredContext) -> Context:
+            return attrs.evolve(context, flags=StoredFlags(flags.answered_at, tuple(flags)))
+
+        kind = _Kind(find, ask_for_flags, keep)
+        return await self._load(backend, options, kind, force=force)
+
+    async def _load(
+        self, backend: Backend, options: CallOptions, kind: _Kind[Answer], *, force: bool
+    ) -> Answer:
+        self._user.check_open()
+        total = options.timeout.total
+        deadline = time.monotonic() + total
+        initialized = self._user.last_init
+        entry = await self._entry.read(backend)
+        # A store that takes long must not cost the answer.
+        deadline = max(deadline, time.monotonic() + total / 2)
+        is_as_stated = entry is not None and self._is_as_stated(entry)
+        known = None
+        if entry is not None and is_as_stated and not force:
+            known = kind.find(entry.context(self._context))
+            if known is not None and self._is_fresh(known.answered_at):
+                known.use_until(self._moment_to_recheck(known.answered_at))
+                return known
         try:
-            if not is_as_stated:
+            if entry is not None and not is_as_stated:
                 left = options.within(deadline - time.monotonic())
-                found = await self._initialized(backend, left)
-            flags = Flags(await ask(options.within(deadline - time.monotonic())))
+                await self._user.initialize(backend, left, initialized)
+            if entry is not None and (not is_as_stated or not entry.generation):
+                entry = await self._entry.read_or_begin(backend)
+            answer = await kind.ask(options.within(deadline - time.monotonic()))
         except UpgradeApiError as error:
-            if stored is not None and is_as_stated and not force and self._may_serve(stored, error):
-                flags = _stored_flags(stored)
-                flags.stale_because = error
-                flags.valid_until = 0.0
-                return flags
+            if known is not None and self._may_serve(known.answered_at, error):
+                known.stale_because = error
+                known.use_until(0.0)
+                return known
             raise
-        before = found.entry
-        kept = StoredFlags(flags.answered_at, tuple(flags))
+        answer.is_from_server = True
+        answer.use_until(self._moment_to_recheck(answer.answered_at))
+        if entry is not None:
+            await self._keep(backend, kind, answer, entry)
+        return answer
 
-        def keep(entry: Entry) -> Entry | None:
-            if entry.generation != before.generation:
+    async def _keep(
+        self, backend: Backend, kind: _Kind[Answer], answer: Answer, before: Entry
+    ) -> None:
+        """Store what the server answered, unless what came between may have changed it."""
+        context_before = before.context(self._context)
+
+        def change(entry: Entry) -> Entry | None:
+            changed = None
+            if entry.generation == before.generation:
+                changed = kind.keep(answer, entry.context(self._context), context_before)
+            if changed is None:
+                answer.use_until(0.0)
                 return None
-            context = attrs.evolve(entry.context(self._context), flags=kept)
-            return entry.with_context(self._context, context)
+            return entry.with_context(self._context, changed)
 
-        await self._update(backend, keep)
-        flags.is_from_server = True
-        return _valid_for_now(flags)
+        await self._entry.keep(backend, change)
 
     # ---- What changes the user ----
 
+    async def settle(self, backend: Backend, options: CallOptions) -> None:
+        """Before this client's first call: have the server know the groups that were stated."""
+        if self._is_settled:
+            return
+        initialized = self._user.last_init
+        entry = await self._entry.read(backend)
+        if entry is None:
+            return
+        if entry.groups is None:
+            self._is_settled = True
+        elif not self._is_as_stated(entry):
+            await self._user.initialize(backend, options, initialized)
+
     async def changing_user(
-        self, backend: Backend, work: Coroutine[Any, Any, ExperimentUser], *, is_init: bool
+        self,
+        backend: Backend,
+        work: Coroutine[Any, Any, ExperimentUser],
+        change: GroupsChange,
+        stated: Groups | None = None,
     ) -> ExperimentUser:
-        """Await a change of the user, and end what is stored of them unless it was rejected."""
-        try:
-            user = await work
-        except UpgradeApiError as error:
-            if error.may_have_been_applied:
-                await self.user_changed(backend, None)
-            raise
-        except BaseException:
-            backend.finish(self.user_changed(backend, None))
-            raise
-        await self.user_changed(backend, user, is_init=is_init)
+        """Await a change of the user, and end what is stored of them, unless it changed nothing."""
+        before = await self._entry.read(backend)
+        user = await self._ending_if_unknown(backend, work)
+        await backend.complete(self._changed(backend, user, change, stated, before))
         return user
 
     async def changing_aliases(
         self, backend: Backend, work: Coroutine[Any, Any, UserAliases]
     ) -> UserAliases:
         """Await a change of the user's aliases, and have these share the user's entry."""
-        try:
-            linked = await work
-        except UpgradeApiError as error:
-            if error.may_have_been_applied:
-                await self.user_changed(backend, None)
-            raise
-        except BaseException:
-            backend.finish(self.user_changed(backend, None))
-            raise
-        await self.learn_root(backend, linked.userId)
-        await self.user_changed(backend, None)
-        for alias in linked.aliases:
-            await self._link(backend, alias)
+        linked = await self._ending_if_unknown(backend, work)
+        await backend.complete(self._aliases_changed(backend, linked))
         return linked
 
-    async def user_changed(
+    async def _ending_if_unknown(
+        self, backend: Backend, work: Coroutine[Any, Any, Changed]
+    ) -> Changed:
+        """Await a change; if it is unknown whether it was applied, end what is stored."""
+        try:
+            return await work
+        except UpgradeApiError as error:
+            if error.may_have_been_applied:
+                await backend.complete(self._end_records(backend))
+            raise
+        except BaseException:
+            backend.finish(self._end_records(backend))
+            raise
+
+    async def _end_records(self, backend: Backend) -> None:
+        await self._entry.update(backend, lambda entry: entry.of_changed_user(None))
+
+    async def _changed(
         self,
         backend: Backend,
-        user: ExperimentUser | None,
-        *,
-        is_init: bool = False,
+        user: ExperimentUser,
+        change: GroupsChange,
+        stated: Groups | None,
+        before: Entry | None,
     ) -> None:
-        """End the records of all contexts, unless an ``init`` found the groups stored already.
+        await self._entry.learn_root(backend, user.id)
+        answered = StoredGroups(user.group, user.workingGroup)
+        is_alias = user.id != self._user.identity.user_id
 
-        ``user`` is what the server answered; ``None`` where it may have applied the change.
-        """
-        if user is not None:
-            await self.learn_root(backend, user.id)
+        def changed(entry: Entry) -> Entry | None:
+            is_of_one_kind = change in ("group", "working group")
+            if is_alias and is_of_one_kind:
+                return entry.of_changed_user(entry.groups)  # the server leaves the root's as is
+            groups = groups_after(change, entry.groups, answered, stated)
+            if not is_of_one_kind and are_same(entry.groups, groups):
+                return _with_same_groups(entry, groups)
+            if _is_overtaken(entry, before):
+                return entry.of_changed_user(None)
+            return entry.of_changed_user(groups)
 
-        def change(entry: Entry) -> Entry | None:
-            if user is None:
-                return Entry(generation=entry.generation + 1)
-            group, working_group = user.group, user.workingGroup
-            stored = entry.groups
-            if is_init and is_same_user(stored, group, working_group):
-                assert stored is not None
-                if stored.is_explicit:
-                    return None
-                return attrs.evolve(entry, groups=attrs.evolve(stored, is_explicit=True))
-            groups = StoredGroups(group, working_group, is_explicit=True)
-            return Entry(generation=entry.generation + 1, groups=groups)
+        await self._entry.update(backend, changed)
 
-        await self._update(backend, change)
-
-    async def initialized(self, backend: Backend, stated: Groups, user: ExperimentUser) -> None:
-        """Note that the user was initialised with stated groups; other groups end the records."""
-        await self.learn_root(backend, user.id)
-        group, working_group = user.group, user.workingGroup
-
-        def change(entry: Entry) -> Entry | None:
-            groups = after_initializing(entry.groups, stated, group, working_group)
-            if is_same_user(entry.groups, group, working_group):
-                return attrs.evolve(entry, groups=groups)
-            return Entry(generation=entry.generation + 1, groups=groups)
-
-        await self._update(backend, change)
-
-    async def learn_root(self, backend: Backend, root_id: str) -> None:
-        """Share the entry of the root user, if this user's id is an alias."""
-        root_key = self._access.key(root_id)
-        if root_key != self._key:
-            alias = self._user.identity.user_id
-            self._key = root_key
-            if root_key != self._access.key(alias):
-                await self._link(backend, alias)
+    async def _aliases_changed(self, backend: Backend, linked: UserAliases) -> None:
+        await self._entry.learn_root(backend, linked.userId)
+        await self._entry.update(backend, lambda entry: entry.of_changed_user(entry.groups))
+        for alias in linked.aliases:
+            await self._entry.link(backend, alias)
 
     # ---- Marks ----
 
     async def load_id(self, backend: Backend) -> str | None:
         """Return which response the stored record is, before a mark is sent."""
-        found = await self._read_or_none(backend)
-        record = None if found is None else found.entry.context(self._context).record
+        entry = await self._entry.read(backend)
+        record = None if entry is None else entry.context(self._context).record
         return None if record is None else record.load_id
 
     async def marked(
@@ -247,45 +293,56 @@ class SharedUser:
         mark: Mark,
         outcome: MarkOutcome,
         load_id: str | None,
+        root_id: str,
         stored_experiment_id: str | None,
         repeats_last: bool,
     ) -> None:
         """Do to the stored record what a mark did on the server.
 
         ``load_id`` is the record that was stored when the mark was sent. If it is another by now,
-        the mark may or may not be in it.
+        the mark may or may not be in it. ``root_id`` is the user whom the response names, if any.
         """
+        if outcome == "rejected":
+            return
+        await self._entry.learn_root(backend, root_id)
 
         def change(entry: Entry) -> Entry | None:
             context = entry.context(self._context)
-            if context.record is None:
+            if not entry.generation:
                 return None
-            record = self._stored_record(context.record, entry)
+            if context.record is None:  # but a response may be on its way
+                marked = attrs.evolve(context, marks=context.marks + 1)
+                return entry.with_context(self._context, marked)
+            record = self._stored_record(context.record)
+            key = (*mark.point, mark.experiment_id)
+            last_marked = context.last_marked
             effect = effect_of_mark(
                 mark,
                 outcome,
                 self._user.rotation,
                 record.state_at(mark.point),
                 stored_experiment_id=stored_experiment_id,
-                repeats_last=repeats_last,
+                repeats_last=repeats_last
+                or (key in last_marked and last_marked[key] == mark.condition),
             )
-            if effect.discard:
-                changed: StoredRecord | None = None
-            elif effect.advance == effect.invalidate == "none":
-                return None
-            else:
-                if context.record.load_id != load_id:
+            if effect.is_news:
+                kept = {other: code for other, code in last_marked.items() if other != key}
+                latest = [*kept.items(), (key, mark.condition)][-MAX_LAST_MARKED:]
+                context = attrs.evolve(context, last_marked=dict(latest))
+            changed: StoredRecord | None = None
+            if not effect.discard:
+                if effect.advance == effect.invalidate == "none":
+                    return None
+                if context.record is not None and context.record.load_id != load_id:
                     effect = MarkEffect(invalidate="experiment")
                 record.apply(effect, mark.point)
-                changed = record.as_stored(context.record.items)
-            marks = context.marks + 1
-            return entry.with_context(
-                self._context, attrs.evolve(context, marks=marks, record=changed)
-            )
+                changed = record.as_stored()
+            marked = attrs.evolve(context, marks=context.marks + 1, record=changed)
+            return entry.with_context(self._context, marked)
 
-        await self._update(backend, change)
+        await self._entry.update(backend, change)
 
-    # ---- The entry ----
+    # ---- What the entry says ----
 
     @property
     def _context(self) -> str:
@@ -294,143 +351,77 @@ class SharedUser:
     def _is_as_stated(self, entry: Entry) -> bool:
         """Whether the entry serves this client's groups; warn, once, where others were set."""
         action = action_for(self._user.stated_groups, entry.groups)
-        if action == "ignore" and not self._warned:
-            self._warned = True
+        if action == "ignore" and not self._access.has_warned_of_groups:
+            self._access.has_warned_of_groups = True
             _logger.warning(
-                "other groups were set for user %r than those stated for this client, which go"
-                " along with them: state the same groups everywhere, or call init()",
+                "other groups were set for user %r than those stated for a client, which goes along"
+                " with them: state the same groups everywhere, or call init() to change them;"
+                " further users are not logged",
                 self._user.identity.user_id,
             )
-        return action != "initialize"
+        self._is_settled = action != "initialize"
+        return self._is_settled
 
     def _is_fresh(self, answered_at: float) -> bool:
         return is_fresh(answered_at, time.time(), self._user.server.max_age)
 
-    def _may_serve(self, stored: StoredRecord | StoredFlags, error: UpgradeApiError) -> bool:
+    def _may_serve(self, answered_at: float, error: UpgradeApiError) -> bool:
         server = self._user.server
-        is_outage = error.status_code is None or error.status_code >= 500
-        return is_outage and is_servable(
-            stored.answered_at, time.time(), server.max_age, server.stale_if_error
+        return not isinstance(error, REFUSALS) and is_servable(
+            answered_at, time.time(), server.max_age, server.stale_if_error
         )
 
-    async def _initialized(self, backend: Backend, options: CallOptions) -> _Found:
-        """Initialise the user with the stated groups, and return the entry after that."""
-        await self._user.initialize(backend, options, self._user.last_initialized)
-        return await self._read_or_none(backend) or _Found(EMPTY, None)
+    def _current_record(
+        self, context: StoredContext, is_current: Callable[[Record], bool]
+    ) -> Record | None:
+        if context.record is None:
+            return None
+        record = self._stored_record(context.record)
+        return record if is_current(record) else None
 
-    def _stored_record(self, stored: StoredRecord, entry: Entry) -> Record:
+    def _stored_record(self, stored: StoredRecord) -> Record:
         record = Record(self._user.identity, stored.items, is_shared=True)
         record.load_id = stored.load_id
-        record.marks = entry.context(self._context).marks
         record.answered_at = stored.answered_at
         record.advanced_by.update(stored.advanced_by)
         record.invalidated.update(stored.invalidated)
-        record.use_until(time.monotonic() + self._seconds_of_use(stored.answered_at))
         return record
 
-    def _seconds_of_use(self, answered_at: float) -> float:
+    def _moment_to_recheck(self, answered_at: float) -> float:
         left = answered_at + self._user.server.max_age - time.time()
-        return max(min(RECHECK_SECONDS, left), 0.0)
-
-    def _unshared(self, items: Mapping[PointKey, _api.Item]) -> Record:
-        """Return a record that no store keeps, for now."""
-        record = Record(self._user.identity, items, is_shared=True)
-        record.is_from_server = True
-        record.use_until(time.monotonic() + RECHECK_SECONDS)
-        return record
-
-    async def _keep_record(
-        self, backend: Backend, before: Entry, items: Mapping[PointKey, _api.Item]
-    ) -> Record:
-        record = self._unshared(items)
-        record.load_id = uuid.uuid4().hex
-        record.marks = before.context(self._context).marks
-        stored = record.as_stored(items)
-
-        def keep(entry: Entry) -> Entry | None:
-            context = entry.context(self._context)
-            if entry.generation != before.generation or context.marks != record.marks:
-                return None  # the user changed, or a mark may or may not be in the answer
-            return entry.with_context(self._context, attrs.evolve(context, record=stored))
-
-        if await self._update(backend, keep) is False:
-            record.use_until(0.0)
-        return record
-
-    async def _link(self, backend: Backend, alias: str) -> None:
-        """Have the key of an alias lead to this entry."""
-        key = self._access.key(alias)
-        if key == self._key:
-            return
-        try:
-            found = await self._access.get(backend, key)
-            link = encode(Entry(root_key=self._key))
-            await self._access.replace(backend, key, link, None if found is None else found[1])
-        except StoreUnavailableError:
-            pass
-
-    async def _read(self, backend: Backend) -> _Found:
-        entry, version = EMPTY, None
-        for _ in range(2):  # an alias leads to its root user
-            found = await self._access.get(backend, self._key)
-            if found is None:
-                return _Found(EMPTY, None)
-            version = found[1]
-            entry = decode(found[0]) or EMPTY
-            if entry.root_key is None or entry.root_key == self._key:
-                break
-            self._key = entry.root_key
-        return _Found(entry, version)
-
-    async def _read_or_none(self, backend: Backend) -> _Found | None:
-        try:
-            return await self._read(backend)
-        except StoreUnavailableError:
-            return None
-
-    async def _update(self, backend: Backend, change: Change) -> bool | None:
-        """Change the entry; ``False`` where ``change`` wants none, ``None`` where the store fails.
-
-        An entry that others change all the time is removed, which costs a request and is safe.
-        """
-        try:
-            for _ in range(MAX_ATTEMPTS):
-                found = await self._read(backend)
-                changed = change(found.entry)
-                if changed is None:
-                    return False
-                if await self._access.replace(backend, self._key, encode(changed), found.version):
-                    return True
-            await self._access.delete(backend, self._key)
-        except StoreUnavailableError:
-            return None
-        return False
+        return time.monotonic() + min(RECHECK_SECONDS, left)
 
 
 async def forget(server: Server, backend: Backend, user_id: object) -> None:
-    """Remove the entry of a user, and where the id is an alias, what leads to it."""
-    access = server.store_access
-    key = arguments.nonempty("user_id", user_id)
-    if access is None:
+    """Remove what the store knows of a user; a ``RuntimeError`` where it may know it still."""
+    checked = arguments.nonempty("user_id", user_id)
+    if server.store_access is None:
         return
     try:
-        found = await access.get(backend, access.key(key))
-        entry = None if found is None else decode(found[0])
-        if entry is not None and entry.root_key is not None:
-            await access.delete(backend, entry.root_key)
-        await access.delete(backend, access.key(key))
+        await remove_entry(server.store_access, backend, checked)
     except StoreUnavailableError as unavailable:
         raise RuntimeError(
             "the store failed, so it may still know this user: try again"
         ) from unavailable.__cause__
 
 
+def _with_same_groups(entry: Entry, groups: StoredGroups) -> Entry | None:
+    """Return an entry whose groups an ``init`` found, which keeps its records."""
+    if entry.groups is None or entry.groups.is_explicit or not groups.is_explicit:
+        return None
+    return attrs.evolve(entry, groups=attrs.evolve(entry.groups, is_explicit=True))
+
+
+def _is_overtaken(entry: Entry, before: Entry | None) -> bool:
+    """Whether others changed the groups meanwhile, so that nobody knows whose are the last."""
+    if before is None:
+        return entry.groups is not None
+    if before.groups is None and entry.groups is None:
+        return False
+    return entry.generation != before.generation
+
+
 def _stored_flags(stored: StoredFlags) -> Flags:
     flags = Flags(_api.read_flags(list(stored.keys)))
     flags.answered_at = stored.answered_at
-    return _valid_for_now(flags)
-
-
-def _valid_for_now(flags: Flags) -> Flags:
-    flags.valid_until = time.monotonic() + RECHECK_SECONDS
     return flags

@@ -106,13 +106,14 @@ class SingleFlight(Generic[T]):
         options: CallOptions,
         *,
         is_usable: Callable[[T], bool] = lambda value: True,
+        serves: Callable[[T], bool] = lambda value: True,
         force: bool = False,
     ) -> T:
         """Return the cached value if ``is_usable`` accepts it, else what a load returns.
 
-        A load in progress serves this caller too if no mark was sent meanwhile, unless it fails
-        where the caller's own options would go on. ``force`` skips what is cached or in progress.
-        ``load`` gets what is left of the call's time, in seconds.
+        A load in progress serves this caller too if no mark was sent meanwhile and ``serves``
+        accepts its value, unless it fails where the caller's own options would go on. ``force``
+        skips what is cached or in progress. ``load`` gets what is left of the call's time.
         """
         deadline = time.monotonic() + options.timeout.total
         while True:
@@ -131,7 +132,7 @@ class SingleFlight(Generic[T]):
                     self._loads += (own_load,)
                     break
             try:
-                return await backend.wait(running.future, min(left, running.seconds_left))
+                value = await backend.wait(running.future, min(left, running.seconds_left))
             except _LoaderStopped:
                 continue
             except TimeoutError:
@@ -145,6 +146,8 @@ class SingleFlight(Generic[T]):
                 if running.options.is_stricter_than(options) and time.monotonic() < deadline:
                     continue
                 raise without_traceback(error) from error.__cause__
+            if serves(value):
+                return value
         return await self._run(own_load, load, left)
 
     async def _run(

@@ -21,10 +21,27 @@ def check_record(key: object, value: object, version: object, ttl: float) -> Non
     check_key(key)
     if not isinstance(value, bytes):
         raise TypeError(f"value must be bytes, not {type(value).__name__}")
-    if not (version is None or isinstance(version, int)):
-        raise TypeError(f"version must be an int or None, not {type(version).__name__}")
-    if not 0 < ttl < math.inf:
-        raise ValueError(f"ttl must be seconds above 0, not {ttl!r}")
+    if version is not None:
+        if not isinstance(version, int):
+            raise TypeError(f"version must be an int or None, not {type(version).__name__}")
+        if not 0 <= version < 2**63:
+            raise ValueError(f"version must be one that a store gave, not {version}")
+    check_seconds("ttl", ttl)
+
+
+def check_seconds(name: str, value: object) -> None:
+    """Raise a ``TypeError`` or ``ValueError`` unless this is a finite number above 0."""
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be seconds above 0, not {value!r}")
+
+
+def check_text(name: str, value: object) -> str:
+    """Return text, or raise a ``TypeError``."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    return value
 
 
 def new_version() -> int:

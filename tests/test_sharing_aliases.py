@@ -1,0 +1,148 @@
+"""A user's aliases share the record of the user."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.stores.support_stores import Kind, Time
+from tests.support_faces import Face, both_faces
+from tests.support_sharing import Workers, clock, kind, workers
+from upgrade_client_lib import UpgradeClient, stores
+from upgrade_client_lib._user.entry import Entry, encode
+
+__all__ = ["clock", "kind", "workers"]
+
+QUEUE = ("single", "queue")
+
+
+def condition(call: Face, client: UpgradeClient) -> str:
+    assignment = call(client.get_decision_point_assignment, *QUEUE)
+    assert assignment is not None
+    code: str = assignment.get_condition()
+    return code
+
+
+def linked(workers: Workers) -> None:
+    """Have aliases that no worker has heard of."""
+    truth = workers.truth()
+    truth.init_sync()
+    truth.set_alt_user_ids_sync(["alias", "second"])
+
+
+def mark(call: Face, client: UpgradeClient, code: str) -> None:
+    call(client.mark_decision_point, *QUEUE, code, "condition applied")
+
+
+@both_faces
+def test_aliases_that_a_worker_linked_share_the_record(call: Face, workers: Workers) -> None:
+    client = workers.known()
+    call(client.set_alt_user_ids, ["alias", "second"])
+    first = condition(call, client)
+    assert condition(call, workers.client("alias")) == first
+    mark(call, workers.client("second"), first)
+    second = condition(call, workers.client("alias"))
+    assert second != first
+    assert condition(call, workers.client()) == second
+    assert workers.server.count("assign") == 1
+
+
+@both_faces
+def test_linking_through_an_alias_is_linking_to_the_root(call: Face, workers: Workers) -> None:
+    call(workers.known().set_alt_user_ids, ["alias"])
+    call(workers.client("alias").set_alt_user_ids, ["second"])
+    condition(call, workers.client("second"))
+    condition(call, workers.client())
+    assert workers.server.count("assign") == 1
+
+
+@both_faces
+@pytest.mark.parametrize("learned_from", ["init", "mark"])
+def test_an_alias_is_learned_from_what_the_server_answers(
+    call: Face, workers: Workers, learned_from: str
+) -> None:
+    linked(workers)
+    alias = workers.client("alias")
+    if learned_from == "init":
+        call(alias.init)
+    else:
+        call(alias.mark_decision_point, "home", "none", None, "no condition assigned")
+    for _ in range(4):
+        for user_id in ("user", "alias"):
+            client = workers.client(user_id)
+            code = condition(call, client)
+            assert code == condition(call, workers.truth())
+            mark(call, client, code)
+    assert workers.server.count("assign") <= 3
+
+
+@both_faces
+def test_a_living_client_of_an_alias_learns_it_too(call: Face, workers: Workers) -> None:
+    client = workers.known()
+    alias = workers.client("alias")
+    call(workers.known().set_alt_user_ids, ["alias"])
+    for one in (client, alias) * 4:
+        code = condition(call, one)
+        assert code == condition(call, workers.truth())
+        mark(call, one, code)
+
+
+@both_faces
+@pytest.mark.parametrize("method", ["set_group_membership", "set_working_group"])
+def test_a_change_of_groups_through_an_alias_leaves_the_roots(
+    call: Face, workers: Workers, method: str
+) -> None:
+    workers.upgrade.flag("restricted", include={"class": ["class-1"]})
+    call(workers.known().init, {"class": ["class-1"]}, {"class": "class-1"})
+    call(workers.client().set_alt_user_ids, ["alias"])
+    groups: Any = {"class": ["class-2"]} if method == "set_group_membership" else {"class": "c"}
+    call(getattr(workers.client("alias"), method), groups)
+    stated = workers.client("alias", group={"class": ["class-1"]})
+    assert call(stated.has_feature_flag, "restricted")
+    assert workers.server.count("init") == 2
+
+
+@both_faces
+@pytest.mark.parametrize("user_id", ["user", "alias"])
+def test_removing_a_user_removes_what_leads_to_them(call: Face, kind: Kind, user_id: str) -> None:
+    workers = Workers(kind)
+    client = workers.known()
+    call(client.set_alt_user_ids, ["alias", "second"])
+    condition(call, workers.client("alias"))
+    call(workers.connection().forget, user_id)
+    store = kind.open()
+    for name in ("user", "alias") if user_id == "alias" else ("user", "alias", "second"):
+        assert store.get(f"https://upgrade.example.org {name}") is None
+    assert condition(call, workers.client("second")) == condition(call, workers.client("alias"))
+
+
+@both_faces
+def test_what_leads_to_the_root_lasts_as_long_as_it_is_used(
+    call: Face, clock: Time, tmp_path: Any
+) -> None:
+    store = stores.MemoryStore()
+    workers = Workers(Kind("memory", lambda: store))
+    call(workers.known().set_alt_user_ids, ["alias"])
+    for _ in range(4):
+        clock.let_pass(2_000)
+        condition(call, workers.client("alias"))
+    begun = workers.server.count("assign")
+    condition(call, workers.client("user"))
+    assert workers.server.count("assign") == begun
+
+
+@both_faces
+def test_links_that_lead_to_each_other_are_no_entries(call: Face, workers: Workers) -> None:
+    workers.known()
+    store = workers.kind.open()
+    host = "https://upgrade.example.org"
+    for one, other in (("user", "alias"), ("alias", "user")):
+        key = f"{host} {one}"
+        found = store.get(key)
+        version = None if found is None else found[1]
+        value = encode(Entry(root_key=f"{host} {other}", linked_at=9e9))
+        assert store.replace(key, value, version, 600)
+    for _ in range(3):
+        condition(call, workers.client())
+    assert workers.server.count("assign") <= 2

@@ -1,0 +1,72 @@
+"""The environment may name a store, which the clients of a process share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from tests.support_faces import Face, both_faces
+from upgrade_client_lib import UpgradeClient, UpgradeConnection
+from upgrade_client_lib.testing import LocalUpgrade
+from upgrade_client_lib.types import DecisionSource
+
+
+def of_client(user_id: str) -> UpgradeClient:
+    return UpgradeClient.from_env(user_id)
+
+
+def of_connection(user_id: str) -> UpgradeClient:
+    return UpgradeConnection.from_env().client(user_id, "my-app")
+
+
+both_makers = pytest.mark.parametrize("make", [of_client, of_connection])
+
+
+@both_faces
+@both_makers
+def test_a_store_may_be_named(
+    call: Face,
+    make: Callable[[str], UpgradeClient],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    local = LocalUpgrade()
+    local.experiment("home", conditions=["a"])
+    with local.serve() as host_url:
+        monkeypatch.setenv("UPGRADE_HOST_URL", host_url)
+        monkeypatch.setenv("UPGRADE_CONTEXT", "my-app")
+        monkeypatch.setenv("UPGRADE_STORE", f"sqlite:///{tmp_path}/store.db")
+        call(make("user").init)
+        sources = [call(make("user").decide, "home").source for _ in range(2)]
+    assert sources == [DecisionSource.SERVER, DecisionSource.CACHE]
+    assert (tmp_path / "store.db").exists()
+
+
+def test_clients_with_the_same_store_share_what_is_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    local = LocalUpgrade()
+    local.experiment("home", conditions=["a"])
+    with local.serve() as host_url:
+        monkeypatch.setenv("UPGRADE_HOST_URL", host_url)
+        monkeypatch.setenv("UPGRADE_CONTEXT", "my-app")
+        of_client("user").init_sync()
+        monkeypatch.setenv("UPGRADE_STORE", "memory:")
+        sources = [of_client("user").decide_sync("home").source for _ in range(2)]
+        monkeypatch.setenv("UPGRADE_STORE", "")
+        sources += [of_client("user").decide_sync("home").source]
+    assert sources == [DecisionSource.SERVER, DecisionSource.CACHE, DecisionSource.SERVER]
+
+
+@both_makers
+def test_a_store_that_is_wrong_names_the_variable_and_no_password(
+    make: Callable[[str], UpgradeClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UPGRADE_HOST_URL", "http://upgrade")
+    monkeypatch.setenv("UPGRADE_CONTEXT", "my-app")
+    monkeypatch.setenv("UPGRADE_STORE", "mysql://:secret@db")
+    with pytest.raises(ValueError, match="the environment variable UPGRADE_STORE is wrong") as said:
+        make("user")
+    assert "secret" not in str(said.value)
