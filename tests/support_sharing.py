@@ -26,12 +26,10 @@ class Workers:
         self.options = options
 
     def connection(self, store: Store | None = None, **options: Any) -> UpgradeConnection:
-        return UpgradeConnection(
-            HOST,
-            transport=self.server,
-            store=store or self.kind.open(),
-            **{"retries": 0, "breaker": False, **self.options, **options},
-        )
+        options = {"retries": 0, "breaker": False, **self.options, **options}
+        # A MemoryStore may be empty, and so false.
+        shared = self.kind.open() if store is None else store
+        return UpgradeConnection(HOST, transport=self.server, store=shared, **options)
 
     def client(
         self, user_id: str = "user", context: str = "my-app", **options: Any

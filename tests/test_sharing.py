@@ -378,7 +378,6 @@ def test_a_change_of_the_user_ends_the_records_of_all_contexts(
     call: Face, workers: Workers, method: str, arguments: Any
 ) -> None:
     workers.upgrade.context("other-app")
-    workers.known(), workers.client(context="other-app")
     call(workers.client().init, {"class": ["class-1"]}, {"class": "class-1"})
     for context in ("my-app", "other-app"):
         call(workers.client(context=context).get_all_experiment_conditions)

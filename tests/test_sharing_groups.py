@@ -23,8 +23,8 @@ MAX_AGE = 300
 
 def stating(workers: Workers, name: str, **options: Any) -> UpgradeClient:
     """A client for which a class was stated."""
-    groups = {"group": {"class": [name]}, "working_group": {"class": name}}
-    return workers.client(**{**groups, **options})
+    options = {"group": {"class": [name]}, "working_group": {"class": name}, **options}
+    return workers.client(**options)
 
 
 def upgrade_of_classes() -> LocalUpgrade:

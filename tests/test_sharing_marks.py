@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from typing import Any, Callable
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.stores.support_stores import Kind, Time
+from tests.stores.support_stores import Kind, Time, memory
 from tests.support_faces import Face, blocking, both_faces
+from tests.support_reads import until_waiting
 from tests.support_server import Background, local_upgrade
 from tests.support_sharing import Workers, clock, kind, workers
 from upgrade_client_lib import Assignment, ConflictError, UpgradeApiError, UpgradeClient
@@ -39,7 +39,7 @@ def is_in_step(call: Face, workers: Workers) -> bool:
 @both_faces
 def test_the_next_condition_is_that_of_all_workers(call: Face, workers: Workers) -> None:
     living = workers.known()
-    seen = []
+    seen: list[str] = []
     for _ in range(6):
         seen.append(at(call, living).get_condition())
         call(at(call, workers.client()).mark_decision_point, APPLIED)
@@ -362,45 +362,26 @@ def test_a_point_that_is_invalidated_is_not_served_stale(
 # ---- Callers of one client ----
 
 
-class Slow(MemoryStore):
-    """A store in which a test may hold a read back, after it was made."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.before_return: Callable[[], None] | None = None
-
-    def get(self, key: str) -> tuple[bytes, int] | None:
-        found = super().get(key)
-        before_return, self.before_return = self.before_return, None
-        if before_return is not None:
-            before_return()
-        return found
-
-
-def test_a_caller_is_not_served_a_point_that_another_callers_answer_leaves_open() -> None:
-    store = Slow()
-    workers = Workers(Kind("memory", lambda: store))
-    assignment = workers.known().get_decision_point_assignment_sync(*QUEUE)
-    assert assignment is not None
+def test_a_caller_is_not_served_a_point_that_another_callers_answer_leaves_open(
+    clock: Time,
+) -> None:
+    workers = Workers(memory())
+    assignment = at(blocking, workers.known())
     workers.server.lose_next("mark", "after")
     with pytest.raises(UpgradeApiError):
         assignment.mark_decision_point_sync(APPLIED)
-
+    clock.let_pass(MAX_AGE + 1)
     client = workers.client()
-    arrived, go_on = threading.Event(), threading.Event()
+    hold = workers.server.hold_next("assign", error=httpx.ConnectError)
+    workers.server.lose_next("assign", "before", httpx.ConnectError)
 
-    def wait() -> None:
-        arrived.set()
-        assert go_on.wait(10)
+    async def scenario() -> list[DecisionSource | None]:
+        first = asyncio.ensure_future(client.decide("home", "banner"))
+        await hold.wait_async()
+        second = asyncio.ensure_future(client.decide(*QUEUE))
+        await until_waiting()
+        hold.release()
+        return [decision.source for decision in await asyncio.gather(first, second)]
 
-    store.before_return = wait
-    with Background(blocking) as background:
-        other = background.begin(client.get_decision_point_assignment, "home", "banner")
-        assert arrived.wait(10)
-        waiting = background.begin(client.get_decision_point_assignment, *QUEUE)
-        while not client._user.assignments._loads:  # pyright: ignore[reportPrivateUsage]
-            pass
-        go_on.set()
-        assert other.result() is not None
-        assert waiting.result().get_condition() == "second"
-    assert workers.server.count("assign") == 2
+    assert asyncio.run(scenario()) == [DecisionSource.STALE, None]
+    assert workers.server.count("assign") == 3

@@ -12,6 +12,7 @@ import pytest
 
 from tests.stores.support_stores import FORK_WARNING, Kind, Time, in_children, sqlite
 from tests.support_faces import Face, both_faces
+from tests.support_server import Background
 from tests.support_sharing import Workers, clock, kind, workers
 from upgrade_client_lib import Hook, _store_access
 from upgrade_client_lib._user import shared_entry
@@ -189,7 +190,7 @@ def test_a_slow_store_is_left_alone_for_a_while(
     assert store.calls.count("get") == 1
     assert [type(error) for error in hook.errors] == [TimeoutError]
     assert len(warnings) == 1
-    assert "TimeoutError: get took 0.1 s" in warnings[0]
+    assert "TimeoutError" in warnings[0]
 
 
 def test_an_async_store_that_never_answers_is_left_alone(
@@ -198,14 +199,12 @@ def test_an_async_store_that_never_answers_is_left_alone(
     monkeypatch.setattr(_store_access, "SLOW_SECONDS", 0.05)
 
     class Hanging(MemoryStore):
-        async def get_async(self, key: str) -> tuple[bytes, int] | None:
-            await asyncio.Event().wait()
-            raise AssertionError
+        async def get_async(self, key: str) -> Any:
+            return await asyncio.get_running_loop().create_future()  # which nobody ends
 
     client = of(Hanging()).client(group={})
-    assert asyncio.run(client.decide(*QUEUE)).condition == "first"
-    assert len(warnings) == 1
-    assert "TimeoutError" in warnings[0]
+    condition = asyncio.run(client.decide(*QUEUE)).condition
+    assert (condition, ["TimeoutError" in said for said in warnings]) == ("first", [True])
 
 
 @both_faces
@@ -404,3 +403,86 @@ def test_children_share_the_store_with_their_parent(tmp_path: Any) -> None:
 
     assert in_children([in_child]) == ["cache second"]
     assert client.decide_sync(*QUEUE).condition == "second"
+
+
+# ---- Odd entries ----
+
+
+@both_faces
+def test_a_user_is_removed_even_if_their_id_leads_in_a_circle(call: Face) -> None:
+    store = MemoryStore()
+    other = "https://upgrade.example.org other"
+    for key, leads_to in ((KEY, other), (other, KEY)):
+        assert store.replace(key, encode(Entry(root_key=leads_to)), None, 600)
+    call(of(store).connection().forget, "user")
+    assert store.get(KEY) is None
+    assert store.get(other) is None
+
+
+@both_faces
+def test_an_id_that_is_linked_to_itself_leads_nowhere(call: Face, workers: Workers) -> None:
+    call(workers.known().get_all_experiment_conditions)
+    workers.server.answer("useraliases", {"userId": "user", "aliases": ["user"]})
+    call(workers.client().set_alt_user_ids, ["alias"])
+    call(workers.client().get_all_experiment_conditions)
+    call(workers.client().get_all_experiment_conditions)
+    assert workers.server.count("assign") == 2
+
+
+@both_faces
+def test_a_mark_of_a_user_of_whom_nothing_is_stored_stores_nothing(call: Face) -> None:
+    store = MemoryStore()
+    workers = of(store)
+    assignment = call(workers.known().get_decision_point_assignment, *QUEUE)
+    call(workers.connection().forget, "user")
+    call(workers.client().mark_assignment, assignment, APPLIED)
+    assert len(store) == 0
+
+
+@both_faces
+@pytest.mark.parametrize("stated", [False, True])
+def test_an_init_that_repeats_stated_groups_makes_them_explicit(call: Face, stated: bool) -> None:
+    store = MemoryStore()
+    workers = of(store)
+    groups: Any = {"group": {"class": ["class-1"]}, "working_group": {"class": "class-1"}}
+    call(workers.client(**groups).get_all_feature_flags)
+    if stated:
+        call(workers.client().init, **groups)
+    call(workers.client(group={"class": ["class-2"]}).get_all_feature_flags)
+    assert workers.server.count("init") == 2
+    found = store.get(KEY)
+    assert found is not None
+    entry = decode(found[0])
+    assert entry is not None
+    assert entry.groups is not None
+    assert entry.groups.is_explicit == stated
+    assert entry.groups.group == {"class": ["class-1" if stated else "class-2"]}
+
+
+@both_faces
+def test_a_change_whose_entry_could_not_be_read_before_leaves_open_whose_groups_are_the_last(
+    call: Face, clock: Time
+) -> None:
+    store = Failing()
+    workers = of(store)
+    groups: Any = {"group": {"class": ["class-1"]}}
+    call(workers.client(**groups).get_all_feature_flags)
+    fails_once = iter([True])
+
+    def fail() -> Any:
+        store.failing.clear()
+        raise OSError(next(fails_once))
+
+    store.failing, store.error = {"get"}, fail
+    connection = workers.connection()
+    hold = workers.server.hold_next("init")
+    with Background(call) as background:
+        changing = background.begin(
+            connection.client("user", "my-app").init, {"class": ["class-2"]}
+        )
+        hold.wait()
+        clock.let_pass(2)
+        hold.release()
+        changing.result()
+    call(workers.client(**groups).get_all_feature_flags)
+    assert workers.server.count("init") == 3

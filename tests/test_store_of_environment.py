@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Callable
 
 import pytest
 
-from tests.support_faces import Face, both_faces
+from tests.support_faces import Face, blocking, both_faces
 from upgrade_client_lib import UpgradeClient, UpgradeConnection
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import DecisionSource
 
-
-def of_client(user_id: str) -> UpgradeClient:
-    return UpgradeClient.from_env(user_id)
+Maker = Callable[[str], AbstractContextManager[UpgradeClient]]
 
 
-def of_connection(user_id: str) -> UpgradeClient:
-    return UpgradeConnection.from_env().client(user_id, "my-app")
+@contextmanager
+def of_client(user_id: str) -> Generator[UpgradeClient, None, None]:
+    yield UpgradeClient.from_env(user_id)
+
+
+@contextmanager
+def of_connection(user_id: str) -> Generator[UpgradeClient, None, None]:
+    with UpgradeConnection.from_env() as connection:
+        yield connection.client(user_id, "my-app")
+
+
+def source_of_decision(call: Face, make: Maker) -> DecisionSource | None:
+    with make("user") as client:
+        source: DecisionSource | None = call(client.decide, "home").source
+    return source
 
 
 both_makers = pytest.mark.parametrize("make", [of_client, of_connection])
@@ -28,7 +41,7 @@ both_makers = pytest.mark.parametrize("make", [of_client, of_connection])
 @both_makers
 def test_a_store_may_be_named(
     call: Face,
-    make: Callable[[str], UpgradeClient],
+    make: Maker,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -38,8 +51,9 @@ def test_a_store_may_be_named(
         monkeypatch.setenv("UPGRADE_HOST_URL", host_url)
         monkeypatch.setenv("UPGRADE_CONTEXT", "my-app")
         monkeypatch.setenv("UPGRADE_STORE", f"sqlite:///{tmp_path}/store.db")
-        call(make("user").init)
-        sources = [call(make("user").decide, "home").source for _ in range(2)]
+        with make("user") as client:
+            call(client.init)
+        sources = [source_of_decision(call, make) for _ in range(2)]
     assert sources == [DecisionSource.SERVER, DecisionSource.CACHE]
     assert (tmp_path / "store.db").exists()
 
@@ -52,21 +66,21 @@ def test_clients_with_the_same_store_share_what_is_in_memory(
     with local.serve() as host_url:
         monkeypatch.setenv("UPGRADE_HOST_URL", host_url)
         monkeypatch.setenv("UPGRADE_CONTEXT", "my-app")
-        of_client("user").init_sync()
+        UpgradeClient.from_env("user").init_sync()
         monkeypatch.setenv("UPGRADE_STORE", "memory:")
-        sources = [of_client("user").decide_sync("home").source for _ in range(2)]
+        sources = [source_of_decision(blocking, of_client) for _ in range(2)]
         monkeypatch.setenv("UPGRADE_STORE", "")
-        sources += [of_client("user").decide_sync("home").source]
+        sources += [source_of_decision(blocking, of_client)]
     assert sources == [DecisionSource.SERVER, DecisionSource.CACHE, DecisionSource.SERVER]
 
 
 @both_makers
 def test_a_store_that_is_wrong_names_the_variable_and_no_password(
-    make: Callable[[str], UpgradeClient], monkeypatch: pytest.MonkeyPatch
+    make: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UPGRADE_HOST_URL", "http://upgrade")
     monkeypatch.setenv("UPGRADE_CONTEXT", "my-app")
     monkeypatch.setenv("UPGRADE_STORE", "mysql://:secret@db")
     with pytest.raises(ValueError, match="the environment variable UPGRADE_STORE is wrong") as said:
-        make("user")
+        make("user").__enter__()
     assert "secret" not in str(said.value)

@@ -19,6 +19,7 @@ ONE: Groups = ({"class": ["a", "b"]}, {"class": "a"})
 ONE_LOOSE: Groups = ({"class": ["b", "a"]}, None)
 TWO: Groups = ({"class": ["c"]}, {"class": "c"})
 TWO_LOOSE: Groups = ({"class": ["c"]}, None)
+NONE: Groups = ({}, None)
 
 
 def stored(groups: Groups, is_explicit: bool = False, *superseded: Groups) -> StoredGroups:
@@ -37,8 +38,8 @@ def stored(groups: Groups, is_explicit: bool = False, *superseded: Groups) -> St
         (TWO, stored(ONE, True), "ignore"),
         (TWO, stored(ONE, False, TWO), "ignore"),
         (TWO_LOOSE, stored(ONE, False, TWO), "initialize"),
-        (({}, None), stored(ONE), "initialize"),
-        (({}, None), StoredGroups({}, {}), "serve"),
+        (NONE, stored(ONE), "initialize"),
+        (NONE, StoredGroups({}, {}), "serve"),
         (({"class": ["a", "b"]}, {"class": "b"}), stored(ONE), "initialize"),
         # As far as both are known.
         (ONE, StoredGroups(ONE[0], None), "serve"),

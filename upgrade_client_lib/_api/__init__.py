@@ -5,7 +5,14 @@ A response is not trusted: what cannot be read is left out with a warning, one i
 
 from __future__ import annotations
 
-from .assignments import Item, experiment_of, id_of_condition, read_assignment, state_of
+from .assignments import (
+    Item,
+    experiment_of,
+    has_queue,
+    id_of_condition,
+    read_assignment,
+    state_of,
+)
 from .operations import (
     Identity,
     assign,
@@ -26,6 +33,7 @@ __all__ = [
     "assign",
     "experiment_of",
     "feature_flags",
+    "has_queue",
     "id_of_condition",
     "init",
     "log",

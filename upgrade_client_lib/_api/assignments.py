@@ -78,13 +78,18 @@ def read_assignment(
 
 def state_of(item: Item) -> PointState:
     """Return what an item says of its decision point, as far as a mark can change it."""
-    has_queue = len(list_or_none(item[_CONDITIONS]) or ()) > 1
+    is_queue = has_queue(item)
     return PointState(
         experiment_of(item),
-        has_queue,
+        is_queue,
         _has_null_target(item),
-        frozenset() if has_queue else _markable_names(item),
+        frozenset() if is_queue else _markable_names(item),
     )
+
+
+def has_queue(item: Item) -> bool:
+    """Whether marks advance an item's decision point."""
+    return len(list_or_none(item[_CONDITIONS]) or ()) > 1
 
 
 def experiment_of(item: Item) -> str | None:

@@ -136,8 +136,8 @@ class Record:
 
     def has_queue(self, point: PointKey) -> bool:
         """Whether marks advance this point."""
-        state = self.state_at(point)
-        return state is not None and state.has_queue
+        item = self._items.get(point)
+        return item is not None and _api.has_queue(item)
 
     def use_until(self, moment: float) -> None:
         """Have this record used for warm reads until a moment of ``time.monotonic()``."""
@@ -237,14 +237,12 @@ class ExpiringFlags(SingleFlight["Flags"]):
     __slots__ = ("_latest",)
 
     @property
-    def value(  # pyright: ignore[reportIncompatibleVariableOverride]
-        self,
-    ) -> Flags | None:
+    def value(self) -> Flags | None:  # pyright: ignore[reportIncompatibleVariableOverride]
         flags = self._latest
         return flags if flags is not None and time.monotonic() < flags.valid_until else None
 
     @value.setter
-    def value(self, flags: Flags | None) -> None:
+    def value(self, flags: Flags | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         self._latest = flags
 
 
