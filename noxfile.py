@@ -99,12 +99,21 @@ def examples(session: nox.Session) -> None:
     session.run("pytest", *documented, *session.posargs)
 
 
+@nox.session
+def redis(session: nox.Session) -> None:
+    """Run the tests of stores, with a redis-server that must be installed."""
+    session.install("-e", ".[redis]", *group("tests"))
+    required = {**COMPILED, "UPGRADE_REQUIRE_REDIS": "1"}
+    session.run("pytest", "tests/stores", *session.posargs, env=required)
+
+
 @nox.session(python=PYTHONS)
 def minimums(session: nox.Session) -> None:
-    """Run the tests with the lowest versions of the run-time dependencies."""
+    """Run the tests with the lowest versions of the run-time dependencies and of redis."""
+    project = PROJECT["project"]
     lowest = [
         re.sub(r">=([^,]+).*", r"==\1", requirement)
-        for requirement in PROJECT["project"]["dependencies"]
+        for requirement in [*project["dependencies"], *project["optional-dependencies"]["redis"]]
     ]
     session.install("-e", ".", *group("tests"), *lowest)
     session.run("pytest", *IN_PARALLEL, *session.posargs, env=COMPILED)

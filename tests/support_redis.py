@@ -51,12 +51,10 @@ class RedisServer:
             ["redis-server", *options], stdout=subprocess.PIPE, encoding="utf-8"
         )
         assert self._process.stdout is not None
-        said = ""
-        for line in self._process.stdout:
-            said += line
-            if "ready to accept connections" in line.lower():
-                break
-        assert self._process.poll() is None, said
+        line = ""
+        while "ready to accept connections" not in line.lower():
+            line = self._process.stdout.readline()
+            assert line, "redis-server did not start"
 
     def stop(self) -> None:
         assert self._process is not None

@@ -126,6 +126,8 @@ class Reader:
 
     def __exit__(self, *_: object) -> None:
         if self._loop is not None:
+            self._loop.run_until_complete(_cancel_tasks())
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
 
     def read(self, block: Block) -> None:
@@ -173,6 +175,14 @@ class Reader:
                 process.send_signal(signal.SIGINT)
             printed += process.communicate(timeout=60)[0]
         assert process.returncode == 0, f"{where}\n{printed}"
+
+
+async def _cancel_tasks() -> None:
+    """Cancel what still runs, as ``asyncio.run`` does: sockets are closed then."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def test_the_page_on_the_wire_shows_every_operation_header_and_schema() -> None:

@@ -39,6 +39,7 @@ MODULES = [
     "upgrade_client_lib.types.responses",
     "upgrade_client_lib.types",
     "upgrade_client_lib",
+    "upgrade_client_lib.stores",
     "upgrade_client_lib.testing",
 ]
 

@@ -3,6 +3,9 @@
 httpcore completes its bookkeeping when anyio cancels it, but not when asyncio does: a cancelled
 task can leave a connection pool that is full for ever (https://github.com/encode/httpx/issues/1461).
 And anyio, up to 4.12 at least, loses the socket if it is cancelled just as it has connected.
+
+What these tasks wait for is referred to by their event loop, which so keeps them. They are kept
+nowhere else: a loop that was dropped with tasks in it takes them with it.
 """
 
 from __future__ import annotations
@@ -22,8 +25,6 @@ class _SupportsAclose(Protocol):
 T = TypeVar("T")
 S = TypeVar("S", bound=_SupportsAclose)
 
-_running: set[asyncio.Task[Any]] = set()
-
 
 async def run_in_own_task(work: Coroutine[Any, Any, T]) -> T:
     """Return what a coroutine returns; a cancellation reaches it through an anyio scope."""
@@ -39,7 +40,7 @@ async def run_in_own_task(work: Coroutine[Any, Any, T]) -> T:
             return await work
         raise asyncio.CancelledError
 
-    task = _start(within_scope())
+    task = asyncio.get_running_loop().create_task(within_scope())
     try:
         await asyncio.wait([task])
     except asyncio.CancelledError:
@@ -51,20 +52,14 @@ async def run_in_own_task(work: Coroutine[Any, Any, T]) -> T:
 
 async def open_in_own_task(opening: Coroutine[Any, Any, S]) -> S:
     """Return what a coroutine opens; a cancellation does not reach it, but has that closed."""
-    task = _start(opening)
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(opening)
     try:
         await asyncio.wait([task])
     except asyncio.CancelledError:
-        _start(_close_when_open(task))
+        loop.create_task(_close_when_open(task))  # noqa: RUF006  # kept by what it waits for
         raise
     return task.result()
-
-
-def _start(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    task = asyncio.get_running_loop().create_task(work)
-    _running.add(task)
-    task.add_done_callback(_running.discard)
-    return task
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:

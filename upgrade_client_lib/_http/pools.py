@@ -8,10 +8,11 @@ transport in, can take a connection away from later ones.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Callable
 
@@ -153,7 +154,7 @@ class AsyncPool:
         self._idle = _IdleTransports(make, size, keepalive_expiry)
         self._discarding: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._shutdown_signal: AsyncIterator[None] | None = None
+        self._shutdown_signal: AsyncGenerator[None, None] | None = None
         self._closed = False
 
     @asynccontextmanager
@@ -163,9 +164,7 @@ class AsyncPool:
         ``max_idle`` is for how many seconds its connection may have been idle.
         """
         if self._shutdown_signal is None:
-            # An event loop that shuts down closes its asynchronous generators.
-            self._shutdown_signal = _closed_with_the_loop(weakref.ref(self))
-            await self._shutdown_signal.__anext__()
+            self._shutdown_signal = await _shutdown_signal(weakref.ref(self))
         lease = await self._slots.acquire(seconds)
         try:
             lease.transport = transport = self._idle.take(max_idle)
@@ -255,13 +254,29 @@ class BorrowedAsyncPool:
         """Do nothing."""
 
 
-async def _closed_with_the_loop(pool: weakref.ref[AsyncPool]) -> AsyncIterator[None]:
+async def _shutdown_signal(pool: weakref.ref[AsyncPool]) -> AsyncGenerator[None, None]:
+    """Return what has a pool closed when its event loop shuts down, for as long as it is kept.
+
+    A loop that shuts down closes the asynchronous generators that were begun in it.
+    """
+    signal = _closing_at_the_end(pool)
+    finalizer = sys.get_asyncgen_hooks().finalizer
+    # A loop would close in a task of its own, with a warning if it is gone, what was only dropped.
+    sys.set_asyncgen_hooks(finalizer=None)
+    try:
+        begun = signal.__anext__()
+    finally:
+        sys.set_asyncgen_hooks(finalizer=finalizer)
+    await begun
+    return signal
+
+
+async def _closing_at_the_end(pool: weakref.ref[AsyncPool]) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
         closing = pool()
-        # Outside its loop, where the garbage collector may finalise it, nothing can be awaited.
-        if closing is not None and _is_running(closing.loop):
+        if closing is not None:
             await closing.aclose()
 
 

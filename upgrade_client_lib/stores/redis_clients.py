@@ -109,7 +109,7 @@ class LoopClient:
         self._client = redis.asyncio.Redis(connection_pool=pool)
         self._turns = asyncio.Semaphore(CONNECTIONS_PER_LOOP)
         self._closing: asyncio.Task[None] | None = None
-        self._shutdown_signal = _closed_with_the_loop(weakref.ref(self))
+        self._shutdown_signal = self._close_with_the_loop()
         self._keep()
 
     async def watch_shutdown(self) -> None:
@@ -130,6 +130,12 @@ class LoopClient:
         """Have the loop close the connections; may be called from any thread."""
         with suppress(RuntimeError):  # the loop is closed already
             self.loop.call_soon_threadsafe(self._start_closing)
+
+    async def _close_with_the_loop(self) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await self.aclose()
 
     def _start_closing(self) -> None:
         self._closing = self.loop.create_task(self.aclose())
@@ -174,23 +180,6 @@ def _noticed(task: asyncio.Future[Any]) -> None:
     """Take an error out of a task, so that asyncio does not report one nobody waited for."""
     if not task.cancelled():
         task.exception()
-
-
-async def _closed_with_the_loop(client: weakref.ref[LoopClient]) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        closing = client()
-        # Outside its loop, where the garbage collector may finalise it, nothing can be awaited.
-        if closing is not None and _is_running(closing.loop):
-            await closing.aclose()
-
-
-def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
-    try:
-        return asyncio.get_running_loop() is loop
-    except RuntimeError:
-        return False
 
 
 def _pool(url: str, timeout: float) -> redis.ConnectionPool:

@@ -10,7 +10,7 @@ import time
 from typing import Any, Callable, TypeVar, cast
 
 from .arguments import check_key, check_record, file_path, new_version
-from .sqlite_connections import Connections
+from .sqlite_connections import Connections, is_busy
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ class SQLiteStore:
             try:
                 return self._read(key)
             except sqlite3.OperationalError as error:
-                if not _is_busy(error):
+                if not is_busy(error):
                     raise
         return await asyncio.to_thread(self.get, key)
 
@@ -134,7 +134,7 @@ class SQLiteStore:
         try:
             self._execute(_PURGE, now, PURGE_ROWS)
         except sqlite3.OperationalError as error:
-            if not _is_busy(error):  # then another time will do
+            if not is_busy(error):  # then another time will do
                 raise
 
     def _execute(self, statement: str, *parameters: object) -> int:
@@ -150,10 +150,6 @@ def _patiently(work: Callable[[], T]) -> T:
         try:
             return work()
         except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() >= give_up:
+            if not is_busy(error) or time.monotonic() >= give_up:
                 raise
         time.sleep(random.uniform(0.0005, 0.005))
-
-
-def _is_busy(error: sqlite3.OperationalError) -> bool:
-    return "locked" in str(error)  # Python 3.9 and 3.10 do not tell SQLite's error code

@@ -51,25 +51,33 @@ class Connections:
 
     @contextmanager
     def lend(self) -> Generator[sqlite3.Connection, None, None]:
-        """Lend a connection, which waits for no lock; after an exception, it is closed."""
+        """Lend a connection, which waits for no lock.
+
+        It is closed after an exception, unless that says that the file was locked.
+        """
         thread = threading.get_ident()
         with _gate:
             if self._closed:
                 raise sqlite3.ProgrammingError("the store is closed")
             connection = self._idle.pop() if self._idle else None
             self._used[thread] = connection
+        intact = False
         try:
             if connection is None:
                 self._used[thread] = connection = self._open()
             yield connection
-            self._idle.append(connection)
-        except BaseException:
-            if connection is not None:
-                connection.close()
+            intact = True
+        except sqlite3.OperationalError as error:
+            intact = is_busy(error)
             raise
+        except UnicodeDecodeError as error:  # in a message of SQLite, or in a row
+            raise sqlite3.DatabaseError(f"{self._path} is damaged") from error
         finally:
+            if intact and connection is not None:
+                self._idle.append(connection)
+            elif connection is not None:
+                connection.close()
             self._used.pop(thread, None)  # last: a fork closes what it finds idle
-        if self._closed or len(self._idle) > MAX_IDLE:
             self.close_idle(0 if self._closed else MAX_IDLE)
 
     def close(self) -> None:
@@ -81,7 +89,7 @@ class Connections:
         """Close the connections that nobody uses, but for a few."""
         with suppress(IndexError):  # another thread may have taken the last one
             while len(self._idle) > kept:
-                self._idle.pop(0).close()
+                self._idle.pop().close()
 
     def close_for_fork(self, deadline: float) -> None:
         """Close all connections, once they are not used; called while none is lent."""
@@ -95,23 +103,29 @@ class Connections:
         self._idle, self._used = [], {}
 
     def _open(self) -> sqlite3.Connection:
-        # SQLite would make the file readable by all. Closing a file ends the process's locks on it,
-        # so no thread may connect before the new file is closed.
-        with fork_waits(), suppress(OSError):  # SQLite tells what is wrong
-            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        connection = sqlite3.connect(
-            f"{self._path.as_uri()}?mode=rw",
-            uri=True,
-            timeout=0,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        try:
-            connection.executescript(_SETUP)
-        except BaseException:
-            connection.close()
-            raise
+        with fork_waits():  # and other threads, which would find the new file locked
+            # SQLite would make the file readable by all. Closing a file ends the process's locks on
+            # it, so no thread may connect before the new file is closed.
+            with suppress(OSError):  # SQLite tells what is wrong
+                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            connection = sqlite3.connect(
+                f"{self._path.as_uri()}?mode=rw",
+                uri=True,
+                timeout=0,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            try:
+                connection.executescript(_SETUP)
+            except BaseException:
+                connection.close()
+                raise
         return connection
+
+
+def is_busy(error: sqlite3.OperationalError) -> bool:
+    """Whether the file was locked by another process or thread; then nothing was written."""
+    return "locked" in str(error)  # Python 3.9 and 3.10 do not tell SQLite's error code
 
 
 _gate = threading.RLock()

@@ -47,13 +47,15 @@ def enrolled_condition(experiment: Experiment, stored: Participation) -> str | N
 def is_shut_out(experiment: Experiment, stored: Participation) -> bool:
     """Return whether an exclusion keeps the user from a condition.
 
-    Where users get one condition after the other, an enrolment outweighs it; where they are
-    assigned by their group, the group's enrolment does.
+    Where users get one condition after the other, or are to see an experiment consistently, an
+    enrolment outweighs it; where they are assigned by their group, the group's enrolment does.
     """
     if experiment.within_subjects:
         return stored.excluded and stored.condition is None
     if assigns_by_group(experiment):
         return stored.excluded and stored.group_condition is None
+    if experiment.unit == INDIVIDUAL and experiment.consistency == EXPERIMENT:
+        return stored.excluded and stored.condition is None
     return stored.excluded
 
 
