@@ -202,40 +202,38 @@ def test_a_fresh_read_holds_up_no_warm_one_and_serves_the_cold_ones(
 
 
 @both_faces
-@pytest.mark.parametrize("method", ["get_all_experiment_conditions", "get_all_feature_flags"])
 def test_every_fresh_read_asks_the_server(
-    server: SteeredServer, client: UpgradeClient, call: Face, method: str
+    server: SteeredServer, client: UpgradeClient, call: Face
 ) -> None:
-    endpoint = "assign" if method == "get_all_experiment_conditions" else "featureflag"
-    holds = [server.hold_next(endpoint) for _ in range(3)]
+    """Those of flags take turns; see test_flag_turns.py."""
+    read = client.get_all_experiment_conditions
+    holds = [server.hold_next("assign") for _ in range(3)]
     with Background(call) as background:
-        reads = [background.begin(getattr(client, method), ignore_cache=True) for _ in holds]
+        reads = [background.begin(read, ignore_cache=True) for _ in holds]
         for hold in holds:
             hold.wait()
         for hold in reversed(holds):
             hold.release()
-        assert [read.result() for read in reads] == [call(getattr(client, method))] * 3
+        assert [begun.result() for begun in reads] == [call(read)] * 3
 
-    assert server.count(endpoint) == 3
+    assert server.count("assign") == 3
 
 
 @both_faces
-@pytest.mark.parametrize("method", ["get_all_experiment_conditions", "get_all_feature_flags"])
 @pytest.mark.parametrize("ends_first", ["old", "new"])
 def test_of_two_answers_the_one_that_was_asked_for_last_is_kept(
-    call: Face, method: str, ends_first: str
+    call: Face, ends_first: str
 ) -> None:
     upgrade = local_upgrade()
     server = SteeredServer(upgrade.transport)
     client = initialised(server)
-    endpoint = "assign" if method == "get_all_experiment_conditions" else "featureflag"
-    first, last = server.hold_next(endpoint, "after"), server.hold_next(endpoint, "after")
+    read = client.get_all_experiment_conditions
+    first, last = server.hold_next("assign", "after"), server.hold_next("assign", "after")
     with Background(call) as background:
-        old = background.begin(getattr(client, method), ignore_cache=True)
+        old = background.begin(read, ignore_cache=True)
         first.wait()
         upgrade.experiment("added", "later", conditions=["only"])
-        upgrade.flag("added-later")
-        new = background.begin(getattr(client, method), ignore_cache=True)
+        new = background.begin(read, ignore_cache=True)
         last.wait()
         endings = [(first, old), (last, new)]
         for hold, ending in endings if ends_first == "old" else reversed(endings):
@@ -243,7 +241,7 @@ def test_of_two_answers_the_one_that_was_asked_for_last_is_kept(
             ending.result()
         assert len(old.result()) == len(new.result()) - 1
 
-    assert call(getattr(client, method)) == new.result()
+    assert call(read) == new.result()
 
 
 @both_faces
