@@ -6,6 +6,7 @@ import asyncio
 import weakref
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Callable, Protocol, TypeVar
 
 import redis
@@ -84,7 +85,8 @@ class LoopClients:
             pool = _async_pool(self._url, self._timeout)
             self._by_loop[id(loop)] = client = LoopClient(pool)
             await client.watch_shutdown()
-        return await _in_time(client.run(command), self._timeout)
+        deadline = loop.time() + self._timeout
+        return await _in_time(client.run(command, deadline), self._timeout)
 
     def close_soon(self) -> None:
         """Have each loop close its client; may be called from any thread."""
@@ -116,9 +118,11 @@ class LoopClient:
         """Be closed with the loop, which closes its asynchronous generators."""
         await self._shutdown_signal.__anext__()
 
-    async def run(self, command: Command[T]) -> T:
-        """Return what a command returns, when its turn has come."""
+    async def run(self, command: Command[T], deadline: float) -> T:
+        """Return what a command returns, if its turn comes before the deadline."""
         async with self._turns:
+            if self.loop.time() >= deadline:
+                raise redis.exceptions.TimeoutError("no connection came free in time")
             return await command(self._client)
 
     async def aclose(self) -> None:
@@ -168,18 +172,35 @@ async def _in_time(command: Awaitable[T], timeout: float) -> T:
     A cancelled caller, or one whose time is over, leaves it alone: redis-py may lose a connection
     that is cancelled on its way back to the pool.
     """
+    loop = asyncio.get_running_loop()
+    response: asyncio.Future[T] = loop.create_future()
     task = asyncio.ensure_future(command)
-    task.add_done_callback(_noticed)
-    done, _ = await asyncio.wait([task], timeout=timeout)
-    if not done:
-        raise redis.exceptions.TimeoutError(f"Redis did not answer within {timeout:g} s")
-    return task.result()
+    task.add_done_callback(partial(_hand_over, response))
+    timer = loop.call_later(timeout, _give_up, response, timeout)
+    try:
+        return await response
+    finally:
+        timer.cancel()
 
 
-def _noticed(task: asyncio.Future[Any]) -> None:
-    """Take an error out of a task, so that asyncio does not report one nobody waited for."""
-    if not task.cancelled():
-        task.exception()
+def _hand_over(response: asyncio.Future[T], task: asyncio.Future[T]) -> None:
+    """Give a caller what a task returned or raised; where nobody waits any more, to nobody."""
+    if task.cancelled():
+        response.cancel()
+        return
+    error = task.exception()
+    if response.done():
+        return
+    if error is None:
+        response.set_result(task.result())
+    else:
+        response.set_exception(error)
+
+
+def _give_up(response: asyncio.Future[Any], timeout: float) -> None:
+    if not response.done():
+        late = redis.exceptions.TimeoutError(f"Redis did not answer within {timeout:g} s")
+        response.set_exception(late)
 
 
 def _pool(url: str, timeout: float) -> redis.ConnectionPool:
