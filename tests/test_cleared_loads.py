@@ -40,7 +40,9 @@ def test_an_answer_from_before_init_serves_its_caller_and_is_not_kept(
         hold.wait()
         call(client.init, group=new)
         after = read.through(call, client_of(upgrade.transport))
-        assert read.through(call, client) == after != before
+        assert after != before
+        if read.endpoint == "assign":  # flag requests of a user take turns
+            assert read.through(call, client) == after
         hold.release()
         assert loading.result() == (before if handled == "after" else after)
 
@@ -90,7 +92,6 @@ def test_flags_from_before_a_change_of_session_groups_are_not_kept(call: Face) -
         loading = background.begin(client.has_feature_flag, "restricted")
         hold.wait()
         client.set_feature_flag_user_groups_for_session({"class": ["class-1"]}, False)
-        assert call(client.has_feature_flag, "restricted")
         hold.release()
         assert not loading.result()
 

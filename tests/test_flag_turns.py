@@ -126,6 +126,6 @@ def test_who_waits_for_a_turn_waits_no_longer_than_the_call_may_take(call: Face)
 
 
 def test_a_turn_that_an_interrupt_dropped_is_no_turn() -> None:
-    turns._turns["http://upgrade", "one"] = turns._Turn()  # pyright: ignore[reportPrivateUsage]
+    turns._turns["http://upgrade", "one"] = turns._Turn(0.0)  # pyright: ignore[reportPrivateUsage]
 
     assert dict(turns._turns) == {}  # pyright: ignore[reportPrivateUsage]

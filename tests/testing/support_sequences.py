@@ -89,9 +89,8 @@ def _send(http: httpx.Client, step: dict[str, Any]) -> httpx.Response:
 
 def _body(response: httpx.Response) -> Any:
     content_type = response.headers["Content-Type"]
-    if content_type.startswith("application/json"):
-        return response.json()
-    return {"<not JSON>": content_type}
+    is_json = content_type.startswith("application/json")
+    return response.json() if is_json else {"<not JSON>": content_type}
 
 
 def _compared(step: dict[str, Any], answer: Any) -> Any:

@@ -28,11 +28,6 @@ S = TypeVar("S", bound=_SupportsAclose)
 
 async def run_in_own_task(work: Coroutine[Any, Any, T]) -> T:
     """Return what a coroutine returns; a cancellation reaches it through an anyio scope."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        work.close()
-        raise
     scope = anyio.CancelScope()
 
     async def within_scope() -> T:
@@ -64,8 +59,7 @@ async def open_in_own_task(opening: Coroutine[Any, Any, S]) -> S:
 
 def _retrieve(task: asyncio.Task[Any]) -> None:
     """Take note of how a task ended that nobody waits for any longer."""
-    if not task.cancelled():
-        task.exception()
+    task.cancelled() or task.exception()
 
 
 async def _close_when_open(opening: asyncio.Task[S]) -> None:

@@ -24,11 +24,16 @@ RECHECK_SECONDS = 0.5
 
 
 class _Turn:
-    """The right of one request to be sent; it ends when its future is done, or it is dropped."""
+    """The right of one request to be sent.
 
-    __slots__ = ("__weakref__", "ended")
+    It ends when its future is done, when it is dropped, or when its call's time is over: an event
+    loop may have stopped on the way.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("__weakref__", "deadline", "ended")
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
         self.ended: Future[None] = Future()
         self.ended.set_running_or_notify_cancel()  # so that no waiter can cancel it
 
@@ -57,11 +62,11 @@ async def in_turn(
     """Send a request once no other of this user is on its way, within the call's time."""
     deadline = time.monotonic() + options.timeout.total
     key = host_url, user_id
-    own = _Turn()
+    own = _Turn(deadline)
     while True:
         with _lock:
             running = _turns.get(key)
-            if running is None:
+            if running is None or time.monotonic() >= running.deadline:
                 _turns[key] = own
                 break
         ended = running.ended

@@ -42,6 +42,7 @@ class Connections:
         self._idle: list[sqlite3.Connection] = []
         self._used: dict[int, sqlite3.Connection | None] = {}  # by thread
         self._closed = False
+        weakref.finalize(self, _close_all, self._idle).atexit = False
         with _gate:
             _instances.add(self)
 
@@ -100,7 +101,8 @@ class Connections:
     def abandon(self) -> None:
         """In a child process: never use, nor close, what its parent still has open."""
         _inherited.extend([*self._idle, *filter(None, self._used.values())])
-        self._idle, self._used = [], {}
+        self._idle.clear()
+        self._used = {}
 
     def _open(self) -> sqlite3.Connection:
         with fork_waits():  # and other threads, which would find the new file locked
@@ -157,3 +159,9 @@ if hasattr(os, "register_at_fork"):  # Windows does not fork
         after_in_parent=_after_fork_in_parent,
         after_in_child=_after_fork_in_child,
     )
+
+
+def _close_all(connections: list[sqlite3.Connection]) -> None:
+    """Close the connections of a store that was dropped without being closed."""
+    for connection in connections:
+        connection.close()
