@@ -286,6 +286,16 @@ def _speak_something_else(connection: socket.socket, _: bytes) -> bool:
     return False
 
 
+def _continue(connection: socket.socket, _: bytes) -> bool:
+    while True:
+        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+
+
+def _process(connection: socket.socket, _: bytes) -> bool:
+    while True:
+        connection.sendall(b"HTTP/1.1 102 Processing\r\n\r\n" * 100)
+
+
 def _reset(connection: socket.socket) -> bool:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return False
@@ -311,6 +321,8 @@ resets_in_headers = Fault(_reset_in_headers)
 resets_in_body = Fault(_reset_in_body)
 drips = Fault(_drip_all)
 drips_body = Fault(_drip_body)
+continues_endlessly = Fault(_continue)
+processes_endlessly = Fault(_process)
 is_no_http = Fault(_speak_something_else)
 
 

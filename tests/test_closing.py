@@ -34,6 +34,16 @@ from upgrade_client_lib.testing import LocalUpgrade
 URL = "http://upgrade"
 
 
+def tls_contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """One to serve with, and one that trusts it."""
+    authority = trustme.CA()
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(serving)  # pyright: ignore[reportUnknownMemberType]
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)  # pyright: ignore[reportUnknownMemberType]
+    return serving, trusting
+
+
 @both_faces
 def test_a_closed_connection_refuses_calls(call: Face) -> None:
     with FaultyServer() as server:
@@ -157,11 +167,7 @@ def test_closing_reaches_the_event_loops_of_other_threads(close: Face) -> None:
 def test_closing_ends_the_calls_under_way_in_threads(
     tls: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    authority = trustme.CA()
-    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(serving)  # pyright: ignore[reportUnknownMemberType]
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)  # pyright: ignore[reportUnknownMemberType]
+    serving, trusting = tls_contexts()
     with (
         FaultyServer(init=never_answers, tls=serving if tls else None) as server,
         ThreadPoolExecutor(1) as pool,
@@ -239,6 +245,47 @@ def test_a_call_whose_connection_is_closed_as_it_connects_sends_nothing(
     assert server.count("init") == 0
 
 
+@pytest.mark.parametrize("tls", [False, True])
+def test_closing_amid_the_calls_of_other_threads_tells_them_so(tls: bool) -> None:
+    def call(connection: UpgradeConnection) -> str:
+        client = connection.client("user", "my-app")
+        while True:
+            try:
+                client.init_sync()
+            except NoConnectionError as error:
+                assert "was closed meanwhile" in error.message
+            except RuntimeError as error:
+                return str(error)
+
+    serving, trusting = tls_contexts()
+    with FaultyServer(tls=serving if tls else None) as server, ThreadPoolExecutor(4) as threads:
+        for _ in range(20):
+            connection = UpgradeConnection(
+                server.url, max_connections=4, retries=0, ssl_context=trusting
+            )
+            calls = [threads.submit(call, connection) for _ in range(4)]
+            before = server.count("init")
+            server.wait_for(before + 4, "init")
+            connection.close()
+            assert {"is closed" in one.result(10) for one in calls} == {True}
+        server.wait_until_all_hung_up()
+
+
+def test_a_cancelled_aclose_closes_all_the_same() -> None:
+    async def scenario() -> None:
+        connection = UpgradeConnection(server.url)
+        client = connection.client("user", "my-app")
+        await asyncio.gather(*(client.init() for _ in range(5)))
+        closing = asyncio.ensure_future(connection.aclose())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait([closing])
+        await asyncio.to_thread(server.wait_until_all_hung_up)
+
+    with FaultyServer() as server:
+        asyncio.run(scenario())
+
+
 def test_closing_ends_the_calls_under_way_in_event_loops() -> None:
     async def scenario() -> None:
         connection = UpgradeConnection(server.url, timeout=30.0, retries=0)
@@ -303,6 +350,35 @@ def test_an_event_loop_that_was_closed_by_hand_is_forgotten_with_the_next() -> N
         asyncio.run(client.init())
         gc.collect()
         assert ended() is None
+
+
+AT_EXIT = """
+import atexit, sys
+
+@atexit.register
+def flush():
+    print(client.init_sync().id)
+
+from upgrade_client_lib import UpgradeClient
+
+client = UpgradeClient("user", sys.argv[1], "my-app")
+client.init_sync()
+"""
+
+
+def test_an_exit_handler_that_was_registered_before_the_import_can_call() -> None:
+    with FaultyServer() as server:
+        done = subprocess.run(
+            [sys.executable, "-c", AT_EXIT, server.url],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        server.wait_until_all_hung_up()
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "user\n", "")
+    assert server.connections == 2
 
 
 QUIET = """

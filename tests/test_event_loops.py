@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import subprocess
+import sys
+import warnings
+import weakref
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Callable
+
+import pytest
 
 from tests.support_faces import blocking
+from tests.support_faulty_server import FaultyServer, never_answers
 from tests.support_marking import APPLIED
 from tests.support_reads import Read, begun, every_read
 from tests.support_server import Background, SteeredServer, local_upgrade
-from upgrade_client_lib import UpgradeClient
+from upgrade_client_lib import UpgradeClient, UpgradeConnection
 
 # ---- Blocking calls inside an event loop ----
 
@@ -117,3 +125,119 @@ def test_event_loops_side_by_side_use_one_client() -> None:
                 run.result()
 
     assert len(upgrade.marks) == 4
+
+
+# ---- How event loops end ----
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_an_event_loop_that_is_dropped_takes_its_connections_with_it(closed: bool) -> None:
+    with (
+        FaultyServer() as server,
+        UpgradeConnection(server.url) as connection,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", ResourceWarning)  # of loops and sockets, unclosed
+        loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+        for _ in range(5):
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(connection.client("user", "my-app").init())
+            if closed:
+                loop.close()
+            loops.append(weakref.ref(loop))
+            del loop
+            gc.collect()
+        server.wait_until_all_hung_up()
+        transport = connection._server._transport  # pyright: ignore[reportPrivateUsage]
+        assert [loop() for loop in loops] == [None] * 5
+        assert not transport._async_pools  # pyright: ignore[reportPrivateUsage]
+
+    assert server.connections == 5
+
+
+def test_an_event_loop_that_stops_and_goes_on_keeps_its_connections() -> None:
+    with FaultyServer() as server, UpgradeConnection(server.url) as connection:
+        client = connection.client("user", "my-app")
+        loop = asyncio.new_event_loop()
+        for _ in range(3):
+            loop.run_until_complete(client.init())
+        call = loop.create_task(client.init())
+        loop.run_until_complete(asyncio.sleep(0))
+        assert loop.run_until_complete(call).id == "user"
+        loop.run_until_complete(connection.aclose())
+        loop.close()
+
+    assert server.connections == 1
+
+
+def uvloops() -> Callable[[], asyncio.AbstractEventLoop]:
+    uvloop = pytest.importorskip("uvloop")
+    return uvloop.new_event_loop  # type: ignore[no-any-return]
+
+
+def test_calls_work_in_a_uvloop() -> None:
+    async def scenario() -> None:
+        async with UpgradeConnection(server.url, max_connections=1) as connection:
+            client = connection.client("user", "my-app")
+            cancelled = asyncio.ensure_future(client.init())
+            await asyncio.to_thread(server.wait_for, 1, "init")
+            cancelled.cancel()
+            await asyncio.wait([cancelled])
+            assert cancelled.cancelled()
+            assert (await client.init()).id == "user"
+            await asyncio.to_thread(server.open_connections, 1)
+        await asyncio.to_thread(server.wait_until_all_hung_up)
+
+    with FaultyServer(init=[never_answers]) as server:
+        loop = uvloops()()
+        loop.run_until_complete(scenario())
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+    assert server.connections == 2
+
+
+def test_a_uvloop_that_ends_closes_its_connections() -> None:
+    with FaultyServer() as server, UpgradeConnection(server.url) as connection:
+        loop = uvloops()()
+        loop.run_until_complete(connection.client("user", "my-app").init())
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        server.wait_until_all_hung_up()
+        loop.close()
+
+
+NESTED = """
+import asyncio, sys
+import nest_asyncio
+from upgrade_client_lib import UpgradeClient, UpgradeConnection
+
+url = sys.argv[1]
+
+async def outer():
+    client = UpgradeClient("user", url, "my-app")
+    await client.init()
+    return asyncio.run(inner(client))
+
+async def inner(client):
+    return (await client.init()).id
+
+loop = asyncio.new_event_loop()
+asyncio.set_event_loop(loop)
+nest_asyncio.apply(loop)
+print(loop.run_until_complete(outer()), asyncio.run(outer()))
+"""
+
+
+def test_a_program_with_nested_event_loops_ends_without_a_traceback() -> None:
+    pytest.importorskip("nest_asyncio")
+    with FaultyServer() as server:
+        done = subprocess.run(
+            [sys.executable, "-c", NESTED, server.url],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        server.wait_until_all_hung_up()
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "user user\n", "")

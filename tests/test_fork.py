@@ -360,6 +360,100 @@ def test_threads_of_the_parent_go_on_over_a_fork() -> None:
     assert sum(names == {"parent"} for names in users.values()) == 1
 
 
+FIRST_CALLS = """
+import asyncio, os, signal, sys, threading, time
+from upgrade_client_lib import UpgradeClient
+
+url, kind = sys.argv[1:]
+client = UpgradeClient("user", url, "my-app")
+
+def call():
+    if kind == "sync":
+        client.init_sync()
+    else:
+        asyncio.run(client.init())
+
+calling = threading.Thread(target=call)
+calling.start()
+children = []
+for _ in range(10):
+    children.append(os.fork())
+    if not children[-1]:
+        signal.alarm(20)
+        call()
+        os._exit(0)
+    time.sleep(0.002)
+calling.join()
+print(sum(os.waitpid(child, 0)[1] != 0 for child in children))
+"""
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_children_that_are_forked_amid_the_first_call_can_call(kind: str) -> None:
+    with FaultyServer() as server:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", FIRST_CALLS, server.url, kind],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+IMPORTS = """
+import asyncio, sys
+from upgrade_client_lib import UpgradeConnection, _fork
+
+class Watching:
+    def find_spec(self, name, path=None, target=None):
+        if not _fork._importing._is_owned():
+            unprotected.append(name)
+
+url, kind, own = sys.argv[1:]
+unprotected = []
+sys.meta_path.insert(0, Watching())
+settings = {}
+if own == "own":
+    import httpx
+    settings = {"async_http_client": httpx.AsyncClient(), "http_client": httpx.Client()}
+client = UpgradeConnection(url, **settings).client("user", "my-app")
+
+async def call():
+    await client.init()
+    await client.get_all_experiment_conditions()
+    await client.log([])
+
+def call_sync():
+    client.init_sync()
+    client.get_all_experiment_conditions_sync()
+    client.log_sync([])
+
+unprotected.clear()
+call_sync() if kind == "sync" else asyncio.run(call())
+print(unprotected)
+"""
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("own", ["own", "ours"])
+def test_calls_import_nothing_but_what_forks_wait_for(kind: str, host: str, own: str) -> None:
+    """A child that is forked while another thread imports a module can never import it."""
+    with FaultyServer() as server:
+        url = server.url.replace("127.0.0.1", host)
+        done = subprocess.run(
+            [sys.executable, "-c", IMPORTS, url, kind, own],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 ENDING = """
 import os, sys
 from upgrade_client_lib import UpgradeClient

@@ -23,6 +23,7 @@ from upgrade_client_lib import (
 from upgrade_client_lib.testing import LocalUpgrade
 
 URL = "http://upgrade"
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # quickly made
 
 
 # ---- httpx clients of the user's own ----
@@ -338,3 +339,35 @@ def test_a_transport_of_one_kind_serves_that_kind_alone(
     assert right(client.init).id == "user"
     with pytest.raises(TypeError, match=needed):
         wrong(client.init)
+
+
+@pytest.mark.parametrize("as_transport", [False, True])
+def test_a_call_that_is_cancelled_at_any_step_leaves_what_is_the_users_own_usable(
+    as_transport: bool,
+) -> None:
+    async def scenario() -> int:
+        limits = httpx.Limits(max_connections=1)
+        settings: dict[str, Any] = {"verify": NO_TLS, "limits": limits}
+        async with (
+            httpx.AsyncHTTPTransport(**settings) as transport,
+            httpx.AsyncClient(**settings, timeout=5.0) as client,
+        ):
+            own: dict[str, Any] = {"async_http_client": client}
+            if as_transport:
+                own = {"transport": transport}
+            user = UpgradeConnection(server.url, retries=0, **own).client("user", "my-app")
+            cancelled = 0
+            for steps in range(60):
+                call = asyncio.ensure_future(user.init())
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                was_cancelled = call.cancel()
+                await asyncio.wait([call])
+                assert call.cancelled() is was_cancelled
+                cancelled += was_cancelled
+                await user.init()
+            return cancelled
+
+    with FaultyServer() as server:
+        assert asyncio.run(scenario()) > 5
+        server.wait_until_all_hung_up()

@@ -26,9 +26,11 @@ from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import (
     Fault,
     FaultyServer,
+    continues_endlessly,
     drips,
     drips_body,
     never_answers,
+    processes_endlessly,
     unanswering_address,
 )
 from tests.support_server import SteeredServer
@@ -48,7 +50,9 @@ NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # quickly made
 
 @both_faces
 @pytest.mark.parametrize(
-    "fault", [never_answers, drips, drips_body], ids=["silence", "all", "body"]
+    "fault",
+    [never_answers, drips, drips_body, continues_endlessly, processes_endlessly],
+    ids=["silence", "all", "body", "100", "102"],
 )
 def test_the_total_bounds_the_call_however_slowly_bytes_arrive(call: Face, fault: Fault) -> None:
     with (

@@ -81,7 +81,7 @@ class Transport:
     async def send_async(self, request: Request, limits: AttemptLimits) -> Response:
         """Send once and read the whole response, in the running event loop."""
         with self._translate_errors(request):
-            _load_anyio()
+            _load_what_async_calls_need()
             client = self._settings.async_http_client
             if client is not None:
                 return await run_in_own_task(self._send_with_async_client(client, request, limits))
@@ -251,12 +251,14 @@ class Transport:
 
 
 @cache
-def _load_anyio() -> None:
-    """Load what anyio loads when it is first named: its parts, and its backend for asyncio."""
+def _load_what_async_calls_need() -> None:
+    """Import what httpcore and anyio import when it is first needed, while no child is forked."""
     with fork_waits():
+        import sniffio  # noqa: F401
+
         for name in dir(anyio):
             getattr(anyio, name)
-        anyio.CancelScope()
+        anyio.CancelScope()  # loads anyio's backend for asyncio
 
 
 def _usable(transport: object, base: type[K]) -> K:
