@@ -205,3 +205,23 @@ def test_an_answer_that_is_no_list_is_an_error_and_nothing_is_cached(
 
     server.answer("assign", [item()])
     assert assigned_at(call, client, "home", "banner").get_condition() == "control"
+
+
+@both_faces
+@pytest.mark.parametrize("code", [["only"], {"type": "string"}, {"type": "string", "value": 7}])
+def test_a_code_that_cannot_be_read_leaves_out_its_point_alone(call: Face, code: object) -> None:
+    queue = [{"id": "c1", "conditionCode": code, "payload": None, "experimentId": "e1"}]
+    other = [{"id": "c2", "conditionCode": "only", "payload": None, "experimentId": "e2"}]
+    server = SteeredServer()
+    server.answer(
+        "assign",
+        [
+            {"site": "odd", "target": "", "experimentType": "Simple", "assignedCondition": queue},
+            {"site": "well", "target": "", "experimentType": "Simple", "assignedCondition": other},
+        ],
+    )
+    server.answer("mark", {"id": "m", "userId": "user", "site": "odd", "target": ""})
+    client = client_of(server)
+
+    assert [one.site for one in call(client.get_all_experiment_conditions)] == ["well"]
+    call(client.mark_decision_point, "odd", "", "only", APPLIED)

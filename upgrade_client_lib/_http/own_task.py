@@ -59,7 +59,8 @@ async def open_in_own_task(opening: Coroutine[Any, Any, S]) -> S:
 
 def _retrieve(task: asyncio.Task[Any]) -> None:
     """Take note of how a task ended that nobody waits for any longer."""
-    task.cancelled() or task.exception()
+    with suppress(asyncio.CancelledError):
+        task.exception()
 
 
 async def _close_when_open(opening: asyncio.Task[S]) -> None:

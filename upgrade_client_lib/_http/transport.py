@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from typing import Any, TypeVar, Union
 
 import anyio
@@ -254,8 +255,7 @@ class Transport:
 def _load_what_async_calls_need() -> None:
     """Import what httpcore and anyio import when it is first needed, while no child is forked."""
     with fork_waits():
-        import sniffio  # noqa: F401
-
+        import_module("sniffio")
         for name in dir(anyio):
             getattr(anyio, name)
         anyio.CancelScope()  # loads anyio's backend for asyncio
