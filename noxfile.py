@@ -129,6 +129,13 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "report")
 
 
+@nox.session(python=PYTHONS)
+def storm(session: nox.Session) -> None:
+    """Cancel and interrupt ten thousand calls each at random moments, and print what is left."""
+    install(session, "tests")
+    session.run("python", "-m", "tests.support_storms")
+
+
 @nox.session
 def mutation(session: nox.Session) -> None:
     """Change caches, rotation and retries a little, many times over, and see if a test notices.

@@ -34,8 +34,9 @@ class _WireString(str, Enum):
 class MarkedDecisionPointStatus(_WireString):
     """What became of the condition when the user reached the decision point.
 
-    ``CONDITION_FAILED_TO_APPLY`` excludes the user from the experiment from then on; the other
-    two enrol the user.
+    ``CONDITION_FAILED_TO_APPLY`` excludes the user from the experiment; the other two enrol the
+    user. A server 6.5 does not exclude whom it has enrolled before: in a within-subjects experiment,
+    or one of groups with consistency "group" or "experiment".
     """
 
     CONDITION_APPLIED = "condition applied"
