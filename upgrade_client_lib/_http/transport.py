@@ -255,6 +255,7 @@ class Transport:
 def _load_what_async_calls_need() -> None:
     """Import what httpcore and anyio import when it is first needed, while no child is forked."""
     with fork_waits():
+        import_module("concurrent.futures.thread")
         import_module("sniffio")
         for name in dir(anyio):
             getattr(anyio, name)
