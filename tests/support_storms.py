@@ -1,6 +1,6 @@
 """Cancellations and interrupts of many calls at random moments, and what they leave behind.
 
-``python -m tests.support_storms`` runs long ones and prints what was seen.
+``nox -s storm`` runs long ones and prints what was seen.
 """
 
 from __future__ import annotations
@@ -94,7 +94,3 @@ def storm_of_interrupts(calls: int, seed: int) -> Aftermath:
 def main(calls: int) -> None:
     for storm in (storm_of_cancellations, storm_of_interrupts):
         print(f"{storm.__name__}({calls}): {storm(calls, seed=random.randrange(2**32))}")
-
-
-if __name__ == "__main__":
-    main(10_000)

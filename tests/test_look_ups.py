@@ -17,6 +17,7 @@ from tests.support_calls import MARK, marks_at_banner, upgrade_with_user
 from tests.support_clock import MARGIN, taking
 from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import FaultyServer
+from tests.test_fork import in_child
 from upgrade_client_lib import NoConnectionError, RequestTimeoutError, Timeout, UpgradeConnection
 from upgrade_client_lib._http import resolver
 
@@ -158,15 +159,15 @@ def test_a_host_that_is_not_known_was_sent_nothing(call: Face, names: Names) -> 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_child_looks_up_for_itself_what_its_parent_is_looking_up(names: Names) -> None:
+    def work() -> str:
+        names.answers = threading.Event()
+        names.answers.set()
+        return connection.client("user", "my-app").init_sync().id
+
     with FaultyServer() as server, connected_by_name(server) as connection:
         looking_up = resolver.look_up(HOST, server.port)
         names.wait_until_asked()
-        child = os.fork()
-        if child == 0:
-            names.answers = threading.Event()
-            names.answers.set()
-            os._exit(connection.client("user", "my-app").init_sync().id != "user")
-        assert os.waitpid(child, 0)[1] == 0
+        assert in_child(work) == "user"
         assert not looking_up.done()
         names.answers.set()
         assert looking_up.result(LONG) == ["127.0.0.1"]

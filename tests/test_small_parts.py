@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
 from typing import Any, Callable
 
+import httpx
 import pytest
 
 from tests.support_clients import client_at
+from tests.support_faces import Face, both_faces
+from tests.support_faulty_server import FaultyServer
 from tests.support_storms import main as storms
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib._api import Identity
-from upgrade_client_lib._http import DEFAULT_OPTIONS, CallOptions, pools
+from upgrade_client_lib._http import DEFAULT_OPTIONS, CallOptions, deadline, pools, resolver, slots
 from upgrade_client_lib._sync import ASYNC, SYNC, run_sync
 from upgrade_client_lib._user import turns
 from upgrade_client_lib._user.cache import AssignmentCache
@@ -34,6 +38,48 @@ def test_a_transport_that_was_idle_for_too_long_stays_for_others() -> None:
 
     assert idle.take(-1.0) is made[0]
     assert idle.take(1.0) is kept
+
+
+def test_a_connection_that_comes_back_to_a_closed_pool_is_closed() -> None:
+    def make() -> httpx.AsyncHTTPTransport:
+        transport = httpx.AsyncHTTPTransport()
+        deadline.enforce_async(transport)
+        return transport
+
+    async def scenario() -> None:
+        pool = pools.AsyncPool(make, 1, 4.0)
+        async with pool.transport(1.0, 1.0) as lent:
+            await pool.aclose()
+        async with pool.transport(1.0, 1.0) as next_one:
+            assert next_one is not lent
+        await pool.aclose()
+
+    asyncio.run(scenario())
+
+
+@both_faces
+def test_an_address_that_refuses_leaves_the_next_one_to_be_tried(
+    call: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses: Future[list[str]] = Future()
+    addresses.set_result(["127.0.0.2", "127.0.0.1"])
+    monkeypatch.setattr(resolver, "look_up", lambda host, port: addresses)
+    with FaultyServer() as server, UpgradeConnection(server.url) as connection:
+        assert call(connection.client("user", "my-app").init).id == "user"
+
+
+def test_a_look_up_that_nobody_knows_any_longer_is_forgotten_at_once() -> None:
+    resolver._forget(("upgrade.example.org", 443), Future())  # pyright: ignore[reportPrivateUsage]
+
+
+def test_who_has_a_slot_is_not_told_that_there_is_none() -> None:
+    async def scenario() -> int:
+        turn = asyncio.get_running_loop().create_future()
+        turn.set_result(1)
+        slots.AsyncSlots(1)._give_up(turn)  # pyright: ignore[reportPrivateUsage]
+        return int(await turn)
+
+    assert asyncio.run(scenario()) == 1
 
 
 def test_no_loop_is_running_outside_of_one() -> None:

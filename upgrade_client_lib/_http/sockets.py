@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from .._fork import fork_waits
 from .settings import TransportSettings
 
 
@@ -59,7 +60,8 @@ class SocketOptions:
         if proxy is not None:
             self.route = f"{settings.host_url} through the proxy {_without_password(proxy)}"
         if self._ssl_context is None:
-            self._ssl_context = _ssl_context(settings, proxy)
+            with fork_waits():  # OpenSSL holds a lock while it starts, which a child would inherit
+                self._ssl_context = _ssl_context(settings, proxy)
         tls_proxy = self._ssl_context if _is_https(proxy) else None
         return {
             "verify": self._ssl_context,

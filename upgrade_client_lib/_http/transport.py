@@ -7,6 +7,7 @@ the time; a user's own httpx clients are used whole, with the settings they have
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures.thread  # noqa: F401  (it registers callbacks for forks: not amid one)
 import threading
 import time
 import weakref
@@ -255,7 +256,6 @@ class Transport:
 def _load_what_async_calls_need() -> None:
     """Import what httpcore and anyio import when it is first needed, while no child is forked."""
     with fork_waits():
-        import_module("concurrent.futures.thread")
         import_module("sniffio")
         for name in dir(anyio):
             getattr(anyio, name)

@@ -35,8 +35,8 @@ class MarkedDecisionPointStatus(_WireString):
     """What became of the condition when the user reached the decision point.
 
     ``CONDITION_FAILED_TO_APPLY`` excludes the user from the experiment; the other two enrol the
-    user. A server 6.5 does not exclude whom it has enrolled before: in a within-subjects experiment,
-    or one of groups with consistency "group" or "experiment".
+    user. A server 6.5 does not exclude whom it has enrolled before in a within-subjects
+    experiment, or in one of groups with consistency "group" or "experiment".
     """
 
     CONDITION_APPLIED = "condition applied"
