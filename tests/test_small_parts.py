@@ -61,9 +61,12 @@ def test_a_connection_that_comes_back_to_a_closed_pool_is_closed() -> None:
 def test_an_address_that_refuses_leaves_the_next_one_to_be_tried(
     call: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def look_up(host: str, port: int) -> Future[list[str]]:
+        return addresses
+
     addresses: Future[list[str]] = Future()
     addresses.set_result(["127.0.0.2", "127.0.0.1"])
-    monkeypatch.setattr(resolver, "look_up", lambda host, port: addresses)
+    monkeypatch.setattr(resolver, "look_up", look_up)
     with FaultyServer() as server, UpgradeConnection(server.url) as connection:
         assert call(connection.client("user", "my-app").init).id == "user"
 

@@ -7,7 +7,6 @@ the time; a user's own httpx clients are used whole, with the settings they have
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures.thread  # noqa: F401  (it registers callbacks for forks: not amid one)
 import threading
 import time
 import weakref
@@ -35,6 +34,9 @@ from .own_task import run_in_own_task
 from .pools import AsyncPool, BorrowedAsyncPool, BorrowedSyncPool, SyncPool
 from .settings import TransportSettings
 from .sockets import SocketOptions, check_settings
+
+# What asyncio imports when it is first needed; it registers callbacks for forks, so not amid one.
+import_module("concurrent.futures.thread")
 
 HttpTransport = Union[httpx.BaseTransport, httpx.AsyncBaseTransport]
 
