@@ -31,9 +31,8 @@ class Timeout:
     ``read`` and ``write`` each wait for the socket, ``pool`` the wait for a free connection. The
     defaults suit a call made while a page is being built.
 
-    Some waits are not ours to bound: a blocking call's look-up of the host's name, which takes as
-    long as the system's resolver does, and what a blocking httpx client or transport of your own
-    does, whose steps add up, and whose ``read`` starts afresh with every byte of the headers.
+    Not bounded is what a blocking httpx client or transport of your own does: its steps add up, and
+    its ``read`` starts afresh with every byte of the headers.
 
     >>> UpgradeConnection("https://upgrade.example.org", timeout=Timeout(total=2.0))
     """
