@@ -6,7 +6,6 @@ import asyncio
 import weakref
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import suppress
-from functools import partial
 from typing import Any, Callable, Protocol, TypeVar
 
 import redis
@@ -172,35 +171,18 @@ async def _in_time(command: Awaitable[T], timeout: float) -> T:
     A cancelled caller, or one whose time is over, leaves it alone: redis-py may lose a connection
     that is cancelled on its way back to the pool.
     """
-    loop = asyncio.get_running_loop()
-    response: asyncio.Future[T] = loop.create_future()
     task = asyncio.ensure_future(command)
-    task.add_done_callback(partial(_hand_over, response))
-    timer = loop.call_later(timeout, _give_up, response, timeout)
-    try:
-        return await response
-    finally:
-        timer.cancel()
+    task.add_done_callback(_retrieve)
+    done, _ = await asyncio.wait({task}, timeout=timeout)
+    if not done:
+        raise redis.exceptions.TimeoutError(f"Redis did not answer within {timeout:g} s")
+    return task.result()
 
 
-def _hand_over(response: asyncio.Future[T], task: asyncio.Future[T]) -> None:
-    """Give a caller what a task returned or raised; where nobody waits any more, to nobody."""
-    if task.cancelled():
-        response.cancel()
-        return
-    error = task.exception()
-    if response.done():
-        return
-    if error is None:
-        response.set_result(task.result())
-    else:
-        response.set_exception(error)
-
-
-def _give_up(response: asyncio.Future[Any], timeout: float) -> None:
-    if not response.done():
-        late = redis.exceptions.TimeoutError(f"Redis did not answer within {timeout:g} s")
-        response.set_exception(late)
+def _retrieve(task: asyncio.Future[Any]) -> None:
+    """Take note of a task's error, so that asyncio does not report one nobody waits for."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _pool(url: str, timeout: float) -> redis.ConnectionPool:
