@@ -116,8 +116,8 @@ def _comparisons(published: str | None) -> dict[str, dict[str, Contestant]]:
         ]
     }
     for call in ["mark", "log", "cold_assign"]:
-        for face, suffix in [("sync", ""), ("async", "_async")]:
-            comparisons[f"{call.replace('_', ' ')}, {face}"] = {
+        for form, suffix in [("sync", ""), ("async", "_async")]:
+            comparisons[f"{call.replace('_', ' ')}, {form}"] = {
                 "ours": Contestant("upgrade", call + suffix),
                 "plain httpx": Contestant("plain", call + suffix),
             }

@@ -81,10 +81,10 @@ def _calls(findings: Findings) -> Iterator[Target]:
         ("log", "one `log`"),
         ("cold assign", "cold `assign` of 200 experiments and 10 look-ups"),
     ]:
-        for face in ["sync", "async"]:
-            measured = findings.timings[f"{call}, {face}"]
+        for form in ["sync", "async"]:
+            measured = findings.timings[f"{call}, {form}"]
             ours = measured["ours"]
-            yield _ratio(f"{what}, {face}", ours, measured["plain httpx"], 1.1, "plain httpx")
+            yield _ratio(f"{what}, {form}", ours, measured["plain httpx"], 1.1, "plain httpx")
             if call != "cold assign" and "published client" in measured:
                 faster = measured["published client"].best / ours.best
                 yield Target(

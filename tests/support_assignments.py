@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support_faces import Face
+from tests.support_forms import Form
 from tests.support_server import SteeredServer, client_of
 from upgrade_client_lib import Assignment, UpgradeClient
 
@@ -39,7 +39,7 @@ def answering(*items: object) -> UpgradeClient:
     return client_of(server)
 
 
-def assigned_at(call: Face, client: UpgradeClient, site: str, target: str | None) -> Assignment:
+def assigned_at(call: Form, client: UpgradeClient, site: str, target: str | None) -> Assignment:
     assignment = call(client.get_decision_point_assignment, site, target)
     assert isinstance(assignment, Assignment)
     return assignment

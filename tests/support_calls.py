@@ -7,7 +7,7 @@ from typing import Any, Callable
 import attrs
 import pytest
 
-from tests.support_faces import Face
+from tests.support_forms import Form
 from upgrade_client_lib import UpgradeClient
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import DecisionPoint
@@ -46,43 +46,43 @@ class Operation:
     """One operation of the API, as a user calls it."""
 
     endpoint: str
-    call: Callable[[Face, UpgradeClient], Any]
+    call: Callable[[Form, UpgradeClient], Any]
 
 
-def _init(call: Face, client: UpgradeClient) -> Any:
+def _init(call: Form, client: UpgradeClient) -> Any:
     return call(client.init)
 
 
-def _set_group_membership(call: Face, client: UpgradeClient) -> Any:
+def _set_group_membership(call: Form, client: UpgradeClient) -> Any:
     return call(client.set_group_membership, {"class": ["class-1"]})
 
 
-def _set_working_group(call: Face, client: UpgradeClient) -> Any:
+def _set_working_group(call: Form, client: UpgradeClient) -> Any:
     return call(client.set_working_group, {"class": "class-1"})
 
 
-def _set_alt_user_ids(call: Face, client: UpgradeClient) -> Any:
+def _set_alt_user_ids(call: Form, client: UpgradeClient) -> Any:
     return call(client.set_alt_user_ids, ["alias"])
 
 
-def _assign(call: Face, client: UpgradeClient) -> Any:
+def _assign(call: Form, client: UpgradeClient) -> Any:
     return call(client.get_all_experiment_conditions)
 
 
-def _feature_flags(call: Face, client: UpgradeClient) -> Any:
+def _feature_flags(call: Form, client: UpgradeClient) -> Any:
     return call(client.get_all_feature_flags)
 
 
-def _log(call: Face, client: UpgradeClient) -> Any:
+def _log(call: Form, client: UpgradeClient) -> Any:
     metrics = {"attributes": {"totalTimeSeconds": 95}}
     return call(client.log, [{"timestamp": "2025-01-01T00:00:00Z", "metrics": metrics}])
 
 
-def _mark(call: Face, client: UpgradeClient) -> Any:
+def _mark(call: Form, client: UpgradeClient) -> Any:
     return call(client.mark_decision_point, "home", "banner", "first", APPLIED)
 
 
-def _reward(call: Face, client: UpgradeClient) -> Any:
+def _reward(call: Form, client: UpgradeClient) -> Any:
     return call(client.send_reward, SUCCESS, decision_point=DecisionPoint("home", "hint"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.support_exchanges import HOST
-from tests.support_faces import Face
+from tests.support_forms import Form
 from upgrade_client_lib import UpgradeClient, UpgradeConnection
 from upgrade_client_lib.testing import LocalUpgrade
 
@@ -17,7 +17,7 @@ def client_at(
     return UpgradeClient(user_id, HOST, context, transport=local.transport, **options)
 
 
-def initialised_at(call: Face, local: LocalUpgrade, user_id: str = "u1") -> UpgradeClient:
+def initialised_at(call: Form, local: LocalUpgrade, user_id: str = "u1") -> UpgradeClient:
     client = client_at(local, user_id)
     call(client.init)
     return client

@@ -1,4 +1,4 @@
-"""The questions whose answers are cached, asked through either face."""
+"""The questions whose answers are cached, asked through either form."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.support_faces import Face
+from tests.support_forms import Form
 from upgrade_client_lib import UpgradeClient
 
 
@@ -28,7 +28,7 @@ class Read:
     def sync(self, client: UpgradeClient) -> Any:
         return getattr(client, f"{self.method}_sync")(*self.arguments)
 
-    def through(self, call: Face, client: UpgradeClient) -> Any:
+    def through(self, call: Form, client: UpgradeClient) -> Any:
         return call(getattr(client, self.method), *self.arguments)
 
 

@@ -1,6 +1,6 @@
-"""Running a flow through either face of the library, and the cassettes that flows replay from.
+"""Running a flow through either form of the library, and the cassettes that flows replay from.
 
-A flow is a coroutine on a ``Session``. With the face "async" it runs in one event loop from
+A flow is a coroutine on a ``Session``. With the form "async" it runs in one event loop from
 beginning to end, with "sync" in none at all.
 """
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 E = TypeVar("E", bound=UpgradeApiError)
 
-FaceName = Literal["async", "sync"]
-FACE_NAMES: list[FaceName] = ["async", "sync"]
+FormName = Literal["async", "sync"]
+FORM_NAMES: list[FormName] = ["async", "sync"]
 
 CASSETTES = Path(__file__).parent / "cassettes"
 RECORDED_HOST = "http://127.0.0.1:3030"
@@ -49,9 +49,9 @@ _KEPT_HEADERS = {
 class Session:
     """One run of a flow: its clients, and the one way to call them."""
 
-    def __init__(self, connection: UpgradeConnection, face: FaceName) -> None:
+    def __init__(self, connection: UpgradeConnection, form: FormName) -> None:
         self._connection = connection
-        self._face = face
+        self._form = form
 
     def client(self, user_id: str, context: str = "my-app") -> UpgradeClient:
         return self._connection.client(user_id, context, client_session_id=_SESSION_ID)
@@ -60,7 +60,7 @@ class Session:
         self, method: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Call the method, or its ``_sync`` twin."""
-        if self._face == "async":
+        if self._form == "async":
             return await method(*args, **kwargs)
         owner: object = method.__self__  # type: ignore[attr-defined]
         outcome: T = getattr(owner, f"{method.__name__}_sync")(*args, **kwargs)
@@ -83,21 +83,21 @@ class Session:
 Flow = Callable[[Session], Coroutine[Any, Any, None]]
 
 
-def run(flow: Flow, connection: UpgradeConnection, face: FaceName) -> None:
+def run(flow: Flow, connection: UpgradeConnection, form: FormName) -> None:
     """Run a flow to its end."""
-    scenario = flow(Session(connection, face))
-    if face == "async":
+    scenario = flow(Session(connection, form))
+    if form == "async":
         asyncio.run(scenario)
     else:
         with pytest.raises(StopIteration):  # so it returned, without ever suspending
             scenario.send(None)
 
 
-def replay(flow: Flow, face: FaceName, folder: Path = CASSETTES) -> None:
+def replay(flow: Flow, form: FormName, folder: Path = CASSETTES) -> None:
     """Run a flow on its cassette, which must hold just its requests, in their order."""
     with _cassette(cassette_of(flow, folder), "none") as cassette:
         with UpgradeConnection(RECORDED_HOST) as connection:
-            run(flow, connection, face)
+            run(flow, connection, form)
         assert cassette.all_played
         assert list(cassette.play_counts.items()) == [(n, 1) for n in range(len(cassette))]
 

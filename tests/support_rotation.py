@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support_faces import Face
+from tests.support_forms import Form
 from tests.support_server import SteeredServer, client_of, initialised, local_upgrade
 from upgrade_client_lib import Assignment, UpgradeClient
 from upgrade_client_lib.testing import LocalUpgrade
@@ -36,7 +36,7 @@ class Scene:
         """What the server assigns, asked by somebody else."""
         return client_of(self.upgrade.transport).get_decision_point_assignment_sync(site, target)
 
-    def in_step(self, call: Face, *points: tuple[str, str]) -> bool:
+    def in_step(self, call: Form, *points: tuple[str, str]) -> bool:
         """Whether client and server say the same of these points."""
         return all(
             call(self.client.get_decision_point_assignment, *point) == self.truth(*point)
@@ -48,7 +48,7 @@ class Scene:
         return self.server.count("assign")
 
 
-def code_at(call: Face, client: UpgradeClient, site: str, target: str) -> str:
+def code_at(call: Form, client: UpgradeClient, site: str, target: str) -> str:
     assignment = call(client.get_decision_point_assignment, site, target)
     assert isinstance(assignment, Assignment)
     return assignment.get_condition()

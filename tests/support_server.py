@@ -16,7 +16,7 @@ from typing import Any, Callable, Literal, Protocol
 import attrs
 import httpx
 
-from tests.support_faces import Face
+from tests.support_forms import Form
 from upgrade_client_lib import UpgradeClient
 from upgrade_client_lib.testing import LocalUpgrade
 
@@ -203,7 +203,7 @@ def initialised(
 class Background:
     """Calls that go on beside the test, each in a thread of its own (and its own event loop)."""
 
-    def __init__(self, call: Face, threads: int = 4) -> None:
+    def __init__(self, call: Form, threads: int = 4) -> None:
         self._call = call
         self._threads = ThreadPoolExecutor(threads)
 

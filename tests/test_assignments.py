@@ -9,7 +9,7 @@ import pytest
 
 from tests.support_assignments import answering, assigned_at, condition, item, without
 from tests.support_exchanges import playing
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from tests.support_server import SteeredServer, client_of, initialised, local_upgrade
 from upgrade_client_lib._user import record
 from upgrade_client_lib.testing import LocalUpgrade
@@ -18,11 +18,11 @@ from upgrade_client_lib.types import ExperimentType, Payload, PayloadType
 # ---- Looking up a decision point ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("stored", [None, ""])
 @pytest.mark.parametrize("asked", [None, ""])
 def test_no_target_and_an_empty_one_are_the_same_point(
-    call: Face, stored: str | None, asked: str | None
+    call: Form, stored: str | None, asked: str | None
 ) -> None:
     client = answering(item("home", stored))
 
@@ -30,10 +30,10 @@ def test_no_target_and_an_empty_one_are_the_same_point(
     assert call(client.get_decision_point_assignment, "home").get_condition() == "control"
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("empty_first", [True, False])
 def test_an_empty_target_that_can_be_marked_is_preferred_to_a_null_one(
-    call: Face, empty_first: bool
+    call: Form, empty_first: bool
 ) -> None:
     items = [
         item("home", "", assignedCondition=[condition("markable")]),
@@ -44,15 +44,15 @@ def test_an_empty_target_that_can_be_marked_is_preferred_to_a_null_one(
     assert assigned_at(call, client, "home", "").get_condition() == "markable"
 
 
-@both_faces
-def test_a_missing_target_key_is_no_target(call: Face) -> None:
+@both_forms
+def test_a_missing_target_key_is_no_target(call: Form) -> None:
     client = answering(without("target", item()))
 
     assert assigned_at(call, client, "home", "").get_condition() == "control"
 
 
-@both_faces
-def test_points_are_pairs_of_site_and_target_and_not_a_joined_text(call: Face) -> None:
+@both_forms
+def test_points_are_pairs_of_site_and_target_and_not_a_joined_text(call: Form) -> None:
     client = answering(
         item("s|t", "u", assignedCondition=[condition("one")]),
         item("s", "t|u", assignedCondition=[condition("other")]),
@@ -64,8 +64,8 @@ def test_points_are_pairs_of_site_and_target_and_not_a_joined_text(call: Face) -
     assert len(call(client.get_all_experiment_conditions)) == 2
 
 
-@both_faces
-def test_points_differ_by_letter_case_blanks_and_script(call: Face) -> None:
+@both_forms
+def test_points_differ_by_letter_case_blanks_and_script(call: Form) -> None:
     client = answering(item("sité", "цель"))
 
     assert assigned_at(call, client, "sité", "цель").get_condition() == "control"
@@ -73,8 +73,8 @@ def test_points_differ_by_letter_case_blanks_and_script(call: Face) -> None:
         assert call(client.get_decision_point_assignment, site, target) is None
 
 
-@both_faces
-def test_a_point_that_assigns_nothing_is_none_and_asked_for_once(call: Face) -> None:
+@both_forms
+def test_a_point_that_assigns_nothing_is_none_and_asked_for_once(call: Form) -> None:
     server = SteeredServer(local_upgrade().transport)
     client = initialised(server)
 
@@ -83,9 +83,9 @@ def test_a_point_that_assigns_nothing_is_none_and_asked_for_once(call: Face) -> 
     assert server.count("assign") == 1
 
 
-@both_faces
+@both_forms
 def test_endless_points_that_assign_nothing_are_answered_without_asking_and_not_all_kept(
-    call: Face, monkeypatch: pytest.MonkeyPatch
+    call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(record, "MAX_EMPTY_POINTS", 3)
     server = SteeredServer(local_upgrade().transport)
@@ -100,9 +100,9 @@ def test_endless_points_that_assign_nothing_are_answered_without_asking_and_not_
     assert server.count("assign") == 1
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("site", ["", None, 5, ["home"], b"home"])
-def test_a_site_that_is_no_text_is_refused_before_anything_is_sent(call: Face, site: Any) -> None:
+def test_a_site_that_is_no_text_is_refused_before_anything_is_sent(call: Form, site: Any) -> None:
     server = SteeredServer(local_upgrade().transport)
     client = initialised(server)
     expected = ValueError if site == "" else TypeError
@@ -116,16 +116,16 @@ def test_a_site_that_is_no_text_is_refused_before_anything_is_sent(call: Face, s
         call(client.get_decision_point_assignment, site, "banner")
 
 
-@both_faces
-def test_a_target_that_is_no_text_is_refused(call: Face) -> None:
+@both_forms
+def test_a_target_that_is_no_text_is_refused(call: Form) -> None:
     client = answering(item())
 
     with pytest.raises(TypeError, match="target"):
         call(client.get_decision_point_assignment, "home", {"banner"})
 
 
-@both_faces
-def test_assignments_are_fetched_once_and_again_when_the_cache_is_ignored(call: Face) -> None:
+@both_forms
+def test_assignments_are_fetched_once_and_again_when_the_cache_is_ignored(call: Form) -> None:
     server = SteeredServer(local_upgrade().transport)
     client = initialised(server)
 
@@ -140,8 +140,8 @@ def test_assignments_are_fetched_once_and_again_when_the_cache_is_ignored(call: 
     assert server.count("assign") == 2
 
 
-@both_faces
-def test_the_list_of_assignments_belongs_to_the_caller(call: Face) -> None:
+@both_forms
+def test_the_list_of_assignments_belongs_to_the_caller(call: Form) -> None:
     client = initialised(local_upgrade().transport)
 
     call(client.get_all_experiment_conditions).clear()
@@ -152,8 +152,8 @@ def test_the_list_of_assignments_belongs_to_the_caller(call: Face) -> None:
 # ---- Factorial experiments ----
 
 
-@both_faces
-def test_factors_of_a_recorded_factorial_experiment(call: Face) -> None:
+@both_forms
+def test_factors_of_a_recorded_factorial_experiment(call: Form) -> None:
     client, _, recorded = playing("assign_my_app")
     answered: Any = recorded.answer.body
     raw = next(one for one in answered if (one["site"], one["target"]) == ("fact", "page"))
@@ -171,8 +171,8 @@ def test_factors_of_a_recorded_factorial_experiment(call: Face) -> None:
         )
 
 
-@both_faces
-def test_a_factor_that_is_not_there_has_neither_level_nor_payload(call: Face) -> None:
+@both_forms
+def test_a_factor_that_is_not_there_has_neither_level_nor_payload(call: Form) -> None:
     client = answering(item(assignedFactor=[{"color": {"level": "red", "payload": None}}]))
 
     assignment = assigned_at(call, client, "home", "banner")
@@ -185,9 +185,9 @@ def test_a_factor_that_is_not_there_has_neither_level_nor_payload(call: Face) ->
     )
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("factors", [None, [], [{}]])
-def test_factors_that_say_nothing_are_no_factors(call: Face, factors: object) -> None:
+def test_factors_that_say_nothing_are_no_factors(call: Form, factors: object) -> None:
     assert (
         assigned_at(call, answering(item(assignedFactor=factors)), "home", "banner").factors == []
     )
@@ -196,8 +196,8 @@ def test_factors_that_say_nothing_are_no_factors(call: Face, factors: object) ->
 # ---- The assignment itself ----
 
 
-@both_faces
-def test_an_assignment_shows_where_it_is_from(call: Face) -> None:
+@both_forms
+def test_an_assignment_shows_where_it_is_from(call: Form) -> None:
     client, _, recorded = playing("assign_my_app")
     answered: Any = recorded.answer.body
     raw = next(one for one in answered if (one["site"], one["target"]) == ("home", "banner"))
@@ -209,8 +209,8 @@ def test_an_assignment_shows_where_it_is_from(call: Face) -> None:
     assert assignment.condition_id == raw["assignedCondition"][0]["id"]
 
 
-@both_faces
-def test_its_repr_names_point_condition_payload_and_levels(call: Face) -> None:
+@both_forms
+def test_its_repr_names_point_condition_payload_and_levels(call: Form) -> None:
     plain = item("home", "banner")
     rich = item(
         "fact",
@@ -229,8 +229,8 @@ def test_its_repr_names_point_condition_payload_and_levels(call: Face) -> None:
     )
 
 
-@both_faces
-def test_assignments_compare_by_what_they_say_whoever_asked(call: Face) -> None:
+@both_forms
+def test_assignments_compare_by_what_they_say_whoever_asked(call: Form) -> None:
     transport = local_upgrade().transport
     clients = [initialised(transport), initialised(transport)]
     one, other = (assigned_at(call, client, "home", "banner") for client in clients)
@@ -253,17 +253,17 @@ DIFFERENCES: dict[str, dict[str, Any]] = {
 }
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("other", DIFFERENCES.values(), ids=DIFFERENCES.keys())
-def test_assignments_that_differ_anywhere_are_not_equal(call: Face, other: dict[str, Any]) -> None:
+def test_assignments_that_differ_anywhere_are_not_equal(call: Form, other: dict[str, Any]) -> None:
     one = assigned_at(call, answering(item()), "home", "banner")
 
     assert one != assigned_at(call, answering(other), other["site"], other["target"])
     assert one == assigned_at(call, answering(item()), "home", "banner")
 
 
-@both_faces
-def test_an_assignment_is_a_snapshot_that_nobody_can_change(call: Face) -> None:
+@both_forms
+def test_an_assignment_is_a_snapshot_that_nobody_can_change(call: Form) -> None:
     server = SteeredServer()
     answered = item(assignedFactor=[{"color": {"level": "red"}}])
     server.answer("assign", [answered])
@@ -284,7 +284,7 @@ def test_an_assignment_is_a_snapshot_that_nobody_can_change(call: Face) -> None:
 # ---- What clears them ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("method", "arguments"),
     [
@@ -295,7 +295,7 @@ def test_an_assignment_is_a_snapshot_that_nobody_can_change(call: Face) -> None:
     ],
 )
 def test_what_changes_the_user_clears_assignments_and_flags_after_success_alone(
-    call: Face, method: str, arguments: tuple[object, ...]
+    call: Form, method: str, arguments: tuple[object, ...]
 ) -> None:
     upgrade = LocalUpgrade()
     upgrade.experiment(

@@ -12,8 +12,8 @@ import pytest
 
 from tests.support_calls import COUNTED, HARMLESS, Operation, by_endpoint, upgrade_with_user
 from tests.support_clock import MARGIN, Clock, taking
-from tests.support_faces import Face, blocking, both_faces, in_event_loop
 from tests.support_faulty_server import FaultyServer, hangs_up, refusing_address
+from tests.support_forms import Form, blocking, both_forms, in_event_loop
 from tests.support_server import Background, SteeredServer
 from upgrade_client_lib import (
     CircuitOpenError,
@@ -46,11 +46,11 @@ class Place:
     def client(self) -> UpgradeClient:
         return self.connection.client("user", "my-app")
 
-    def read(self, call: Face = blocking) -> None:
+    def read(self, call: Form = blocking) -> None:
         """Ask the server for something that nobody has asked for."""
         call(self.client().get_all_experiment_conditions)
 
-    def fail(self, times: int, call: Face = blocking, how: Any = httpx.ConnectError) -> None:
+    def fail(self, times: int, call: Form = blocking, how: Any = httpx.ConnectError) -> None:
         """Let reads fail, each of which is sent."""
         for _ in range(times):
             self.server.lose_next("assign", "before", how)
@@ -85,24 +85,24 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Place:
 # ---- When it opens ----
 
 
-@both_faces
-def test_the_fifth_failure_in_a_row_opens_it(call: Face, place: Place) -> None:
+@both_forms
+def test_the_fifth_failure_in_a_row_opens_it(call: Form, place: Place) -> None:
     place.fail(4, call)
     place.fail(1, call)
     assert place.is_open()
 
 
-@both_faces
-def test_a_success_in_between_begins_the_row_anew(call: Face, place: Place) -> None:
+@both_forms
+def test_a_success_in_between_begins_the_row_anew(call: Form, place: Place) -> None:
     place.fail(4, call)
     place.read(call)
     place.fail(4, call)
     assert not place.is_open()
 
 
-@both_faces
+@both_forms
 def test_failures_of_both_kinds_of_read_and_both_kinds_of_call_add_up(
-    call: Face, place: Place
+    call: Form, place: Place
 ) -> None:
     place.local.down()
     for method in ("get_all_feature_flags", "get_all_experiment_conditions") * 2:
@@ -149,12 +149,12 @@ def test_waiting_in_vain_for_a_free_connection_does_not_count(place: Place) -> N
     assert place.is_open()
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     "short", [1.0, Timeout(read=0.5), Timeout(connect=0.5), Timeout(total=5.0, write=0.5)]
 )
 def test_a_call_with_less_than_the_connections_time_does_not_count(
-    call: Face, place: Place, short: Any
+    call: Form, place: Place, short: Any
 ) -> None:
     for _ in range(10):
         place.server.lose_next("assign", "before")
@@ -184,8 +184,8 @@ def test_retries_are_one_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     assert place.is_open()
 
 
-@both_faces
-def test_it_is_one_for_all_users_of_a_connection(call: Face, place: Place) -> None:
+@both_forms
+def test_it_is_one_for_all_users_of_a_connection(call: Form, place: Place) -> None:
     place.fail(5)
     other = place.connection.client("other", "my-app", group={})
     assert isinstance(call(other.decide, "home", "banner").error, CircuitOpenError)
@@ -193,8 +193,8 @@ def test_it_is_one_for_all_users_of_a_connection(call: Face, place: Place) -> No
 
 
 @pytest.mark.usefixtures("first_calls_made")
-@both_faces
-def test_it_opens_with_httpx_clients_of_the_users_own(call: Face) -> None:
+@both_forms
+def test_it_opens_with_httpx_clients_of_the_users_own(call: Form) -> None:
     own: dict[str, Any] = {"http_client": httpx.Client(), "async_http_client": None}
     if call is in_event_loop:  # one client for all loops will not do
         own = {}
@@ -212,9 +212,9 @@ def test_it_opens_with_httpx_clients_of_the_users_own(call: Face) -> None:
 # ---- While it is open ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint(READS))
-def test_reads_fail_at_once_and_say_so(call: Face, place: Place, operation: Operation) -> None:
+def test_reads_fail_at_once_and_say_so(call: Form, place: Place, operation: Operation) -> None:
     place.fail(5)
     sent = len(place.server.sent)
     with pytest.raises(CircuitOpenError) as caught:
@@ -230,17 +230,17 @@ def test_reads_fail_at_once_and_say_so(call: Face, place: Place, operation: Oper
     assert len(place.server.sent) == sent
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint(WRITES))
-def test_whatever_changes_something_is_sent(call: Face, place: Place, operation: Operation) -> None:
+def test_whatever_changes_something_is_sent(call: Form, place: Place, operation: Operation) -> None:
     place.fail(5)
     operation.call(call, place.client())
     assert place.server.count(operation.endpoint) == 1
     assert place.is_open()
 
 
-@both_faces
-def test_a_mark_without_known_ids_is_sent_without_them(call: Face, place: Place) -> None:
+@both_forms
+def test_a_mark_without_known_ids_is_sent_without_them(call: Form, place: Place) -> None:
     place.fail(5)
     reads = place.server.count("assign")
     call(place.client().mark_decision_point, "home", "banner", "first", "condition applied")
@@ -250,8 +250,8 @@ def test_a_mark_without_known_ids_is_sent_without_them(call: Face, place: Place)
     assert sent["data"]["assignedCondition"] == {"conditionCode": "first"}
 
 
-@both_faces
-def test_what_is_known_is_still_decided(call: Face, place: Place) -> None:
+@both_forms
+def test_what_is_known_is_still_decided(call: Form, place: Place) -> None:
     client = place.client()
     call(client.get_all_experiment_conditions)
     place.fail(5)
@@ -287,8 +287,8 @@ def test_a_read_that_began_before_and_succeeds_closes_it(place: Place) -> None:
 
 
 @pytest.mark.usefixtures("first_calls_made")
-@both_faces
-def test_it_may_be_turned_off(call: Face) -> None:
+@both_forms
+def test_it_may_be_turned_off(call: Form) -> None:
     with (
         FaultyServer(assign=hangs_up) as server,
         UpgradeConnection(server.url, retries=0, breaker=False) as connection,
@@ -308,8 +308,8 @@ def test_breaker_is_true_or_false(wrong: Any) -> None:
 # ---- How it closes ----
 
 
-@both_faces
-def test_after_the_pause_a_read_that_succeeds_closes_it(call: Face, place: Place) -> None:
+@both_forms
+def test_after_the_pause_a_read_that_succeeds_closes_it(call: Form, place: Place) -> None:
     place.fail(5)
     place.clock.let_pass(0.5)
     assert place.is_open()
@@ -319,9 +319,9 @@ def test_after_the_pause_a_read_that_succeeds_closes_it(call: Face, place: Place
     assert not place.is_open(), "the row began anew"
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("status", [404, 500])
-def test_an_error_of_the_servers_closes_it(call: Face, place: Place, status: int) -> None:
+def test_an_error_of_the_servers_closes_it(call: Form, place: Place, status: int) -> None:
     place.fail(5)
     place.clock.let_pass(1.0)
     place.server.answer("assign", {"message": "no"}, status=status)
@@ -331,9 +331,9 @@ def test_an_error_of_the_servers_closes_it(call: Face, place: Place, status: int
     assert not place.is_open()
 
 
-@both_faces
+@both_forms
 def test_each_failed_probe_opens_it_for_twice_as_long_half_a_minute_at_most(
-    call: Face, place: Place
+    call: Form, place: Place
 ) -> None:
     place.fail(5)
     for pause in (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0):
@@ -358,8 +358,8 @@ def test_pauses_are_shorter_by_chance(place: Place, monkeypatch: pytest.MonkeyPa
     assert not place.is_open()
 
 
-@both_faces
-def test_a_probe_with_less_time_opens_it_for_as_long_as_before(call: Face, place: Place) -> None:
+@both_forms
+def test_a_probe_with_less_time_opens_it_for_as_long_as_before(call: Form, place: Place) -> None:
     place.fail(5)
     for _ in range(3):
         place.clock.let_pass(1.0)
@@ -377,7 +377,7 @@ def test_a_probe_that_finds_no_free_connection_lets_another_probe(place: Place) 
 
 
 @pytest.mark.parametrize("prober", [blocking, in_event_loop])
-def test_one_read_probes_and_all_others_fail_at_once(prober: Face, place: Place) -> None:
+def test_one_read_probes_and_all_others_fail_at_once(prober: Form, place: Place) -> None:
     place.fail(5)
     place.clock.let_pass(1.0)
     hold = place.server.hold_next("assign")

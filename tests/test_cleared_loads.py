@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support_faces import Face, blocking, both_faces
+from tests.support_forms import Form, blocking, both_forms
 from tests.support_marking import APPLIED
 from tests.support_reads import Read, every_read
 from tests.support_server import Background, SteeredServer, client_of, initialised, local_upgrade
@@ -18,11 +18,11 @@ from upgrade_client_lib.testing import LocalUpgrade
 # ---- What clears the cache while a load is under way ----
 
 
-@both_faces
+@both_forms
 @every_read
 @pytest.mark.parametrize("handled", ["before", "after"])
 def test_an_answer_from_before_init_serves_its_caller_and_is_not_kept(
-    call: Face, read: Read, handled: Any
+    call: Form, read: Read, handled: Any
 ) -> None:
     upgrade = LocalUpgrade()
     old, new = {"class": ["class-1"]}, {"class": ["class-2"]}
@@ -55,12 +55,12 @@ def test_an_answer_from_before_init_serves_its_caller_and_is_not_kept(
     assert server.count(read.endpoint) == 2
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     "method", ["set_group_membership", "set_working_group", "set_alt_user_ids"]
 )
 def test_an_answer_from_before_a_change_of_the_user_is_not_kept(
-    server: SteeredServer, client: UpgradeClient, call: Face, method: str
+    server: SteeredServer, client: UpgradeClient, call: Form, method: str
 ) -> None:
     arguments: dict[str, object] = {
         "set_group_membership": {"class": ["class-1"]},
@@ -86,8 +86,8 @@ def test_an_answer_from_before_a_change_of_the_user_is_not_kept(
     assert (server.count("assign"), server.count("featureflag")) == (2, 2)
 
 
-@both_faces
-def test_flags_from_before_a_change_of_session_groups_are_not_kept(call: Face) -> None:
+@both_forms
+def test_flags_from_before_a_change_of_session_groups_are_not_kept(call: Form) -> None:
     upgrade = LocalUpgrade()
     upgrade.flag("restricted", include={"class": ["class-1"]})
     server = SteeredServer(upgrade.transport)
@@ -104,10 +104,10 @@ def test_flags_from_before_a_change_of_session_groups_are_not_kept(call: Face) -
     assert server.count("featureflag") == 2
 
 
-@both_faces
+@both_forms
 @every_read
 def test_a_client_that_is_closed_during_a_load_keeps_nothing(
-    server: SteeredServer, client: UpgradeClient, call: Face, read: Read
+    server: SteeredServer, client: UpgradeClient, call: Form, read: Read
 ) -> None:
     hold = server.hold_next(read.endpoint, "after")
     with Background(call) as background:

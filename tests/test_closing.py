@@ -17,8 +17,8 @@ import httpx
 import pytest
 import trustme
 
-from tests.support_faces import Face, blocking, both_faces, in_event_loop
 from tests.support_faulty_server import FaultyServer, answers, never_answers
+from tests.support_forms import Form, blocking, both_forms, in_event_loop
 from tests.support_server import SteeredServer
 from upgrade_client_lib import (
     NoConnectionError,
@@ -44,8 +44,8 @@ def tls_contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     return serving, trusting
 
 
-@both_faces
-def test_a_closed_connection_refuses_calls(call: Face) -> None:
+@both_forms
+def test_a_closed_connection_refuses_calls(call: Form) -> None:
     with FaultyServer() as server:
         connection = UpgradeConnection(server.url)
         client = connection.client("user", "my-app")
@@ -84,10 +84,10 @@ def test_a_finalizer_may_close_what_its_thread_is_at_work_with(busy: str) -> Non
     assert closed.wait(5)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("own", ["http_client", "transport"])
 def test_a_closed_connection_refuses_calls_through_what_is_the_users_own(
-    call: Face, own: str
+    call: Form, own: str
 ) -> None:
     upgrade = LocalUpgrade()
     given: dict[str, Any] = {"transport": upgrade.transport}
@@ -148,7 +148,7 @@ def test_close_as_the_last_thing_in_an_event_loop_closes_its_sockets() -> None:
 
 
 @pytest.mark.parametrize("close", [blocking, in_event_loop])
-def test_closing_reaches_the_event_loops_of_other_threads(close: Face) -> None:
+def test_closing_reaches_the_event_loops_of_other_threads(close: Form) -> None:
     async def until_closed() -> None:
         await connection.client("user", "my-app").init()
         called.set()
@@ -225,9 +225,9 @@ def test_a_task_that_waited_for_a_connection_meets_the_closed_one() -> None:
     assert server.count("init") == 1
 
 
-@both_faces
+@both_forms
 def test_a_call_whose_connection_is_closed_as_it_connects_sends_nothing(
-    call: Face, monkeypatch: pytest.MonkeyPatch
+    call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def closed_meanwhile(*args: Any, **options: Any) -> Any:
         connection.close()
@@ -302,9 +302,9 @@ def test_closing_ends_the_calls_under_way_in_event_loops() -> None:
         asyncio.run(scenario())
 
 
-@both_faces
+@both_forms
 def test_a_call_that_was_to_be_tried_again_meets_the_closed_connection(
-    call: Face, monkeypatch: pytest.MonkeyPatch
+    call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import random
 

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from tests.support_calls import COUNTED, HARMLESS, upgrade_with_user
-from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import FaultyServer, answers
+from tests.support_forms import Form, both_forms
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib.testing import LocalUpgrade
 
@@ -25,8 +25,8 @@ MOCK = httpx.MockTransport(lambda _: httpx.Response(200))
 # ---- One connection, many users ----
 
 
-@both_faces
-def test_a_connection_gives_clients_for_its_server(call: Face) -> None:
+@both_forms
+def test_a_connection_gives_clients_for_its_server(call: Form) -> None:
     upgrade = LocalUpgrade()
     connection = UpgradeConnection(URL, transport=upgrade.transport, token="secret")
     one = connection.client("one", "my-app", client_session_id="session")
@@ -119,9 +119,9 @@ def test_an_idle_connection_expires_before_the_server_closes_it() -> None:
     assert 0 < default < 5
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("expiry", [0, 1e-9])
-def test_a_connection_that_was_idle_for_longer_is_not_used_again(call: Face, expiry: float) -> None:
+def test_a_connection_that_was_idle_for_longer_is_not_used_again(call: Form, expiry: float) -> None:
     with (
         FaultyServer() as server,
         UpgradeConnection(server.url, keepalive_expiry=expiry) as connection,
@@ -142,8 +142,8 @@ def test_a_keepalive_expiry_that_is_no_time_is_refused(expiry: Any, error: type[
         UpgradeConnection(URL, keepalive_expiry=expiry)
 
 
-@both_faces
-def test_compressed_answers_are_read(call: Face) -> None:
+@both_forms
+def test_compressed_answers_are_read(call: Form) -> None:
     import gzip
 
     body = gzip.compress(b'{"id": "user"}')
@@ -162,8 +162,8 @@ def test_compressed_answers_are_read(call: Face) -> None:
 OURS = re.compile(r"upgrade-client-lib/7\.\S+ \(python/3\.\d+ httpx/0\.\d+\.\d+\)")
 
 
-@both_faces
-def test_every_request_names_the_library(call: Face) -> None:
+@both_forms
+def test_every_request_names_the_library(call: Form) -> None:
     with FaultyServer(upgrade_with_user()) as server, UpgradeConnection(server.url) as connection:
         for operation in HARMLESS + COUNTED:
             operation.call(call, connection.client("user", "my-app"))
@@ -173,10 +173,10 @@ def test_every_request_names_the_library(call: Face) -> None:
     assert OURS.fullmatch(names.pop())
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("name", ["User-Agent", "user-agent"])
 @pytest.mark.parametrize("own", [False, True])
-def test_a_name_that_headers_gives_is_sent_instead(call: Face, name: str, own: bool) -> None:
+def test_a_name_that_headers_gives_is_sent_instead(call: Form, name: str, own: bool) -> None:
     upgrade = LocalUpgrade()
     connection = connection_through(upgrade, own, headers={name: "school/2"})
 
@@ -185,8 +185,8 @@ def test_a_name_that_headers_gives_is_sent_instead(call: Face, name: str, own: b
     assert upgrade.requests[0].headers["user-agent"] == "school/2"
 
 
-@both_faces
-def test_a_client_of_the_users_own_keeps_the_name_it_was_given(call: Face) -> None:
+@both_forms
+def test_a_client_of_the_users_own_keeps_the_name_it_was_given(call: Form) -> None:
     upgrade = LocalUpgrade()
     named = connection_through(upgrade, True, {"User-Agent": "school/2"})
     unnamed = connection_through(upgrade, True)
@@ -216,9 +216,9 @@ def connection_through(
     )
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("own", [False, True])
-def test_extra_headers_go_with_every_request(call: Face, own: bool) -> None:
+def test_extra_headers_go_with_every_request(call: Form, own: bool) -> None:
     upgrade = upgrade_with_user()
     given: dict[str, Any] = {"transport": upgrade.transport}
     if own:
@@ -238,8 +238,8 @@ def test_extra_headers_go_with_every_request(call: Face, own: bool) -> None:
     assert all(request.headers["x-proxy-key"] == "key" for request in sent)
 
 
-@both_faces
-def test_what_a_request_needs_wins_over_extra_headers(call: Face) -> None:
+@both_forms
+def test_what_a_request_needs_wins_over_extra_headers(call: Form) -> None:
     extra = {
         "user-id": "somebody",
         "CONTENT-TYPE": "text/plain",

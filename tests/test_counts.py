@@ -11,8 +11,8 @@ from typing import Any, Callable
 import pytest
 
 from tests.support_calls import upgrade_with_user
-from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import FaultyServer
+from tests.support_forms import Form, both_forms
 from upgrade_client_lib import UpgradeClient, UpgradeConnection, _server
 
 
@@ -89,8 +89,8 @@ def test_threads_and_event_loops_that_read_cold_make_one_request() -> None:
     assert server.count("assign") == 1
 
 
-@both_faces
-def test_warm_reads_make_no_request(call: Face) -> None:
+@both_forms
+def test_warm_reads_make_no_request(call: Form) -> None:
     upgrade = upgrade_with_user()
     with FaultyServer(upgrade) as server, UpgradeConnection(server.url) as connection:
         client = connection.client("user", "my-app")

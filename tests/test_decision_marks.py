@@ -13,7 +13,7 @@ import pytest
 from tests.support_assignments import item
 from tests.support_clients import client_at
 from tests.support_clock import Clock
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from tests.support_marking import STATUS
 from tests.support_server import SteeredServer, client_of
 from upgrade_client_lib import Decision, UpgradeClient, UpgradeConnection
@@ -29,14 +29,14 @@ def marks(server: SteeredServer) -> list[dict[str, Any]]:
     return server.bodies("mark")
 
 
-def decided(call: Face, client: UpgradeClient, *where: str, times: int = 1) -> Decision:
+def decided(call: Form, client: UpgradeClient, *where: str, times: int = 1) -> Decision:
     """A decision: the server's with ``times=1``, the cache's with 2, the kept one with 3."""
     decisions = [call(client.decide, *where, default="the default") for _ in range(times)]
     assert isinstance(decisions[-1], Decision)
     return decisions[-1]
 
 
-def failed(call: Face, client: UpgradeClient, server: SteeredServer) -> Decision:
+def failed(call: Form, client: UpgradeClient, server: SteeredServer) -> Decision:
     server.lose_next("assign", "before")
     decision = decided(call, client.with_options(retries=0), "home", "banner")
     assert decision.reason is DecisionReason.ERROR
@@ -49,10 +49,10 @@ each_time = pytest.mark.parametrize("times", [1, 2, 3])
 # ---- What is sent ----
 
 
-@both_faces
+@both_forms
 @each_time
 def test_an_assigned_condition_is_marked_as_applied_with_its_ids(
-    call: Face, client: UpgradeClient, server: SteeredServer, times: int
+    call: Form, client: UpgradeClient, server: SteeredServer, times: int
 ) -> None:
     decision = decided(call, client, "home", "banner", times=times)
     marked = call(decision.mark)
@@ -72,10 +72,10 @@ def test_an_assigned_condition_is_marked_as_applied_with_its_ids(
     }
 
 
-@both_faces
+@both_forms
 @each_time
 def test_a_default_that_was_shown_is_marked_without_a_condition(
-    call: Face, client: UpgradeClient, server: SteeredServer, times: int
+    call: Form, client: UpgradeClient, server: SteeredServer, times: int
 ) -> None:
     marked = call(decided(call, client, *UNASSIGNED, times=times).mark)
 
@@ -87,9 +87,9 @@ def test_a_default_that_was_shown_is_marked_without_a_condition(
     assert len(server.sent) == 3, "init, assign and mark"
 
 
-@both_faces
+@both_forms
 def test_after_an_error_nothing_is_sent(
-    call: Face, client: UpgradeClient, server: SteeredServer
+    call: Form, client: UpgradeClient, server: SteeredServer
 ) -> None:
     decision = failed(call, client, server)
     before = len(server.sent)
@@ -99,11 +99,11 @@ def test_after_an_error_nothing_is_sent(
     assert len(server.sent) == before
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("status", [*STATUS, *map(str, STATUS)])
 @pytest.mark.parametrize("where", [("home", "banner"), UNASSIGNED])
 def test_a_status_a_uniquifier_and_an_error_may_be_given(
-    call: Face,
+    call: Form,
     client: UpgradeClient,
     server: SteeredServer,
     status: Any,
@@ -120,8 +120,8 @@ def test_a_status_a_uniquifier_and_an_error_may_be_given(
     assert code == (decision.condition if decision else None)
 
 
-@both_faces
-def test_a_mark_may_be_repeated_and_counts_each_time(call: Face) -> None:
+@both_forms
+def test_a_mark_may_be_repeated_and_counts_each_time(call: Form) -> None:
     local = LocalUpgrade()
     local.experiment("home", "banner", conditions=["control"])
     decision = decided(call, client_at(local, group={}), "home", "banner")
@@ -131,8 +131,8 @@ def test_a_mark_may_be_repeated_and_counts_each_time(call: Face) -> None:
     assert len(local.marks) == 2
 
 
-@both_faces
-def test_a_decision_outlives_its_client_and_is_marked(call: Face, server: SteeredServer) -> None:
+@both_forms
+def test_a_decision_outlives_its_client_and_is_marked(call: Form, server: SteeredServer) -> None:
     for where in [("home", "banner"), UNASSIGNED]:
         for times in (1, 2, 3):
             decision = decided(call, client_of(server, group={}), *where, times=1)
@@ -147,10 +147,10 @@ def test_a_decision_outlives_its_client_and_is_marked(call: Face, server: Steere
 # ---- "No condition assigned" rests on a fresh answer ----
 
 
-@both_faces
+@both_forms
 @each_time
 def test_an_answer_that_is_too_old_is_not_marked(
-    call: Face,
+    call: Form,
     client: UpgradeClient,
     server: SteeredServer,
     monkeypatch: pytest.MonkeyPatch,
@@ -168,9 +168,9 @@ def test_an_answer_that_is_too_old_is_not_marked(
     assert "no longer" in caplog.messages[-1]
 
 
-@both_faces
+@both_forms
 def test_a_clock_that_was_set_back_leaves_open_how_old_an_answer_is(
-    call: Face, client: UpgradeClient, server: SteeredServer, monkeypatch: pytest.MonkeyPatch
+    call: Form, client: UpgradeClient, server: SteeredServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock.stopped(monkeypatch, "time")
     decision = decided(call, client, *UNASSIGNED)
@@ -179,9 +179,9 @@ def test_a_clock_that_was_set_back_leaves_open_how_old_an_answer_is(
     assert server.count("mark") == 0
 
 
-@both_faces
+@both_forms
 def test_an_assigned_condition_is_marked_however_old_it_is(
-    call: Face, client: UpgradeClient, monkeypatch: pytest.MonkeyPatch
+    call: Form, client: UpgradeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock.stopped(monkeypatch, "time")
     decision = decided(call, client, "home", "banner")
@@ -189,11 +189,11 @@ def test_an_assigned_condition_is_marked_however_old_it_is(
     assert call(decision.mark) is not None
 
 
-@both_faces
+@both_forms
 @each_time
 @pytest.mark.parametrize("dropped", [False, True])
 def test_an_answer_that_init_took_back_is_not_marked(
-    call: Face, client: UpgradeClient, server: SteeredServer, times: int, dropped: bool
+    call: Form, client: UpgradeClient, server: SteeredServer, times: int, dropped: bool
 ) -> None:
     own = client_of(server)
     decision = decided(call, own, *UNASSIGNED, times=times)
@@ -204,9 +204,9 @@ def test_an_answer_that_init_took_back_is_not_marked(
     assert server.count("mark") == 0
 
 
-@both_faces
+@both_forms
 def test_an_answer_of_a_closed_client_is_not_marked(
-    call: Face, client: UpgradeClient, server: SteeredServer
+    call: Form, client: UpgradeClient, server: SteeredServer
 ) -> None:
     decision = decided(call, client, *UNASSIGNED)
     client.close()
@@ -214,10 +214,10 @@ def test_an_answer_of_a_closed_client_is_not_marked(
     assert server.count("mark") == 0
 
 
-@both_faces
+@both_forms
 @each_time
 def test_an_answer_that_a_newer_one_replaced_is_marked_while_that_says_the_same(
-    call: Face, client: UpgradeClient, server: SteeredServer, times: int
+    call: Form, client: UpgradeClient, server: SteeredServer, times: int
 ) -> None:
     decision = decided(call, client, *UNASSIGNED, times=times)
     call(client.get_all_experiment_conditions, ignore_cache=True)
@@ -232,9 +232,9 @@ def test_an_answer_that_a_newer_one_replaced_is_marked_while_that_says_the_same(
     assert server.count("mark") == 1
 
 
-@both_faces
+@both_forms
 def test_a_point_that_a_mark_invalidated_is_not_marked(
-    call: Face, client: UpgradeClient, server: SteeredServer
+    call: Form, client: UpgradeClient, server: SteeredServer
 ) -> None:
     """Its condition could not be read, so the default was shown; then its sister was marked."""
     assigned: dict[str, Any] = {"id": "c", "conditionCode": "first", "experimentId": "e"}
@@ -265,11 +265,11 @@ class Failures(Hook):
         self.calls.append(call)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("where", [("home", "banner"), UNASSIGNED])
 @pytest.mark.parametrize("lost", ["before", "after", "refused"])
 def test_what_goes_wrong_is_logged_and_told_to_hooks(
-    call: Face,
+    call: Form,
     server: SteeredServer,
     caplog: pytest.LogCaptureFixture,
     where: tuple[str, str],
@@ -296,9 +296,9 @@ def test_what_goes_wrong_is_logged_and_told_to_hooks(
     assert str(failure.error) in warning.getMessage()
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("where", [("home", "banner"), UNASSIGNED])
-def test_a_closed_connection_is_a_mistake(call: Face, where: tuple[str, str]) -> None:
+def test_a_closed_connection_is_a_mistake(call: Form, where: tuple[str, str]) -> None:
     local = LocalUpgrade()
     local.experiment("home", "banner", conditions=["control"])
     connection = UpgradeConnection("http://upgrade", transport=local.transport)
@@ -308,7 +308,7 @@ def test_a_closed_connection_is_a_mistake(call: Face, where: tuple[str, str]) ->
         call(decision.mark)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("arguments", "kind"),
     [
@@ -321,7 +321,7 @@ def test_a_closed_connection_is_a_mistake(call: Face, where: tuple[str, str]) ->
 )
 @pytest.mark.parametrize("which", ["assigned", "not assigned", "error"])
 def test_wrong_arguments_raise(
-    call: Face,
+    call: Form,
     client: UpgradeClient,
     server: SteeredServer,
     arguments: tuple[Any, ...],
@@ -343,10 +343,10 @@ def through_pickle(decision: Decision) -> Any:
     return pickle.loads(pickle.dumps(decision))
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("detached", [through_pickle, attrs.evolve])
 def test_a_decision_without_its_client_says_what_to_do(
-    call: Face, client: UpgradeClient, detached: Any
+    call: Form, client: UpgradeClient, detached: Any
 ) -> None:
     decision = detached(decided(call, client, "home", "banner"))
     with pytest.raises(
@@ -360,8 +360,8 @@ def test_a_decision_without_its_client_says_what_to_do(
         call(detached(decided(call, client, *UNASSIGNED)).mark)
 
 
-@both_faces
-def test_a_user_whom_the_server_forgot_is_made_known_before_the_mark(call: Face) -> None:
+@both_forms
+def test_a_user_whom_the_server_forgot_is_made_known_before_the_mark(call: Form) -> None:
     local = LocalUpgrade()
     local.experiment("home", "banner", conditions=["control"])
     decision = decided(call, client_at(local, group={"class": ["class-1"]}), "home", "banner")

@@ -18,9 +18,9 @@ import pytest
 from tests.support_assignments import answering, condition, item
 from tests.support_clients import client_at
 from tests.support_clock import Clock
-from tests.support_faces import Face, blocking, both_faces
 from tests.support_faults import FAULTS, within
 from tests.support_faulty_server import FaultyServer, refusing_address
+from tests.support_forms import Form, blocking, both_forms
 from tests.support_server import Background, Hold, SteeredServer, client_of
 from upgrade_client_lib import (
     Decision,
@@ -43,7 +43,7 @@ FACTORIAL = item(
 )
 
 
-def decided(call: Face, client: UpgradeClient, *where: Any, **options: Any) -> Decision:
+def decided(call: Form, client: UpgradeClient, *where: Any, **options: Any) -> Decision:
     decision = call(client.decide, *where, **options)
     assert isinstance(decision, Decision)
     return decision
@@ -58,8 +58,8 @@ def unreachable() -> UpgradeClient:
 # ---- What a decision says ----
 
 
-@both_faces
-def test_an_assigned_condition_is_decided(call: Face, client: UpgradeClient) -> None:
+@both_forms
+def test_an_assigned_condition_is_decided(call: Form, client: UpgradeClient) -> None:
     decision = decided(call, client, "home", "banner", default="nothing")
 
     assignment = client.get_decision_point_assignment_sync("home", "banner")
@@ -74,10 +74,10 @@ def test_an_assigned_condition_is_decided(call: Face, client: UpgradeClient) -> 
     assert decision
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(("options", "shown"), [({}, ""), ({"default": "control"}, "control")])
 def test_a_default_is_decided_where_nothing_is_assigned(
-    call: Face, client: UpgradeClient, options: dict[str, str], shown: str
+    call: Form, client: UpgradeClient, options: dict[str, str], shown: str
 ) -> None:
     decision = decided(call, client, "home", "footer", **options)
 
@@ -89,8 +89,8 @@ def test_a_default_is_decided_where_nothing_is_assigned(
     assert not decision
 
 
-@both_faces
-def test_a_default_is_decided_when_the_server_fails(call: Face) -> None:
+@both_forms
+def test_a_default_is_decided_when_the_server_fails(call: Form) -> None:
     decision = decided(call, unreachable(), "home", "banner", default="control")
 
     assert decision.condition == "control"
@@ -102,16 +102,16 @@ def test_a_default_is_decided_when_the_server_fails(call: Face) -> None:
     assert not decision
 
 
-@both_faces
-def test_a_user_whom_the_server_does_not_know_gets_the_default(call: Face) -> None:
+@both_forms
+def test_a_user_whom_the_server_does_not_know_gets_the_default(call: Form) -> None:
     decision = decided(call, client_at(LocalUpgrade()), "home", "banner", default="control")
 
     assert (decision.condition, decision.reason) == ("control", DecisionReason.ERROR)
     assert isinstance(decision.error, UserNotInitializedError)
 
 
-@both_faces
-def test_a_decision_has_the_payload_and_the_factors_of_its_assignment(call: Face) -> None:
+@both_forms
+def test_a_decision_has_the_payload_and_the_factors_of_its_assignment(call: Form) -> None:
     decision = decided(call, answering(FACTORIAL), "fact", "page")
 
     assert decision.payload is not None
@@ -123,8 +123,8 @@ def test_a_decision_has_the_payload_and_the_factors_of_its_assignment(call: Face
     assert payload.value == "#f00"
 
 
-@both_faces
-def test_a_default_has_neither_payload_nor_factors(call: Face, client: UpgradeClient) -> None:
+@both_forms
+def test_a_default_has_neither_payload_nor_factors(call: Form, client: UpgradeClient) -> None:
     decision = decided(call, client, "home", "footer", default="control")
 
     assert decision.payload is None
@@ -133,9 +133,9 @@ def test_a_default_has_neither_payload_nor_factors(call: Face, client: UpgradeCl
     assert decision.get_factor_payload("color") is None
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("target", ["", None])
-def test_no_target_and_an_empty_one_are_the_same(call: Face, target: str | None) -> None:
+def test_no_target_and_an_empty_one_are_the_same(call: Form, target: str | None) -> None:
     local = LocalUpgrade()
     local.experiment("home", conditions=["control"])
     client = client_at(local, group={})
@@ -149,10 +149,10 @@ def test_no_target_and_an_empty_one_are_the_same(call: Face, target: str | None)
 # ---- Where an answer comes from, and how old it is ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("target", ["banner", "footer"])
 def test_later_decisions_come_from_the_cache(
-    call: Face, client: UpgradeClient, server: SteeredServer, target: str
+    call: Form, client: UpgradeClient, server: SteeredServer, target: str
 ) -> None:
     first, *later = (decided(call, client, "home", target, default="x") for _ in range(3))
 
@@ -163,15 +163,15 @@ def test_later_decisions_come_from_the_cache(
     assert server.count("assign") == 1
 
 
-@both_faces
-def test_a_warm_decision_has_the_default_of_its_call(call: Face, client: UpgradeClient) -> None:
+@both_forms
+def test_a_warm_decision_has_the_default_of_its_call(call: Form, client: UpgradeClient) -> None:
     for default in ["a", "a", "a", "b", "b", "", "a"]:
         assert decided(call, client, "home", "footer", default=default).condition == default
 
 
-@both_faces
+@both_forms
 def test_what_other_methods_learned_is_known_to_decisions(
-    call: Face, client: UpgradeClient, server: SteeredServer
+    call: Form, client: UpgradeClient, server: SteeredServer
 ) -> None:
     call(client.get_all_experiment_conditions)
 
@@ -179,10 +179,10 @@ def test_what_other_methods_learned_is_known_to_decisions(
     assert server.count("assign") == 1
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("target", ["banner", "footer"])
 def test_a_decision_grows_old(
-    call: Face, client: UpgradeClient, monkeypatch: pytest.MonkeyPatch, target: str
+    call: Form, client: UpgradeClient, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
     clock = Clock.stopped(monkeypatch, "time")
     decision = decided(call, client, "home", target)
@@ -195,9 +195,9 @@ def test_a_decision_grows_old(
     assert decision.age == 0.0, "the clock was set back"
 
 
-@both_faces
+@both_forms
 def test_more_points_without_an_assignment_than_are_kept_can_be_decided(
-    call: Face, client: UpgradeClient, server: SteeredServer, monkeypatch: pytest.MonkeyPatch
+    call: Form, client: UpgradeClient, server: SteeredServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("upgrade_client_lib._user.record.MAX_EMPTY_POINTS", 2)
     for _ in range(3):
@@ -210,9 +210,9 @@ def test_more_points_without_an_assignment_than_are_kept_can_be_decided(
 # ---- What changes decisions ----
 
 
-@both_faces
+@both_forms
 def test_after_a_mark_the_next_condition_of_a_queue_is_decided(
-    call: Face, client: UpgradeClient
+    call: Form, client: UpgradeClient
 ) -> None:
     seen: list[str] = []
     for _ in range(4):
@@ -225,8 +225,8 @@ def test_after_a_mark_the_next_condition_of_a_queue_is_decided(
     assert seen[3] == seen[0]
 
 
-@both_faces
-def test_a_mark_at_one_point_changes_what_is_decided_at_its_sister(call: Face) -> None:
+@both_forms
+def test_a_mark_at_one_point_changes_what_is_decided_at_its_sister(call: Form) -> None:
     local = LocalUpgrade(server="6.7")
     local.experiment(
         "twin",
@@ -245,9 +245,9 @@ def test_a_mark_at_one_point_changes_what_is_decided_at_its_sister(call: Face) -
     assert after.condition != before.condition
 
 
-@both_faces
+@both_forms
 def test_init_and_asking_anew_make_new_decisions(
-    call: Face, client: UpgradeClient, server: SteeredServer
+    call: Form, client: UpgradeClient, server: SteeredServer
 ) -> None:
     for _ in range(3):
         decided(call, client, "home", "banner")
@@ -262,17 +262,17 @@ def test_init_and_asking_anew_make_new_decisions(
     assert decision.reason is DecisionReason.NOT_ASSIGNED
 
 
-@both_faces
-def test_an_error_is_not_kept(call: Face, client: UpgradeClient, server: SteeredServer) -> None:
+@both_forms
+def test_an_error_is_not_kept(call: Form, client: UpgradeClient, server: SteeredServer) -> None:
     server.lose_next("assign", "before")
     view = client.with_options(retries=0)
     assert decided(call, view, "home", "banner").reason is DecisionReason.ERROR
     assert decided(call, view, "home", "banner").reason is DecisionReason.ASSIGNED
 
 
-@both_faces
+@both_forms
 def test_a_failure_to_ask_anew_leaves_decisions_as_they_were(
-    call: Face, client: UpgradeClient, server: SteeredServer
+    call: Form, client: UpgradeClient, server: SteeredServer
 ) -> None:
     decided(call, client, "home", "banner")
     server.answer("assign", {}, status=500)
@@ -281,9 +281,9 @@ def test_a_failure_to_ask_anew_leaves_decisions_as_they_were(
     assert decided(call, client, "home", "banner").source is DecisionSource.CACHE
 
 
-@both_faces
+@both_forms
 def test_a_view_decides_from_the_same_cache_with_its_own_time(
-    call: Face, client: UpgradeClient, server: SteeredServer
+    call: Form, client: UpgradeClient, server: SteeredServer
 ) -> None:
     decided(call, client, "home", "banner")
     view = client.with_options(timeout=0.5)
@@ -300,9 +300,9 @@ def test_a_view_decides_from_the_same_cache_with_its_own_time(
 
 
 @pytest.mark.usefixtures("first_calls_made", "no_delay_between_attempts")
-@both_faces
+@both_forms
 @pytest.mark.parametrize("name", FAULTS)
-def test_every_fault_is_a_decision_in_time(call: Face, name: str) -> None:
+def test_every_fault_is_a_decision_in_time(call: Form, name: str) -> None:
     fault, kind, status = FAULTS[name]
     with (
         FaultyServer(assign=fault) as server,
@@ -322,18 +322,18 @@ def test_every_fault_is_a_decision_in_time(call: Face, name: str) -> None:
     json.dumps(decision.as_dict())
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("broken", [7, [condition(payload=7)], [condition({})]])  # type: ignore[arg-type]
-def test_an_assignment_that_cannot_be_read_is_none(call: Face, broken: object) -> None:
+def test_an_assignment_that_cannot_be_read_is_none(call: Form, broken: object) -> None:
     client = answering(item(assignedCondition=broken))
     for _ in range(3):
         decision = decided(call, client, "home", "banner", default="control")
         assert (decision.condition, decision.reason) == ("control", DecisionReason.NOT_ASSIGNED)
 
 
-@both_faces
+@both_forms
 def test_whoever_waits_for_another_callers_answer_decides_in_time(
-    call: Face, client: UpgradeClient, server: SteeredServer
+    call: Form, client: UpgradeClient, server: SteeredServer
 ) -> None:
     hold = server.hold_next("assign")
     with Background(call) as background:
@@ -407,10 +407,10 @@ def test_another_callers_mistake_is_not_mine(
         (("home", "banner"), {"default": 7}, TypeError, "default must be a string, not int"),
     ],
 )
-@both_faces
+@both_forms
 @pytest.mark.parametrize("warm", [False, True])
 def test_wrong_arguments_raise(
-    call: Face,
+    call: Form,
     client: UpgradeClient,
     where: tuple[Any, ...],
     options: dict[str, Any],
@@ -425,8 +425,8 @@ def test_wrong_arguments_raise(
         call(client.decide, *where, **options)
 
 
-@both_faces
-def test_texts_of_a_class_of_their_own_are_texts(call: Face, client: UpgradeClient) -> None:
+@both_forms
+def test_texts_of_a_class_of_their_own_are_texts(call: Form, client: UpgradeClient) -> None:
     class Text(str):
         __slots__ = ()
 
@@ -435,8 +435,8 @@ def test_texts_of_a_class_of_their_own_are_texts(call: Face, client: UpgradeClie
         assert decision.condition == "x"
 
 
-@both_faces
-def test_a_closed_client_is_a_mistake_also_during_an_outage(call: Face) -> None:
+@both_forms
+def test_a_closed_client_is_a_mistake_also_during_an_outage(call: Form) -> None:
     client = unreachable()
     for _ in range(6):
         decided(call, client, "home", "banner")
@@ -445,8 +445,8 @@ def test_a_closed_client_is_a_mistake_also_during_an_outage(call: Face) -> None:
         call(client.decide, "home", "banner")
 
 
-@both_faces
-def test_a_closed_connection_is_a_mistake_also_during_an_outage(call: Face) -> None:
+@both_forms
+def test_a_closed_connection_is_a_mistake_also_during_an_outage(call: Form) -> None:
     local = LocalUpgrade()
     local.down()
     connection = UpgradeConnection("http://upgrade", transport=local.transport, retries=0)
@@ -461,9 +461,9 @@ def test_a_closed_connection_is_a_mistake_also_during_an_outage(call: Face) -> N
 # ---- What a decision holds on to ----
 
 
-@both_faces
+@both_forms
 def test_an_error_in_a_decision_holds_neither_frames_nor_what_was_sent(
-    call: Face, caplog: pytest.LogCaptureFixture
+    call: Form, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Tag:
         pass
@@ -590,9 +590,9 @@ def test_a_decision_is_shown_with_what_matters() -> None:
     )
 
 
-@both_faces
+@both_forms
 def test_a_notebook_shows_a_decision_as_a_table_whose_texts_are_escaped(
-    call: Face, client: UpgradeClient
+    call: Form, client: UpgradeClient
 ) -> None:
     decision = decided(call, client, "home", "<b>", default="a & b")
 

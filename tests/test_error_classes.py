@@ -11,7 +11,7 @@ import pytest
 
 import upgrade_client_lib
 from tests.support_exchanges import HOST, playing
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from upgrade_client_lib import (
     BadRequestError,
     ConflictError,
@@ -122,8 +122,8 @@ def test_str_shows_message_status_endpoint_and_request() -> None:
     assert str(NoConnectionError("refused")) == "refused"
 
 
-@both_faces
-def test_str_of_an_error_of_a_call(call: Face) -> None:
+@both_forms
+def test_str_of_an_error_of_a_call(call: Form) -> None:
     client, _, recorded = playing("assign_not_initialised")
 
     with pytest.raises(UserNotInitializedError) as caught:
@@ -136,8 +136,8 @@ def test_str_of_an_error_of_a_call(call: Face) -> None:
     )
 
 
-@both_faces
-def test_an_error_after_retries_says_how_often_it_was_tried(call: Face) -> None:
+@both_forms
+def test_an_error_after_retries_says_how_often_it_was_tried(call: Form) -> None:
     local = LocalUpgrade()
     local.fail_next("init", status=503, times=9, headers={"Retry-After": "0"})
     client = UpgradeClient("u1", HOST, "my-app", transport=local.transport)

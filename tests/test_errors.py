@@ -11,7 +11,7 @@ import pytest
 
 from tests.support_calls import COUNTED, HARMLESS, INIT, MARK, Operation, by_endpoint
 from tests.support_exchanges import HOST, Answer, Exchange, ScriptedServer, every_exchange
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from upgrade_client_lib import (
     BadRequestError,
     ConflictError,
@@ -38,9 +38,9 @@ HTML = "<!DOCTYPE html>\n<html><body><h1>502 Bad Gateway</h1></body></html>\n"
 RECORDED = [one for one in every_exchange() if one.answer.status != 200]
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("recorded", RECORDED, ids=[one.name for one in RECORDED])
-def test_every_recorded_error_is_told_in_full(call: Face, recorded: Exchange) -> None:
+def test_every_recorded_error_is_told_in_full(call: Form, recorded: Exchange) -> None:
     (operation,) = [
         one for endpoint, one in OPERATIONS.items() if f"/{endpoint}" in recorded.path
     ] or [OPERATIONS["init"]]
@@ -91,7 +91,7 @@ def test_the_recordings_show_each_kind_of_error_that_a_server_answers() -> None:
 # ---- Answers that are none of UpGrade's ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint([INIT, MARK]))
 @pytest.mark.parametrize(
     ("answer", "kind", "said"),
@@ -133,7 +133,7 @@ def test_the_recordings_show_each_kind_of_error_that_a_server_answers() -> None:
     ids=lambda value: str(value.status) if isinstance(value, Answer) else None,
 )
 def test_any_other_answer_is_told_as_far_as_it_goes(
-    call: Face, operation: Operation, answer: Answer, kind: type[UpgradeApiError], said: str
+    call: Form, operation: Operation, answer: Answer, kind: type[UpgradeApiError], said: str
 ) -> None:
     client = ScriptedServer(answer).client("user").with_options(retries=0)
 
@@ -153,7 +153,7 @@ def cut(body: str) -> str:
     return body if len(body) <= 10_000 else body[:9_999] + "…"
 
 
-@both_faces
+@both_forms
 @every_operation
 @pytest.mark.parametrize(
     "answer",
@@ -175,7 +175,7 @@ def cut(body: str) -> str:
     ids=lambda answer: repr(answer.body)[:20],
 )
 def test_a_good_status_with_another_body_is_an_answer_that_cannot_be_understood(
-    call: Face, operation: Operation, answer: Answer
+    call: Form, operation: Operation, answer: Answer
 ) -> None:
     client = ScriptedServer(Answer(200, answer.body, {"x-request-id": "r-1"})).client("user")
 
@@ -190,13 +190,13 @@ def test_a_good_status_with_another_body_is_an_answer_that_cannot_be_understood(
     assert error.__cause__ is not None
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("status", [201, 202, 203, 206, 299])
-def test_any_good_status_with_the_right_body_is_an_answer(call: Face, status: int) -> None:
+def test_any_good_status_with_the_right_body_is_an_answer(call: Form, status: int) -> None:
     assert call(ScriptedServer(Answer(status, {"id": "u1"})).client().init).id == "u1"
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("body", "told"),
     [
@@ -208,7 +208,7 @@ def test_any_good_status_with_the_right_body_is_an_answer(call: Face, status: in
     ],
 )
 def test_a_refusal_that_is_not_upgrades_says_who_else_may_have_refused(
-    call: Face, body: object, told: bool
+    call: Form, body: object, told: bool
 ) -> None:
     with pytest.raises(NotAuthorizedError) as caught:
         call(ScriptedServer(Answer(403, body)).client().init)
@@ -216,8 +216,8 @@ def test_a_refusal_that_is_not_upgrades_says_who_else_may_have_refused(
     assert ("a firewall or proxy before the server" in caught.value.message) is told
 
 
-@both_faces
-def test_an_answer_that_cannot_be_understood_is_not_asked_for_again(call: Face) -> None:
+@both_forms
+def test_an_answer_that_cannot_be_understood_is_not_asked_for_again(call: Form) -> None:
     server = ScriptedServer(Answer(503, "", {"Retry-After": "0"}), Answer(200, HTML))
 
     with pytest.raises(UnreadableAnswerError, match="tried 2 times") as caught:
@@ -227,9 +227,9 @@ def test_an_answer_that_cannot_be_understood_is_not_asked_for_again(call: Face) 
     assert len(server.sent) == 2
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_names_the_new_address(call: Face, status: int) -> None:
+def test_a_redirect_names_the_new_address(call: Form, status: int) -> None:
     server = ScriptedServer(Answer(status, "", {"Location": NEW}))
 
     with pytest.raises(UnreadableAnswerError, match=f"redirects to {NEW}: ") as caught:
@@ -239,8 +239,8 @@ def test_a_redirect_names_the_new_address(call: Face, status: int) -> None:
     assert len(server.sent) == 1
 
 
-@both_faces
-def test_a_redirect_to_nowhere_is_an_error_too(call: Face) -> None:
+@both_forms
+def test_a_redirect_to_nowhere_is_an_error_too(call: Form) -> None:
     with pytest.raises(UnreadableAnswerError, match="an address it does not name"):
         call(ScriptedServer(Answer(302, "")).client().init)
 
@@ -248,9 +248,9 @@ def test_a_redirect_to_nowhere_is_an_error_too(call: Face) -> None:
 # ---- No answer at all ----
 
 
-@both_faces
+@both_forms
 @every_operation
-def test_an_outage_is_caught_by_the_documented_except(call: Face, operation: Operation) -> None:
+def test_an_outage_is_caught_by_the_documented_except(call: Form, operation: Operation) -> None:
     local = LocalUpgrade()
     local.down()
     client = UpgradeClient("user", HOST, "my-app", transport=local.transport)
@@ -271,7 +271,7 @@ def test_an_outage_is_caught_by_the_documented_except(call: Face, operation: Ope
     assert error.may_have_been_applied is False
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("failure", "kind"),
     [
@@ -292,7 +292,7 @@ def test_an_outage_is_caught_by_the_documented_except(call: Face, operation: Ope
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
 def test_what_broke_underneath_is_the_chained_cause(
-    call: Face, failure: httpx.HTTPError, kind: type[UpgradeApiError]
+    call: Form, failure: httpx.HTTPError, kind: type[UpgradeApiError]
 ) -> None:
     client = UpgradeClient("u1", HOST, "my-app", transport=Broken(failure))
 
@@ -309,8 +309,8 @@ def test_what_broke_underneath_is_the_chained_cause(
     assert not error.message.endswith(":")
 
 
-@both_faces
-def test_no_look_up_of_ours_is_in_an_errors_traceback(call: Face) -> None:
+@both_forms
+def test_no_look_up_of_ours_is_in_an_errors_traceback(call: Form) -> None:
     upgrade = LocalUpgrade()
     upgrade.down()
     client = UpgradeClient("u1", HOST, "my-app", transport=upgrade.transport)
@@ -324,8 +324,8 @@ def test_no_look_up_of_ours_is_in_an_errors_traceback(call: Face) -> None:
         error = error.__context__
 
 
-@both_faces
-def test_what_could_not_be_parsed_is_the_chained_cause(call: Face) -> None:
+@both_forms
+def test_what_could_not_be_parsed_is_the_chained_cause(call: Form) -> None:
     with pytest.raises(UnreadableAnswerError, match=r"not JSON but .*host_url") as caught:
         call(ScriptedServer(Answer(200, HTML)).client().init)
 

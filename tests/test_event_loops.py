@@ -13,8 +13,8 @@ from typing import Any, Callable
 
 import pytest
 
-from tests.support_faces import blocking
 from tests.support_faulty_server import FaultyServer, never_answers
+from tests.support_forms import blocking
 from tests.support_marking import APPLIED
 from tests.support_reads import Read, begun, every_read
 from tests.support_server import Background, SteeredServer, local_upgrade

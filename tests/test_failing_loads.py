@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support_faces import Face, blocking, both_faces
+from tests.support_forms import Form, blocking, both_forms
 from tests.support_reads import READS, Read, begun, every_read, until_waiting
 from tests.support_server import Background, SteeredServer
 from upgrade_client_lib import NoConnectionError, ServerError, Timeout, UpgradeClient
@@ -94,10 +94,10 @@ def test_threads_get_the_error_of_a_leading_task(
     assert [type(error) for error in errors] == [ServerError] * 5
 
 
-@both_faces
+@both_forms
 @every_read
 def test_after_an_error_on_a_warm_client_what_was_known_stays(
-    server: SteeredServer, client: UpgradeClient, call: Face, read: Read
+    server: SteeredServer, client: UpgradeClient, call: Form, read: Read
 ) -> None:
     known = read.through(call, client)
     server.lose_next(read.endpoint, "before", httpx.ConnectError)

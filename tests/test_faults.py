@@ -27,7 +27,6 @@ from tests.support_calls import (
     marks_at_banner,
     upgrade_with_user,
 )
-from tests.support_faces import Face, both_faces
 from tests.support_faults import FAULTS, PATIENCE, REFUSALS, redirects, within
 from tests.support_faulty_server import (
     FaultyServer,
@@ -36,6 +35,7 @@ from tests.support_faulty_server import (
     hangs_up_after_answer,
     refusing_address,
 )
+from tests.support_forms import Form, both_forms
 from upgrade_client_lib import (
     BadRequestError,
     NoConnectionError,
@@ -70,7 +70,7 @@ def nothing_left_behind() -> Generator[None, None, None]:
     assert not set(threading.enumerate()) - threads
 
 
-def failure_of(call: Face, operation: Operation, connection: UpgradeConnection) -> UpgradeApiError:
+def failure_of(call: Form, operation: Operation, connection: UpgradeConnection) -> UpgradeApiError:
     """The error that an operation ends in, within its time."""
     client = connection.client("user", "my-app")
     begun = time.monotonic()
@@ -80,10 +80,10 @@ def failure_of(call: Face, operation: Operation, connection: UpgradeConnection) 
     return caught.value
 
 
-@both_faces
+@both_forms
 @each_fault
 def test_a_fault_is_an_error_of_its_kind_in_time_and_leaves_no_socket(
-    call: Face, name: str
+    call: Form, name: str
 ) -> None:
     fault, kind, status = FAULTS[name]
     with FaultyServer(init=fault) as server:
@@ -111,9 +111,9 @@ def test_a_fault_leaves_no_task_behind(name: str) -> None:
         assert asyncio.run(scenario()) == set()
 
 
-@both_faces
+@both_forms
 @each_fault
-def test_the_call_after_a_fault_succeeds(call: Face, name: str) -> None:
+def test_the_call_after_a_fault_succeeds(call: Form, name: str) -> None:
     with (
         FaultyServer(init=[FAULTS[name][0]]) as server,
         UpgradeConnection(server.url, timeout=within(name), retries=0) as connection,
@@ -124,10 +124,10 @@ def test_the_call_after_a_fault_succeeds(call: Face, name: str) -> None:
         assert call(client.init).id == "user"
 
 
-@both_faces
+@both_forms
 @each_fault
 @pytest.mark.parametrize("operation", by_endpoint(COUNTED))
-def test_a_mark_or_reward_counts_once_at_most(call: Face, name: str, operation: Operation) -> None:
+def test_a_mark_or_reward_counts_once_at_most(call: Form, name: str, operation: Operation) -> None:
     upgrade = upgrade_with_user()
     before = len(upgrade.marks), len(upgrade.rewards)
     faults: Any = {operation.endpoint: FAULTS[name][0]}
@@ -142,9 +142,9 @@ def test_a_mark_or_reward_counts_once_at_most(call: Face, name: str, operation: 
     assert error.may_have_been_applied  # since another than UpGrade may have said so
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint([*HARMLESS, *COUNTED]))
-def test_an_answer_of_another_shape_is_unreadable(call: Face, operation: Operation) -> None:
+def test_an_answer_of_another_shape_is_unreadable(call: Form, operation: Operation) -> None:
     bodies = ["42", '{"message": 1}', "null", '"text"', "<html>", '[{"id": ']
     identified = {"x-request-id": "request-1"}
     faults: Any = {operation.endpoint: [answers(200, body, identified) for body in bodies]}
@@ -160,8 +160,8 @@ def test_an_answer_of_another_shape_is_unreadable(call: Face, operation: Operati
             assert error.may_have_been_applied
 
 
-@both_faces
-def test_an_error_says_nothing_of_what_its_caller_was_handling(call: Face) -> None:
+@both_forms
+def test_an_error_says_nothing_of_what_its_caller_was_handling(call: Form) -> None:
     with FaultyServer(init=hangs_up) as server, UpgradeConnection(server.url) as connection:
         client = connection.client("user", "my-app")
         try:
@@ -174,8 +174,8 @@ def test_an_error_says_nothing_of_what_its_caller_was_handling(call: Face) -> No
     assert caught.value.attempts == 3
 
 
-@both_faces
-def test_a_redirect_names_where_the_server_is(call: Face) -> None:
+@both_forms
+def test_a_redirect_names_where_the_server_is(call: Form) -> None:
     with (
         FaultyServer(init=redirects) as server,
         UpgradeConnection(server.url, timeout=PATIENCE) as connection,
@@ -187,8 +187,8 @@ def test_a_redirect_names_where_the_server_is(call: Face) -> None:
     assert server.count("init") == 1
 
 
-@both_faces
-def test_an_address_that_is_not_upgrade_is_said_so(call: Face) -> None:
+@both_forms
+def test_an_address_that_is_not_upgrade_is_said_so(call: Form) -> None:
     with (
         FaultyServer(init=answers(404, "<html>Not Found</html>")) as server,
         UpgradeConnection(server.url, timeout=PATIENCE) as connection,
@@ -200,9 +200,9 @@ def test_an_address_that_is_not_upgrade_is_said_so(call: Face) -> None:
     assert error.response_body == "<html>Not Found</html>"
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint([INIT, *COUNTED]))
-def test_a_refused_connection_is_no_connection(call: Face, operation: Operation) -> None:
+def test_a_refused_connection_is_no_connection(call: Form, operation: Operation) -> None:
     with (
         refusing_address() as url,
         UpgradeConnection(url, timeout=PATIENCE, retries=1) as connection,
@@ -214,9 +214,9 @@ def test_a_refused_connection_is_no_connection(call: Face, operation: Operation)
     assert error.attempts == 2
 
 
-@both_faces
+@both_forms
 def test_a_name_that_does_not_exist_is_no_connection(
-    call: Face, monkeypatch: pytest.MonkeyPatch
+    call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -231,10 +231,10 @@ def test_a_name_that_does_not_exist_is_no_connection(
     assert error.attempts == 2
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint([INIT, *COUNTED]))
 def test_a_certificate_that_nobody_trusts_is_no_connection_and_is_not_tried_again(
-    call: Face, operation: Operation
+    call: Form, operation: Operation
 ) -> None:
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate = trustme.CA().issue_cert("127.0.0.1")
@@ -252,8 +252,8 @@ def test_a_certificate_that_nobody_trusts_is_no_connection_and_is_not_tried_agai
     assert server.received == []
 
 
-@both_faces
-def test_tls_to_a_server_without_it_is_no_connection(call: Face) -> None:
+@both_forms
+def test_tls_to_a_server_without_it_is_no_connection(call: Form) -> None:
     with (
         FaultyServer() as server,
         UpgradeConnection(

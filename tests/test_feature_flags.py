@@ -9,7 +9,7 @@ import pytest
 
 from tests.support_clients import client_at, initialised_at
 from tests.support_exchanges import Answer, ScriptedServer, playing
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from upgrade_client_lib import (
     BadRequestError,
     ServerError,
@@ -25,7 +25,7 @@ CLASS_1 = {"class": ["class-1"]}
 # ---- What is sent, and what the answer becomes ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -46,7 +46,7 @@ CLASS_1 = {"class": ["class-1"]}
     ],
 )
 def test_flags_are_those_of_the_server_in_its_order(
-    call: Face, name: str, options: dict[str, Any]
+    call: Form, name: str, options: dict[str, Any]
 ) -> None:
     client, server, recorded = playing(name, **options)
 
@@ -60,16 +60,16 @@ def test_flags_are_those_of_the_server_in_its_order(
     assert len(server.sent) == 1
 
 
-@both_faces
-def test_flags_keep_an_order_that_is_no_order(call: Face) -> None:
+@both_forms
+def test_flags_keep_an_order_that_is_no_order(call: Form) -> None:
     keys = [f"flag-{i * 37 % 100}" for i in range(100)]
     client = ScriptedServer(Answer(200, keys)).client()
 
     assert call(client.get_all_feature_flags) == [FeatureFlag(key) for key in keys]
 
 
-@both_faces
-def test_a_flag_that_is_off_or_unknown_is_false(call: Face) -> None:
+@both_forms
+def test_a_flag_that_is_off_or_unknown_is_false(call: Form) -> None:
     local = LocalUpgrade()
     local.flag("on")
     local.flag("disabled", enabled=False)
@@ -83,17 +83,17 @@ def test_a_flag_that_is_off_or_unknown_is_false(call: Face) -> None:
     assert call(client.has_feature_flag, "no such flag") is False
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("name", ["featureflag_not_initialised"])
-def test_flags_of_a_user_whom_the_server_does_not_know(call: Face, name: str) -> None:
+def test_flags_of_a_user_whom_the_server_does_not_know(call: Form, name: str) -> None:
     client, _, recorded = playing(name)
 
     with pytest.raises(UserNotInitializedError, match=f"User not found: {recorded.user_id}"):
         call(client.has_feature_flag, "NEW_DASHBOARD")
 
 
-@both_faces
-def test_an_unknown_context_is_a_bad_request(call: Face) -> None:
+@both_forms
+def test_an_unknown_context_is_a_bad_request(call: Form) -> None:
     local = LocalUpgrade()
     call(client_at(local).init)
 
@@ -104,8 +104,8 @@ def test_an_unknown_context_is_a_bad_request(call: Face) -> None:
 # ---- The cache ----
 
 
-@both_faces
-def test_the_server_is_asked_once(call: Face) -> None:
+@both_forms
+def test_the_server_is_asked_once(call: Form) -> None:
     local = LocalUpgrade()
     local.flag("on")
     client = initialised_at(call, local)
@@ -118,8 +118,8 @@ def test_the_server_is_asked_once(call: Face) -> None:
     assert asked(local) == 1
 
 
-@both_faces
-def test_no_flags_at_all_are_cached_too(call: Face) -> None:
+@both_forms
+def test_no_flags_at_all_are_cached_too(call: Form) -> None:
     local = LocalUpgrade()
     client = initialised_at(call, local)
 
@@ -129,8 +129,8 @@ def test_no_flags_at_all_are_cached_too(call: Face) -> None:
     assert asked(local) == 1
 
 
-@both_faces
-def test_ignore_cache_asks_again_and_renews_the_cache(call: Face) -> None:
+@both_forms
+def test_ignore_cache_asks_again_and_renews_the_cache(call: Form) -> None:
     local = LocalUpgrade()
     client = initialised_at(call, local)
     assert call(client.has_feature_flag, "new") is False
@@ -144,8 +144,8 @@ def test_ignore_cache_asks_again_and_renews_the_cache(call: Face) -> None:
     assert asked(local) == 3
 
 
-@both_faces
-def test_a_failed_refresh_keeps_what_was_cached(call: Face) -> None:
+@both_forms
+def test_a_failed_refresh_keeps_what_was_cached(call: Form) -> None:
     local = LocalUpgrade()
     local.flag("on")
     client = initialised_at(call, local)
@@ -158,8 +158,8 @@ def test_a_failed_refresh_keeps_what_was_cached(call: Face) -> None:
     assert call(client.has_feature_flag, "on") is True
 
 
-@both_faces
-def test_a_failed_first_fetch_is_tried_again_by_the_next_call(call: Face) -> None:
+@both_forms
+def test_a_failed_first_fetch_is_tried_again_by_the_next_call(call: Form) -> None:
     local = LocalUpgrade()
     local.flag("on")
     client = initialised_at(call, local)
@@ -171,8 +171,8 @@ def test_a_failed_first_fetch_is_tried_again_by_the_next_call(call: Face) -> Non
     assert call(client.has_feature_flag, "on") is True
 
 
-@both_faces
-def test_what_the_caller_does_to_the_list_does_not_reach_the_cache(call: Face) -> None:
+@both_forms
+def test_what_the_caller_does_to_the_list_does_not_reach_the_cache(call: Form) -> None:
     local = LocalUpgrade()
     local.flag("on")
     client = initialised_at(call, local)
@@ -182,8 +182,8 @@ def test_what_the_caller_does_to_the_list_does_not_reach_the_cache(call: Face) -
     assert call(client.get_all_feature_flags) == [FeatureFlag("on")]
 
 
-@both_faces
-def test_each_client_has_a_cache_of_its_own(call: Face) -> None:
+@both_forms
+def test_each_client_has_a_cache_of_its_own(call: Form) -> None:
     local = LocalUpgrade()
     local.flag("for-u1", include_users=["u1"])
     first, second = initialised_at(call, local, "u1"), initialised_at(call, local, "u2")
@@ -195,13 +195,13 @@ def test_each_client_has_a_cache_of_its_own(call: Face) -> None:
 # ---- Wrong arguments and odd answers ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("warm", [False, True])
 @pytest.mark.parametrize(
     ("key", "kind"), [("", ValueError), (None, TypeError), (5, TypeError), (b"on", TypeError)]
 )
 def test_a_key_that_is_no_key_is_refused_before_anything_is_sent(
-    call: Face, warm: bool, key: Any, kind: type[Exception]
+    call: Form, warm: bool, key: Any, kind: type[Exception]
 ) -> None:
     local = LocalUpgrade()
     client = initialised_at(call, local)
@@ -214,9 +214,9 @@ def test_a_key_that_is_no_key_is_refused_before_anything_is_sent(
     assert asked(local) == warm
 
 
-@both_faces
+@both_forms
 def test_flags_that_cannot_be_read_are_left_out_with_one_warning(
-    call: Face, caplog: pytest.LogCaptureFixture
+    call: Form, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer: list[object] = ["a", None, 5, {"key": "b"}, ["c"], "d", "", "a"]
     client = ScriptedServer(Answer(200, answer)).client()
@@ -229,9 +229,9 @@ def test_flags_that_cannot_be_read_are_left_out_with_one_warning(
     assert "left out 4 of the feature flags" in warning
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("answer", [{}, {"a": True}, '"a"', None, 5, True])
-def test_an_answer_that_is_no_list_is_an_error(call: Face, answer: object) -> None:
+def test_an_answer_that_is_no_list_is_an_error(call: Form, answer: object) -> None:
     client = ScriptedServer(Answer(200, answer)).client()
 
     with pytest.raises(UnreadableAnswerError, match="where a list belongs"):

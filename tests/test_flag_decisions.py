@@ -13,9 +13,9 @@ import pytest
 
 from tests.support_clients import client_at
 from tests.support_clock import Clock
-from tests.support_faces import Face, both_faces
 from tests.support_faults import FAULTS, within
 from tests.support_faulty_server import FaultyServer
+from tests.support_forms import Form, both_forms
 from tests.support_server import SteeredServer, local_upgrade
 from upgrade_client_lib import (
     FlagDecision,
@@ -27,7 +27,7 @@ from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import DecisionReason, DecisionSource
 
 
-def decided(call: Face, client: UpgradeClient, key: str, **options: bool) -> FlagDecision:
+def decided(call: Form, client: UpgradeClient, key: str, **options: bool) -> FlagDecision:
     decision = call(client.decide_flag, key, **options)
     assert isinstance(decision, FlagDecision)
     return decision
@@ -39,8 +39,8 @@ def unreachable() -> UpgradeClient:
     return client_at(local).with_options(retries=0)
 
 
-@both_faces
-def test_a_flag_that_is_on_is_enabled(call: Face, client: UpgradeClient) -> None:
+@both_forms
+def test_a_flag_that_is_on_is_enabled(call: Form, client: UpgradeClient) -> None:
     decision = decided(call, client, "new-dashboard")
 
     assert decision.enabled
@@ -52,10 +52,10 @@ def test_a_flag_that_is_on_is_enabled(call: Face, client: UpgradeClient) -> None
     assert decision.error is None
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("default", [False, True])
 def test_a_flag_that_is_off_or_does_not_exist_is_not_enabled(
-    call: Face, client: UpgradeClient, default: bool
+    call: Form, client: UpgradeClient, default: bool
 ) -> None:
     decision = decided(call, client, "dark-mode", default=default)
 
@@ -64,9 +64,9 @@ def test_a_flag_that_is_off_or_does_not_exist_is_not_enabled(
     assert decision.reason is DecisionReason.NOT_ASSIGNED
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("default", [False, True])
-def test_the_default_is_for_errors(call: Face, default: bool) -> None:
+def test_the_default_is_for_errors(call: Form, default: bool) -> None:
     decision = decided(call, unreachable(), "new-dashboard", default=default)
 
     assert decision.enabled is default
@@ -79,10 +79,10 @@ def test_the_default_is_for_errors(call: Face, default: bool) -> None:
     assert decision.error.__cause__ is None
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("key", ["new-dashboard", "dark-mode"])
 def test_later_decisions_come_from_the_cache(
-    call: Face, client: UpgradeClient, server: SteeredServer, key: str
+    call: Form, client: UpgradeClient, server: SteeredServer, key: str
 ) -> None:
     first, *later = (decided(call, client, key) for _ in range(3))
 
@@ -92,8 +92,8 @@ def test_later_decisions_come_from_the_cache(
     assert server.count("featureflag") == 1
 
 
-@both_faces
-def test_a_change_of_groups_makes_new_decisions(call: Face) -> None:
+@both_forms
+def test_a_change_of_groups_makes_new_decisions(call: Form) -> None:
     local = LocalUpgrade()
     local.flag("for-class-1", include={"class": ["class-1"]})
     client = client_at(local, group={})
@@ -105,9 +105,9 @@ def test_a_change_of_groups_makes_new_decisions(call: Face) -> None:
     assert not decided(call, client, "for-class-1")
 
 
-@both_faces
+@both_forms
 def test_more_keys_of_no_flag_than_are_kept_can_be_decided(
-    call: Face, client: UpgradeClient, server: SteeredServer, monkeypatch: pytest.MonkeyPatch
+    call: Form, client: UpgradeClient, server: SteeredServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("upgrade_client_lib._user.record.MAX_EMPTY_POINTS", 2)
     for _ in range(3):
@@ -117,9 +117,9 @@ def test_more_keys_of_no_flag_than_are_kept_can_be_decided(
     assert server.count("featureflag") == 1
 
 
-@both_faces
+@both_forms
 def test_a_decision_grows_old(
-    call: Face, client: UpgradeClient, monkeypatch: pytest.MonkeyPatch
+    call: Form, client: UpgradeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock.stopped(monkeypatch, "time")
     decision = decided(call, client, "new-dashboard")
@@ -131,9 +131,9 @@ def test_a_decision_grows_old(
 
 
 @pytest.mark.usefixtures("first_calls_made", "no_delay_between_attempts")
-@both_faces
+@both_forms
 @pytest.mark.parametrize("name", FAULTS)
-def test_every_fault_is_a_decision_in_time(call: Face, name: str) -> None:
+def test_every_fault_is_a_decision_in_time(call: Form, name: str) -> None:
     fault, kind, _ = FAULTS[name]
     with (
         FaultyServer(local_upgrade(), featureflag=fault) as server,
@@ -149,7 +149,7 @@ def test_every_fault_is_a_decision_in_time(call: Face, name: str) -> None:
     assert type(decision.error) is kind
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("warm", [False, True])
 @pytest.mark.parametrize(
     ("key", "options", "kind"),
@@ -164,7 +164,7 @@ def test_every_fault_is_a_decision_in_time(call: Face, name: str) -> None:
     ],
 )
 def test_wrong_arguments_raise(
-    call: Face,
+    call: Form,
     client: UpgradeClient,
     key: Any,
     options: dict[str, Any],
@@ -178,16 +178,16 @@ def test_wrong_arguments_raise(
         call(client.decide_flag, key, **options)
 
 
-@both_faces
-def test_a_closed_client_is_a_mistake(call: Face, client: UpgradeClient) -> None:
+@both_forms
+def test_a_closed_client_is_a_mistake(call: Form, client: UpgradeClient) -> None:
     decided(call, client, "new-dashboard")
     client.close()
     with pytest.raises(RuntimeError, match="is closed"):
         call(client.decide_flag, "new-dashboard")
 
 
-@both_faces
-def test_a_decision_is_plain_data(call: Face, client: UpgradeClient) -> None:
+@both_forms
+def test_a_decision_is_plain_data(call: Form, client: UpgradeClient) -> None:
     on = decided(call, client, "new-dashboard")
     failed = decided(call, unreachable(), "new-dashboard")
 

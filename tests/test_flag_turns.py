@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import FaultyServer, never_answers
+from tests.support_forms import Form, both_forms
 from upgrade_client_lib import (
     RequestTimeoutError,
     Timeout,
@@ -91,8 +91,8 @@ def test_tasks_take_turns_and_threads_with_them(counting: Counting) -> None:
     assert counting.most == {"one": 1}
 
 
-@both_faces
-def test_a_flag_request_that_the_server_may_still_work_on_is_not_sent_again(call: Face) -> None:
+@both_forms
+def test_a_flag_request_that_the_server_may_still_work_on_is_not_sent_again(call: Form) -> None:
     with (
         FaultyServer(featureflag=never_answers) as server,
         UpgradeConnection(server.url, timeout=Timeout(read=0.1), retries=2) as connection,
@@ -105,8 +105,8 @@ def test_a_flag_request_that_the_server_may_still_work_on_is_not_sent_again(call
     assert server.count("featureflag") == 1
 
 
-@both_faces
-def test_who_waits_for_a_turn_waits_no_longer_than_the_call_may_take(call: Face) -> None:
+@both_forms
+def test_who_waits_for_a_turn_waits_no_longer_than_the_call_may_take(call: Form) -> None:
     with (
         FaultyServer(featureflag=[never_answers]) as server,
         UpgradeConnection(server.url, timeout=30.0) as connection,

@@ -21,8 +21,8 @@ import trustme
 
 from tests.support_calls import upgrade_with_user
 from tests.support_clock import Clock
-from tests.support_faces import blocking
 from tests.support_faulty_server import FaultyServer, never_answers
+from tests.support_forms import blocking
 from tests.support_server import Background, SteeredServer, initialised, local_upgrade
 from upgrade_client_lib import (
     CircuitOpenError,

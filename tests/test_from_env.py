@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import FaultyServer, never_answers
+from tests.support_forms import Form, both_forms
 from upgrade_client_lib import RequestTimeoutError, UpgradeClient, UpgradeConnection
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import DecisionReason
@@ -29,9 +29,9 @@ def local_upgrade() -> LocalUpgrade:
 
 
 @pytest.mark.usefixtures("first_calls_made")
-@both_faces
+@both_forms
 def test_a_connection_has_address_and_token_of_the_environment(
-    call: Face, environment: pytest.MonkeyPatch
+    call: Form, environment: pytest.MonkeyPatch
 ) -> None:
     local = local_upgrade()
     with FaultyServer(local) as server:
@@ -44,9 +44,9 @@ def test_a_connection_has_address_and_token_of_the_environment(
 
 
 @pytest.mark.usefixtures("first_calls_made")
-@both_faces
+@both_forms
 def test_a_client_has_the_context_and_its_groups_too(
-    call: Face, environment: pytest.MonkeyPatch
+    call: Form, environment: pytest.MonkeyPatch
 ) -> None:
     local = local_upgrade()
     with FaultyServer(local) as server:
@@ -67,10 +67,10 @@ def test_a_client_has_the_context_and_its_groups_too(
 
 
 @pytest.mark.usefixtures("first_calls_made")
-@both_faces
+@both_forms
 @pytest.mark.parametrize("made", ["connection", "client"])
 def test_a_call_takes_the_time_of_the_environment_at_the_most(
-    call: Face, environment: pytest.MonkeyPatch, made: str
+    call: Form, environment: pytest.MonkeyPatch, made: str
 ) -> None:
     with FaultyServer(assign=never_answers) as server:
         environment.setenv("UPGRADE_HOST_URL", server.url)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.support_calls import COUNTED, HARMLESS, Operation, by_endpoint, upgrade_with_user
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from tests.support_server import SteeredServer
 from upgrade_client_lib import (
     CircuitOpenError,
@@ -71,9 +71,9 @@ def server() -> SteeredServer:
 # ---- What is heard ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint([*HARMLESS, *COUNTED]))
-def test_every_call_is_heard_of(call: Face, server: SteeredServer, operation: Operation) -> None:
+def test_every_call_is_heard_of(call: Form, server: SteeredServer, operation: Operation) -> None:
     listener = Listener()
     operation.call(call, connected(server, listener).client("user", "my-app"))
 
@@ -87,8 +87,8 @@ def test_every_call_is_heard_of(call: Face, server: SteeredServer, operation: Op
     assert after.seconds > 0.0
 
 
-@both_faces
-def test_a_failure_is_heard_of_with_its_error(call: Face, server: SteeredServer) -> None:
+@both_forms
+def test_a_failure_is_heard_of_with_its_error(call: Form, server: SteeredServer) -> None:
     listener = Listener()
     client = connected(server, listener).client("user", "my-app")
     server.answer("featureflag", {"message": "no"}, status=500)
@@ -101,8 +101,8 @@ def test_a_failure_is_heard_of_with_its_error(call: Face, server: SteeredServer)
 
 
 @pytest.mark.usefixtures("no_delay_between_attempts")
-@both_faces
-def test_a_call_is_heard_of_once_with_all_its_attempts(call: Face, server: SteeredServer) -> None:
+@both_forms
+def test_a_call_is_heard_of_once_with_all_its_attempts(call: Form, server: SteeredServer) -> None:
     listener = Listener()
     client = connected(server, listener).client("user", "my-app")
     server.lose_next("init", "before")
@@ -118,9 +118,9 @@ def test_a_call_is_heard_of_once_with_all_its_attempts(call: Face, server: Steer
     assert listener.calls[-1].attempts == 3
 
 
-@both_faces
+@both_forms
 def test_hooks_hear_in_the_order_in_which_they_were_given(
-    call: Face, server: SteeredServer
+    call: Form, server: SteeredServer
 ) -> None:
     heard: list[Any] = []
     listeners = [Listener("one", heard), Listener("other", heard)]
@@ -132,8 +132,8 @@ def test_hooks_hear_in_the_order_in_which_they_were_given(
     ]
 
 
-@both_faces
-def test_every_decision_is_heard_of_also_warm_ones(call: Face, server: SteeredServer) -> None:
+@both_forms
+def test_every_decision_is_heard_of_also_warm_ones(call: Form, server: SteeredServer) -> None:
     listener = Listener()
     client = connected(server, listener).client("user", "my-app")
     decided = [
@@ -145,8 +145,8 @@ def test_every_decision_is_heard_of_also_warm_ones(call: Face, server: SteeredSe
     assert [id(one) for one in listener.decisions] == [id(one) for one in decided]
 
 
-@both_faces
-def test_errors_are_decisions_too(call: Face, server: SteeredServer) -> None:
+@both_forms
+def test_errors_are_decisions_too(call: Form, server: SteeredServer) -> None:
     listener = Listener()
     client = connected(server, listener, retries=0).client("user", "my-app")
     server.lose_next("assign", "before")
@@ -156,8 +156,8 @@ def test_errors_are_decisions_too(call: Face, server: SteeredServer) -> None:
     assert listener.names() == ["one before", "one failed", "one decided"] * 2
 
 
-@both_faces
-def test_other_reads_from_the_cache_are_not_heard_of(call: Face, server: SteeredServer) -> None:
+@both_forms
+def test_other_reads_from_the_cache_are_not_heard_of(call: Form, server: SteeredServer) -> None:
     listener = Listener()
     client = connected(server, listener).client("user", "my-app")
     for _ in range(3):
@@ -165,9 +165,9 @@ def test_other_reads_from_the_cache_are_not_heard_of(call: Face, server: Steered
     assert listener.names() == ["one before", "one after"]
 
 
-@both_faces
+@both_forms
 def test_a_call_that_the_circuit_breaker_rejects_was_not_attempted(
-    call: Face, server: SteeredServer
+    call: Form, server: SteeredServer
 ) -> None:
     listener = Listener()
     connection = connected(server, listener, retries=0)
@@ -186,8 +186,8 @@ def test_a_call_that_the_circuit_breaker_rejects_was_not_attempted(
     assert listener.names() == ["one decided"], "it made no call"
 
 
-@both_faces
-def test_a_user_who_is_made_known_is_heard_of(call: Face, server: SteeredServer) -> None:
+@both_forms
+def test_a_user_who_is_made_known_is_heard_of(call: Form, server: SteeredServer) -> None:
     listener = Listener()
     call(connected(server, listener).client("new", "my-app", group={}).decide, "home", "banner")
     assert [call.endpoint for call in listener.calls[::2]] == [
@@ -198,8 +198,8 @@ def test_a_user_who_is_made_known_is_heard_of(call: Face, server: SteeredServer)
     assert listener.names()[1::2][:3] == ["one failed", "one after", "one after"]
 
 
-@both_faces
-def test_views_are_heard_of(call: Face, server: SteeredServer) -> None:
+@both_forms
+def test_views_are_heard_of(call: Form, server: SteeredServer) -> None:
     listener = Listener()
     view = connected(server, listener).client("user", "my-app").with_options(timeout=2.0)
     for _ in range(2):
@@ -207,8 +207,8 @@ def test_views_are_heard_of(call: Face, server: SteeredServer) -> None:
     assert listener.names() == ["one before", "one after", "one decided", "one decided"]
 
 
-@both_faces
-def test_the_mark_of_a_decision_is_heard_of(call: Face, server: SteeredServer) -> None:
+@both_forms
+def test_the_mark_of_a_decision_is_heard_of(call: Form, server: SteeredServer) -> None:
     listener = Listener()
     client = connected(server, listener, retries=0).client("user", "my-app")
     decision = call(client.decide, "home", "banner")
@@ -247,8 +247,8 @@ def test_hooks_run_in_the_thread_of_the_call(server: SteeredServer) -> None:
     assert set(threads) == {threading.get_ident()}
 
 
-@both_faces
-def test_a_hook_may_hear_of_nothing(call: Face, server: SteeredServer) -> None:
+@both_forms
+def test_a_hook_may_hear_of_nothing(call: Form, server: SteeredServer) -> None:
     assert call(connected(server, Hook()).client("user", "my-app").decide, "home", "banner")
     server.lose_next("featureflag", "before")
     client = connected(server, Hook(), retries=0).client("user", "my-app")
@@ -270,9 +270,9 @@ class Broken(Hook):
     after = failed = decided = before  # type: ignore[assignment]
 
 
-@both_faces
+@both_forms
 def test_an_exception_in_a_hook_is_logged_once_and_never_reaches_the_caller(
-    call: Face, server: SteeredServer, caplog: pytest.LogCaptureFixture
+    call: Form, server: SteeredServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     listener = Listener()
     client = connected(server, Broken(), listener, Broken(), retries=0).client("user", "my-app")
@@ -329,10 +329,10 @@ def test_wrong_hooks_are_named(wrong: Any, said: str) -> None:
 # ---- Without hooks ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("nothing", [[], ()])
 def test_without_hooks_nothing_of_theirs_runs(
-    call: Face, server: SteeredServer, nothing: Any, monkeypatch: pytest.MonkeyPatch
+    call: Form, server: SteeredServer, nothing: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: set[str] = set()
     note: Callable[..., None] = lambda *_, **__: ran.add("hooks")  # noqa: E731  (its line runs)

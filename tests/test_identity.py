@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.support_calls import COUNTED, HARMLESS, Operation, by_endpoint, upgrade_with_user
 from tests.support_exchanges import HOST, SESSION_ID, Answer, ScriptedServer, exchange, playing
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from upgrade_client_lib import (
     BadRequestError,
     UpgradeClient,
@@ -30,9 +30,9 @@ USER = Answer(200, {"id": "u1"})
 # ---- What every request carries ----
 
 
-@both_faces
+@both_forms
 @every_operation
-def test_every_request_says_who_asks(call: Face, operation: Operation) -> None:
+def test_every_request_says_who_asks(call: Form, operation: Operation) -> None:
     local = upgrade_with_user()
     before = len(local.requests)
     client = UpgradeClient("user", HOST, "my-app", "", "session-1", transport=local.transport)
@@ -50,9 +50,9 @@ def test_every_request_says_who_asks(call: Face, operation: Operation) -> None:
         assert "authorization" not in request.headers
 
 
-@both_faces
+@both_forms
 @every_operation
-def test_every_request_carries_the_token(call: Face, operation: Operation) -> None:
+def test_every_request_carries_the_token(call: Form, operation: Operation) -> None:
     local = upgrade_with_user()
     before = len(local.requests)
     client = UpgradeClient("user", HOST, "my-app", "a.b-c_d", transport=local.transport)
@@ -63,7 +63,7 @@ def test_every_request_carries_the_token(call: Face, operation: Operation) -> No
     assert tokens == {"Bearer a.b-c_d"}
 
 
-@both_faces
+@both_forms
 @every_operation
 @pytest.mark.parametrize(
     "host_url",
@@ -78,7 +78,7 @@ def test_every_request_carries_the_token(call: Face, operation: Operation) -> No
     ],
 )
 def test_paths_are_exact_whatever_the_address_ends_in(
-    call: Face, operation: Operation, host_url: str
+    call: Form, operation: Operation, host_url: str
 ) -> None:
     local = upgrade_with_user()
     client = UpgradeClient("user", host_url, "my-app", transport=local.transport)
@@ -90,7 +90,7 @@ def test_paths_are_exact_whatever_the_address_ends_in(
     assert request.path == f"/api/v6/{operation.endpoint}"
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("path", "prefix"),
     [
@@ -100,7 +100,7 @@ def test_paths_are_exact_whatever_the_address_ends_in(
         ("/api/v6/upgrade", "/api/v6/upgrade"),
     ],
 )
-def test_a_server_below_a_path_is_asked_there(call: Face, path: str, prefix: str) -> None:
+def test_a_server_below_a_path_is_asked_there(call: Form, path: str, prefix: str) -> None:
     server = ScriptedServer(USER)
     client = UpgradeClient("u1", f"{HOST}{path}", "my-app", transport=server)
 
@@ -139,8 +139,8 @@ def test_a_transport_is_for_a_connection_of_its_own() -> None:
         UpgradeClient("u1", HOST, "my-app", connection=connection, transport=ScriptedServer())
 
 
-@both_faces
-def test_a_session_is_made_up_once_when_none_is_given(call: Face) -> None:
+@both_forms
+def test_a_session_is_made_up_once_when_none_is_given(call: Form) -> None:
     server = ScriptedServer(USER)
     client = server.client()
 
@@ -154,8 +154,8 @@ def test_a_session_is_made_up_once_when_none_is_given(call: Face) -> None:
     assert str(uuid.UUID(server.client(client_session_id="").client_session_id)) != first
 
 
-@both_faces
-def test_a_recorded_request_is_the_one_that_is_sent(call: Face) -> None:
+@both_forms
+def test_a_recorded_request_is_the_one_that_is_sent(call: Form) -> None:
     client, server, recorded = playing("init_user_id_spaces")
 
     assert call(client.init).id == "tr user with spaces"
@@ -165,8 +165,8 @@ def test_a_recorded_request_is_the_one_that_is_sent(call: Face) -> None:
     assert server.only.headers["session-id"] == SESSION_ID
 
 
-@both_faces
-def test_the_headers_of_a_connection_come_along_and_change_no_other(call: Face) -> None:
+@both_forms
+def test_the_headers_of_a_connection_come_along_and_change_no_other(call: Form) -> None:
     server = ScriptedServer(USER)
     connection = UpgradeConnection(HOST, transport=server, headers={"X-Proxy-Key": "k"}, token="t1")
     with connection:
@@ -179,8 +179,8 @@ def test_the_headers_of_a_connection_come_along_and_change_no_other(call: Face) 
     assert (first["authorization"], second["authorization"]) == ("Bearer t1", "Bearer t2")
 
 
-@both_faces
-def test_the_headers_of_a_connection_cannot_speak_for_a_user(call: Face) -> None:
+@both_forms
+def test_the_headers_of_a_connection_cannot_speak_for_a_user(call: Form) -> None:
     server = ScriptedServer(USER)
     names = ["user-id", "SESSION-ID", "Client-Context", "client-version", "content-type"]
     headers = {**dict.fromkeys(names, "root"), "authorization": "Basic cm9vdA=="}
@@ -259,8 +259,8 @@ def test_a_token_that_cannot_travel_is_refused_with_a_reason_but_not_shown(
     assert "secret" not in str(caught.value)
 
 
-@both_faces
-def test_a_user_id_of_latin_1_travels_unharmed(call: Face) -> None:
+@both_forms
+def test_a_user_id_of_latin_1_travels_unharmed(call: Form) -> None:
     local = LocalUpgrade()
     with local.serve() as url:
         client = UpgradeClient("Zoë Müller-Ñandú ½", url, "my-app")
@@ -278,8 +278,8 @@ def test_a_user_id_that_a_real_server_took_for_another_is_refused() -> None:
         UpgradeClient(recorded.user_id, HOST, "my-app")
 
 
-@both_faces
-def test_a_user_id_too_long_for_the_server_is_an_error_that_says_so(call: Face) -> None:
+@both_forms
+def test_a_user_id_too_long_for_the_server_is_an_error_that_says_so(call: Form) -> None:
     client, _, _ = playing("init_user_id_long_20000")
 
     with pytest.raises(BadRequestError, match="headers are too large") as caught:
@@ -332,7 +332,7 @@ def test_a_user_id_arrives_as_it_is_or_is_refused_up_front(
 # ---- Contexts ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("context", "header"),
     [
@@ -346,7 +346,7 @@ def test_a_user_id_arrives_as_it_is_or_is_refused_up_front(
     ],
 )
 def test_a_context_travels_whole_in_the_body_and_encoded_where_it_must_be(
-    call: Face, context: str, header: str
+    call: Form, context: str, header: str
 ) -> None:
     local = LocalUpgrade(contexts=[context])
     local.experiment("home", conditions=["control"], context=context)
@@ -361,8 +361,8 @@ def test_a_context_travels_whole_in_the_body_and_encoded_where_it_must_be(
     assert [request.json.get("context") for request in local.requests[1:]] == [context] * 2
 
 
-@both_faces
-def test_a_context_outside_latin_1_works_over_a_socket(call: Face) -> None:
+@both_forms
+def test_a_context_outside_latin_1_works_over_a_socket(call: Form) -> None:
     local = LocalUpgrade(contexts=["日本"])
     local.flag("on", context="日本")
     with local.serve() as url:
@@ -372,8 +372,8 @@ def test_a_context_outside_latin_1_works_over_a_socket(call: Face) -> None:
         assert call(client.has_feature_flag, "on") is True
 
 
-@both_faces
-def test_a_client_before_init_speaks_for_a_user_whom_the_server_may_not_know(call: Face) -> None:
+@both_forms
+def test_a_client_before_init_speaks_for_a_user_whom_the_server_may_not_know(call: Form) -> None:
     local = LocalUpgrade()
     client = UpgradeClient("u1", HOST, "my-app", transport=local.transport)
 

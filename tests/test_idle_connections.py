@@ -9,17 +9,17 @@ import pytest
 
 from tests.support_calls import COUNTED, INIT, Operation, by_endpoint, upgrade_with_user
 from tests.support_clock import Clock
-from tests.support_faces import Face, blocking, both_faces
 from tests.support_faulty_server import FaultyServer, hangs_up_after_answer
+from tests.support_forms import Form, blocking, both_forms
 from upgrade_client_lib import UpgradeClient, UpgradeConnection
 
 pytestmark = pytest.mark.usefixtures("first_calls_made")
 
 
-async def awaited(face: Face, operation: Operation, client: UpgradeClient) -> None:
-    """Call in the running event loop, through either face."""
-    result = operation.call(face if face is blocking else begun, client)
-    if face is not blocking:
+async def awaited(form: Form, operation: Operation, client: UpgradeClient) -> None:
+    """Call in the running event loop, through either form."""
+    result = operation.call(form if form is blocking else begun, client)
+    if form is not blocking:
         await result
 
 
@@ -28,10 +28,10 @@ def begun(method: object, *arguments: object, **named: object) -> object:
     return method(*arguments, **named)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint(COUNTED))
 def test_what_counts_does_not_go_out_on_a_connection_that_was_idle_for_long(
-    call: Face, operation: Operation, monkeypatch: pytest.MonkeyPatch
+    call: Form, operation: Operation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server may be closing it; whether it applied the request would be left open."""
 
@@ -53,9 +53,9 @@ def test_what_counts_does_not_go_out_on_a_connection_that_was_idle_for_long(
     assert server.count(operation.endpoint) == 3
 
 
-@both_faces
+@both_forms
 def test_other_calls_do_go_out_on_such_a_connection(
-    call: Face, monkeypatch: pytest.MonkeyPatch
+    call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario() -> None:
         with UpgradeConnection(server.url) as connection:
@@ -71,10 +71,10 @@ def test_other_calls_do_go_out_on_such_a_connection(
     assert server.connections == 1
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint(COUNTED))
 def test_what_counts_does_not_go_out_on_a_connection_that_the_server_closed(
-    call: Face, operation: Operation
+    call: Form, operation: Operation
 ) -> None:
     async def scenario() -> None:
         with UpgradeConnection(server.url, retries=0) as connection:

@@ -21,8 +21,8 @@ from tests.support_calls import (
 )
 from tests.support_clients import client_at
 from tests.support_clock import MARGIN, taking
-from tests.support_faces import Face, blocking, both_faces
 from tests.support_faulty_server import FaultyServer, never_answers
+from tests.support_forms import Form, blocking, both_forms
 from tests.support_server import Background, SteeredServer, client_of, local_upgrade
 from upgrade_client_lib import (
     ConflictError,
@@ -59,11 +59,11 @@ def sent_to(local: LocalUpgrade) -> list[str]:
 # ---- Whoever states groups ----
 
 
-@both_faces
+@both_forms
 @both_makers
 @pytest.mark.parametrize("operation", by_endpoint(CALLS))
 def test_a_call_of_an_unknown_user_makes_them_known_and_goes_on(
-    call: Face, make: Callable[..., UpgradeClient], operation: Operation
+    call: Form, make: Callable[..., UpgradeClient], operation: Operation
 ) -> None:
     local = upgrade_with_user()
     begun = len(local.requests)
@@ -84,17 +84,17 @@ def test_a_call_of_an_unknown_user_makes_them_known_and_goes_on(
         assert (stored.group, stored.workingGroup) == (CLASS_1, IN_CLASS_1)
 
 
-@both_faces
+@both_forms
 @both_makers
-def test_a_user_who_has_no_groups_says_so(call: Face, make: Callable[..., UpgradeClient]) -> None:
+def test_a_user_who_has_no_groups_says_so(call: Form, make: Callable[..., UpgradeClient]) -> None:
     local = local_upgrade()
     assert call(make(local, group={}).decide, "home", "banner")
     assert sent_to(local) == ["assign", "init", "assign"]
     assert local.requests[1].json == {"group": {}}
 
 
-@both_faces
-def test_a_known_user_is_not_initialised_again(call: Face) -> None:
+@both_forms
+def test_a_known_user_is_not_initialised_again(call: Form) -> None:
     local = upgrade_with_user()
     begun = len(local.requests)
     client = client_at(local, "user", group=CLASS_1)
@@ -103,8 +103,8 @@ def test_a_known_user_is_not_initialised_again(call: Face) -> None:
     assert "init" not in sent_to(local)[begun:]
 
 
-@both_faces
-def test_a_user_whom_the_server_forgets_is_made_known_each_time(call: Face) -> None:
+@both_forms
+def test_a_user_whom_the_server_forgets_is_made_known_each_time(call: Form) -> None:
     local = local_upgrade()
     client = client_at(local, group={})
     for _ in range(3):
@@ -114,16 +114,16 @@ def test_a_user_whom_the_server_forgets_is_made_known_each_time(call: Face) -> N
     assert sent_to(local) == ["featureflag", "init", "featureflag"]
 
 
-@both_faces
-def test_a_view_makes_its_user_known(call: Face) -> None:
+@both_forms
+def test_a_view_makes_its_user_known(call: Form) -> None:
     local = local_upgrade()
     view = client_at(local, group=CLASS_1).with_options(retries=0)
     assert call(view.decide, "home", "banner")
     assert sent_to(local) == ["assign", "init", "assign"]
 
 
-@both_faces
-def test_a_mark_of_a_decision_makes_its_user_known(call: Face) -> None:
+@both_forms
+def test_a_mark_of_a_decision_makes_its_user_known(call: Form) -> None:
     local = local_upgrade()
     client = client_at(local, group={})
     decision = call(client.decide, "home", "footer")
@@ -132,8 +132,8 @@ def test_a_mark_of_a_decision_makes_its_user_known(call: Face) -> None:
     assert sent_to(local) == ["mark", "init", "mark"]
 
 
-@both_faces
-def test_the_groups_are_a_copy_of_those_that_were_given(call: Face) -> None:
+@both_forms
+def test_the_groups_are_a_copy_of_those_that_were_given(call: Form) -> None:
     local = local_upgrade()
     group = {"class": ["class-1"]}
     client = client_at(local, group=group)
@@ -145,11 +145,11 @@ def test_the_groups_are_a_copy_of_those_that_were_given(call: Face) -> None:
 # ---- Whoever does not ----
 
 
-@both_faces
+@both_forms
 @both_makers
 @pytest.mark.parametrize("operation", by_endpoint(CALLS))
 def test_without_groups_nobody_is_initialised(
-    call: Face, make: Callable[..., UpgradeClient], operation: Operation
+    call: Form, make: Callable[..., UpgradeClient], operation: Operation
 ) -> None:
     local = upgrade_with_user()
     begun = len(local.requests)
@@ -176,9 +176,9 @@ def test_wrong_groups_are_named(
         make(LocalUpgrade(), **groups)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("stored", [True, False])
-def test_session_groups_never_initialise(call: Face, stored: bool) -> None:
+def test_session_groups_never_initialise(call: Form, stored: bool) -> None:
     local = local_upgrade()
     client = client_at(
         local, group={}, groups_for_session=CLASS_1, include_stored_user_groups=stored
@@ -223,8 +223,8 @@ def test_many_tasks_make_one_init() -> None:
     assert server.count("init") == 1
 
 
-@both_faces
-def test_a_refusal_that_arrives_after_another_callers_init_needs_none(call: Face) -> None:
+@both_forms
+def test_a_refusal_that_arrives_after_another_callers_init_needs_none(call: Form) -> None:
     server = SteeredServer(local_upgrade().transport)
     client = client_of(server, group=CLASS_1)
     hold = server.hold_next("assign", "after")
@@ -238,8 +238,8 @@ def test_a_refusal_that_arrives_after_another_callers_init_needs_none(call: Face
     assert server.count("init") == 1
 
 
-@both_faces
-def test_whoever_waits_for_an_init_that_fails_learns_why(call: Face) -> None:
+@both_forms
+def test_whoever_waits_for_an_init_that_fails_learns_why(call: Form) -> None:
     server = SteeredServer(local_upgrade().transport)
     client = client_of(server, group=CLASS_1).with_options(retries=0)
     hold = server.hold_next("init", error=httpx.ConnectError)
@@ -257,8 +257,8 @@ def test_whoever_waits_for_an_init_that_fails_learns_why(call: Face) -> None:
 # ---- What replaces the groups ----
 
 
-@both_faces
-def test_an_explicit_init_replaces_what_was_stated(call: Face) -> None:
+@both_forms
+def test_an_explicit_init_replaces_what_was_stated(call: Form) -> None:
     local = local_upgrade()
     client = client_at(local, group=CLASS_1, working_group=IN_CLASS_1)
     call(client.init, {"class": ["class-2"]}, {"class": "class-2"})
@@ -271,8 +271,8 @@ def test_an_explicit_init_replaces_what_was_stated(call: Face) -> None:
     }
 
 
-@both_faces
-def test_an_init_without_groups_leaves_what_was_stated(call: Face) -> None:
+@both_forms
+def test_an_init_without_groups_leaves_what_was_stated(call: Form) -> None:
     local = local_upgrade()
     client = client_at(local, group=CLASS_1, working_group=IN_CLASS_1)
     call(client.init)
@@ -282,8 +282,8 @@ def test_an_init_without_groups_leaves_what_was_stated(call: Face) -> None:
     assert local.requests[1].json == {"group": CLASS_1, "workingGroup": IN_CLASS_1}
 
 
-@both_faces
-def test_a_change_of_groups_replaces_what_was_stated(call: Face) -> None:
+@both_forms
+def test_a_change_of_groups_replaces_what_was_stated(call: Form) -> None:
     local = local_upgrade()
     client = client_at(local, group=CLASS_1)
     call(client.set_group_membership, {"class": ["class-2"]})
@@ -303,8 +303,8 @@ def test_a_change_of_groups_replaces_what_was_stated(call: Face) -> None:
     assert local.requests[1].json["group"] == {}
 
 
-@both_faces
-def test_a_change_that_fails_is_what_the_user_is_made_known_with_later(call: Face) -> None:
+@both_forms
+def test_a_change_that_fails_is_what_the_user_is_made_known_with_later(call: Form) -> None:
     local = local_upgrade()
     client = client_at(local, group=CLASS_1).with_options(retries=0)
     local.down()
@@ -315,8 +315,8 @@ def test_a_change_that_fails_is_what_the_user_is_made_known_with_later(call: Fac
     assert local.requests[-2].json == {"group": {"class": ["class-2"]}}
 
 
-@both_faces
-def test_explicit_calls_state_nothing_for_whoever_stated_nothing(call: Face) -> None:
+@both_forms
+def test_explicit_calls_state_nothing_for_whoever_stated_nothing(call: Form) -> None:
     local = local_upgrade()
     client = client_at(local)
     call(client.init, CLASS_1)
@@ -328,8 +328,8 @@ def test_explicit_calls_state_nothing_for_whoever_stated_nothing(call: Face) -> 
 # ---- Outages ----
 
 
-@both_faces
-def test_an_outage_at_sign_in_heals_at_the_next_page(call: Face) -> None:
+@both_forms
+def test_an_outage_at_sign_in_heals_at_the_next_page(call: Form) -> None:
     local = local_upgrade()
     connection = UpgradeConnection("http://upgrade", transport=local.transport, retries=0)
 
@@ -348,10 +348,10 @@ def test_an_outage_at_sign_in_heals_at_the_next_page(call: Face) -> None:
     local.assert_marked("home", "banner", user="new", condition=decision.condition)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint(COUNTED))
 def test_an_init_that_fails_says_that_the_call_was_not_applied(
-    call: Face, operation: Operation
+    call: Form, operation: Operation
 ) -> None:
     upgrade = upgrade_with_user()
     counted = len(upgrade.marks), len(upgrade.rewards)
@@ -367,8 +367,8 @@ def test_an_init_that_fails_says_that_the_call_was_not_applied(
     assert (len(upgrade.marks), len(upgrade.rewards)) == counted
 
 
-@both_faces
-def test_a_user_who_stays_unknown_is_initialised_once(call: Face) -> None:
+@both_forms
+def test_a_user_who_stays_unknown_is_initialised_once(call: Form) -> None:
     server = SteeredServer(local_upgrade().transport)
     unknown = {"type": "Experiment user not defined", "message": "who?"}
     server.answer("featureflag", unknown, status=404)
@@ -378,8 +378,8 @@ def test_a_user_who_stays_unknown_is_initialised_once(call: Face) -> None:
 
 
 @pytest.mark.usefixtures("first_calls_made")
-@both_faces
-def test_making_a_user_known_takes_no_longer_than_the_call_may(call: Face) -> None:
+@both_forms
+def test_making_a_user_known_takes_no_longer_than_the_call_may(call: Form) -> None:
     with (
         FaultyServer(local_upgrade(), init=never_answers) as server,
         UpgradeConnection(server.url, timeout=0.3) as connection,
@@ -391,8 +391,8 @@ def test_making_a_user_known_takes_no_longer_than_the_call_may(call: Face) -> No
     assert isinstance(decision.error, RequestTimeoutError)
 
 
-@both_faces
-def test_a_closed_client_makes_nobody_known(call: Face) -> None:
+@both_forms
+def test_a_closed_client_makes_nobody_known(call: Form) -> None:
     server = SteeredServer(local_upgrade().transport)
     client = client_of(server, group={})
     hold = server.hold_next("featureflag", "after")

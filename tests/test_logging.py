@@ -21,8 +21,8 @@ from tests.support_calls import (
     upgrade_with_user,
 )
 from tests.support_clients import connected_to
-from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import Fault, FaultyServer
+from tests.support_forms import Form, both_forms
 from upgrade_client_lib import (
     BadRequestError,
     NoConnectionError,
@@ -56,10 +56,10 @@ def test_the_logger_has_no_handlers_and_no_level_of_its_own() -> None:
     assert logger.propagate
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint([*HARMLESS, *COUNTED]))
 def test_each_request_is_one_line_at_debug(
-    call: Face, operation: Operation, caplog: pytest.LogCaptureFixture
+    call: Form, operation: Operation, caplog: pytest.LogCaptureFixture
 ) -> None:
     upgrade = upgrade_with_user()
     client = connected_to(upgrade)
@@ -77,9 +77,9 @@ def test_each_request_is_one_line_at_debug(
     )
 
 
-@both_faces
+@both_forms
 def test_a_request_id_in_a_line_is_the_answers(
-    call: Face, caplog: pytest.LogCaptureFixture
+    call: Form, caplog: pytest.LogCaptureFixture
 ) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=400, headers={"x-request-id": "request-7"})
@@ -91,8 +91,8 @@ def test_a_request_id_in_a_line_is_the_answers(
     ]
 
 
-@both_faces
-def test_each_retry_is_a_line_at_debug(call: Face, caplog: pytest.LogCaptureFixture) -> None:
+@both_forms
+def test_each_retry_is_a_line_at_debug(call: Form, caplog: pytest.LogCaptureFixture) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=503, times=2)
     with caplog.at_level(logging.DEBUG, NAME):
@@ -104,9 +104,9 @@ def test_each_retry_is_a_line_at_debug(call: Face, caplog: pytest.LogCaptureFixt
     assert all("status 503" in line for line in lines)
 
 
-@both_faces
+@both_forms
 def test_a_request_without_an_answer_is_a_line_at_debug(
-    call: Face, caplog: pytest.LogCaptureFixture
+    call: Form, caplog: pytest.LogCaptureFixture
 ) -> None:
     upgrade = LocalUpgrade()
     upgrade.down()
@@ -119,9 +119,9 @@ def test_a_request_without_an_answer_is_a_line_at_debug(
     )
 
 
-@both_faces
+@both_forms
 def test_an_unreachable_server_is_one_warning_and_its_return_one_info(
-    call: Face, caplog: pytest.LogCaptureFixture
+    call: Form, caplog: pytest.LogCaptureFixture
 ) -> None:
     upgrade = LocalUpgrade()
     connection = UpgradeConnection(URL, transport=upgrade.transport, retries=1)
@@ -142,9 +142,9 @@ def test_an_unreachable_server_is_one_warning_and_its_return_one_info(
     assert all(f"{URL} is reachable again" in line for line in infos)
 
 
-@both_faces
+@both_forms
 def test_a_server_that_answers_at_the_second_try_was_never_unreachable(
-    call: Face, caplog: pytest.LogCaptureFixture
+    call: Form, caplog: pytest.LogCaptureFixture
 ) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=502)
@@ -154,9 +154,9 @@ def test_a_server_that_answers_at_the_second_try_was_never_unreachable(
     assert caplog.records == []
 
 
-@both_faces
+@both_forms
 def test_a_server_that_answers_with_errors_is_reachable(
-    call: Face, caplog: pytest.LogCaptureFixture
+    call: Form, caplog: pytest.LogCaptureFixture
 ) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=500, times=3)
@@ -203,8 +203,8 @@ def test_a_server_for_which_no_connection_is_free_was_not_tried(
     assert said(caplog, logging.WARNING) == []
 
 
-@both_faces
-def test_warm_reads_say_nothing(call: Face, caplog: pytest.LogCaptureFixture) -> None:
+@both_forms
+def test_warm_reads_say_nothing(call: Form, caplog: pytest.LogCaptureFixture) -> None:
     client = connected_to(upgrade_with_user())
     call(client.has_feature_flag, "new-dashboard")
     call(client.get_decision_point_assignment, "home", "banner")
@@ -216,11 +216,11 @@ def test_warm_reads_say_nothing(call: Face, caplog: pytest.LogCaptureFixture) ->
     assert said(caplog, logging.DEBUG) == []
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint([INIT, *COUNTED]))
 @pytest.mark.parametrize("where", ["client", "connection"])
 def test_the_token_is_in_no_line_and_no_error(
-    call: Face, operation: Operation, where: str, caplog: pytest.LogCaptureFixture
+    call: Form, operation: Operation, where: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     secret = "eyJhbGciOiJIUzI1NiJ9.c2VjcmV0.c2lnbmF0dXJl"
     upgrade = upgrade_with_user()
@@ -254,9 +254,9 @@ def test_the_token_is_in_no_line_and_no_error(
     assert secret not in f"{client!r} {connection!r}"
 
 
-@both_faces
+@both_forms
 def test_an_assignment_that_cannot_be_marked_for_lack_of_ids_is_no_noise(
-    call: Face, caplog: pytest.LogCaptureFixture
+    call: Form, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A mark goes out without ids when they cannot be fetched; nothing is wrong with the server."""
     upgrade = upgrade_with_user()

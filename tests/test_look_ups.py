@@ -15,8 +15,8 @@ import pytest
 
 from tests.support_calls import MARK, marks_at_banner, upgrade_with_user
 from tests.support_clock import MARGIN, taking
-from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import FaultyServer
+from tests.support_forms import Form, both_forms
 from tests.test_fork import in_child
 from upgrade_client_lib import NoConnectionError, RequestTimeoutError, Timeout, UpgradeConnection
 from upgrade_client_lib._http import resolver
@@ -72,11 +72,11 @@ def connected_by_name(server: FaultyServer, **options: Any) -> UpgradeConnection
     return UpgradeConnection(f"http://{HOST}:{server.port}", trust_env=False, **options)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     "timeout", [Timeout(total=SHORT), Timeout(total=LONG, connect=SHORT)], ids=["total", "connect"]
 )
-def test_a_slow_look_up_ends_with_the_call(call: Face, timeout: Timeout, names: Names) -> None:
+def test_a_slow_look_up_ends_with_the_call(call: Form, timeout: Timeout, names: Names) -> None:
     with (
         FaultyServer() as server,
         connected_by_name(server, timeout=timeout, retries=0) as connection,
@@ -140,8 +140,8 @@ def test_a_cancelled_call_leaves_the_look_up_to_the_others(names: Names) -> None
     assert len(names.looked_up) == 1
 
 
-@both_faces
-def test_a_host_that_is_not_known_was_sent_nothing(call: Face, names: Names) -> None:
+@both_forms
+def test_a_host_that_is_not_known_was_sent_nothing(call: Form, names: Names) -> None:
     names.answers.set()
     names.fails = True
     upgrade = upgrade_with_user()

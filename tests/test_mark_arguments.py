@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from tests.support_marking import APPLIED, NONE_ASSIGNED, NOT_APPLIED, STATUS, snapshot
 from tests.support_server import SteeredServer, initialised, local_upgrade
 
 
-def refused(call: Face, expected: type[Exception], match: str, *arguments: Any) -> str:
+def refused(call: Form, expected: type[Exception], match: str, *arguments: Any) -> str:
     """Check that a mark is refused before anything is sent, and give what is said."""
     server = SteeredServer(local_upgrade().transport)
     client = initialised(server)
@@ -23,7 +23,7 @@ def refused(call: Face, expected: type[Exception], match: str, *arguments: Any) 
     return str(caught.value)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -36,14 +36,14 @@ def refused(call: Face, expected: type[Exception], match: str, *arguments: Any) 
     ],
 )
 def test_the_order_of_other_releases_is_a_type_error_that_shows_the_right_one(
-    call: Face, arguments: tuple[Any, ...]
+    call: Form, arguments: tuple[Any, ...]
 ) -> None:
     order = r"mark_decision_point\(site, target, condition, status"
 
     refused(call, TypeError, order, *arguments)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("arguments", "expected", "match"),
     [
@@ -63,21 +63,21 @@ def test_the_order_of_other_releases_is_a_type_error_that_shows_the_right_one(
     ],
 )
 def test_wrong_arguments_are_named(
-    call: Face, arguments: tuple[Any, ...], expected: type[Exception], match: str
+    call: Form, arguments: tuple[Any, ...], expected: type[Exception], match: str
 ) -> None:
     refused(call, expected, match, *arguments)
 
 
-@both_faces
-def test_an_unknown_status_is_a_value_error_that_lists_the_valid_ones(call: Face) -> None:
+@both_forms
+def test_an_unknown_status_is_a_value_error_that_lists_the_valid_ones(call: Form) -> None:
     said = refused(call, ValueError, "status", "home", "banner", "control", "applied")
 
     for status in STATUS:
         assert repr(status.value) in said
 
 
-@both_faces
-def test_text_that_is_not_unicode_is_no_mark(call: Face) -> None:
+@both_forms
+def test_text_that_is_not_unicode_is_no_mark(call: Form) -> None:
     server = SteeredServer(local_upgrade().transport)
     client = initialised(server)
 
@@ -86,13 +86,13 @@ def test_text_that_is_not_unicode_is_no_mark(call: Face) -> None:
     assert server.count("mark") == 0
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [(("applied",), ValueError), ((None,), TypeError), ((APPLIED, 5), TypeError)],
 )
 def test_an_assignment_checks_its_arguments_too(
-    call: Face, arguments: tuple[Any, ...], expected: type[Exception]
+    call: Form, arguments: tuple[Any, ...], expected: type[Exception]
 ) -> None:
     server = SteeredServer(local_upgrade().transport)
     assignment = snapshot(call, initialised(server), "home", "banner")
@@ -102,8 +102,8 @@ def test_an_assignment_checks_its_arguments_too(
     assert server.count("mark") == 0
 
 
-@both_faces
-def test_none_for_the_optional_texts_is_the_same_as_leaving_them_out(call: Face) -> None:
+@both_forms
+def test_none_for_the_optional_texts_is_the_same_as_leaving_them_out(call: Form) -> None:
     server = SteeredServer(local_upgrade().transport)
     client = initialised(server)
     assignment = snapshot(call, client, "home", "banner")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from tests.support_marking import (
     APPLIED,
     NONE_ASSIGNED,
@@ -27,10 +27,10 @@ from upgrade_client_lib.testing import LocalUpgrade
 # ---- Marks that exclude the user ----
 
 
-@both_faces
+@both_forms
 @both_ways
 def test_a_mark_that_was_not_applied_excludes_the_user_from_the_whole_experiment(
-    call: Face, mark: Marking
+    call: Form, mark: Marking
 ) -> None:
     server = SteeredServer(local_upgrade().transport)
     client = initialised(server)
@@ -43,10 +43,10 @@ def test_a_mark_that_was_not_applied_excludes_the_user_from_the_whole_experiment
     assert server.count("assign") == 2
 
 
-@both_faces
+@both_forms
 @both_ways
 def test_an_exclusion_makes_room_for_another_experiment_of_the_pool(
-    call: Face, mark: Marking
+    call: Form, mark: Marking
 ) -> None:
     upgrade = LocalUpgrade()
     for name in ["one", "other"]:
@@ -65,8 +65,8 @@ def test_an_exclusion_makes_room_for_another_experiment_of_the_pool(
     assert call(client.get_decision_point_assignment, "only", mine) is None
 
 
-@both_faces
-def test_an_exclusion_that_the_server_refused_changes_nothing(call: Face) -> None:
+@both_forms
+def test_an_exclusion_that_the_server_refused_changes_nothing(call: Form) -> None:
     server = SteeredServer(local_upgrade().transport)
     client = initialised(server)
     before = call(client.get_all_experiment_conditions)
@@ -79,8 +79,8 @@ def test_an_exclusion_that_the_server_refused_changes_nothing(call: Face) -> Non
     assert server.count("assign") == 1
 
 
-@both_faces
-def test_an_exclusion_whose_answer_was_lost_is_asked_about(call: Face) -> None:
+@both_forms
+def test_an_exclusion_whose_answer_was_lost_is_asked_about(call: Form) -> None:
     server = SteeredServer(local_upgrade().transport)
     client = initialised(server)
     call(client.get_all_experiment_conditions)
@@ -93,9 +93,9 @@ def test_an_exclusion_whose_answer_was_lost_is_asked_about(call: Face) -> None:
     assert server.count("assign") == 2
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("order", ["load first", "mark first"])
-def test_a_load_that_an_exclusion_crossed_is_not_kept(call: Face, order: str) -> None:
+def test_a_load_that_an_exclusion_crossed_is_not_kept(call: Form, order: str) -> None:
     server = SteeredServer(local_upgrade().transport)
     client = initialised(server)
     call(client.get_all_experiment_conditions)
@@ -119,8 +119,8 @@ def test_a_load_that_an_exclusion_crossed_is_not_kept(call: Face, order: str) ->
 # ---- Snapshots ----
 
 
-@both_faces
-def test_a_snapshot_marks_what_it_shows_even_if_the_client_has_learned_another(call: Face) -> None:
+@both_forms
+def test_a_snapshot_marks_what_it_shows_even_if_the_client_has_learned_another(call: Form) -> None:
     upgrade = LocalUpgrade()
     upgrade.experiment(
         "room", "seat", conditions=["window", "aisle"], unit="group", group_type="class"
@@ -148,15 +148,15 @@ def test_a_snapshot_marks_what_it_shows_even_if_the_client_has_learned_another(c
     assert snapshot(call, client, "room", "seat").get_condition() == "aisle"
 
 
-def _seat(upgrade: LocalUpgrade, call: Face, group: str) -> str:
+def _seat(upgrade: LocalUpgrade, call: Form, group: str) -> str:
     client = client_of(upgrade.transport)
     call(client.init, group={"class": [group]}, working_group={"class": group})
     return snapshot(call, client, "room", "seat").get_condition()
 
 
-@both_faces
+@both_forms
 def test_a_snapshot_of_an_experiment_that_the_user_left_is_the_servers_to_judge(
-    call: Face,
+    call: Form,
 ) -> None:
     upgrade = LocalUpgrade()
     upgrade.experiment("a", "b", conditions=["old"], include={"class": ["class-1"]}, name="old")
@@ -194,8 +194,8 @@ def two_that_share_a_point() -> tuple[SteeredServer, UpgradeClient, str]:
     return server, client, theirs[0]
 
 
-@both_faces
-def test_a_mark_where_nothing_is_assigned_may_enrol_the_user_there(call: Face) -> None:
+@both_forms
+def test_a_mark_where_nothing_is_assigned_may_enrol_the_user_there(call: Form) -> None:
     server, client, theirs = two_that_share_a_point()
 
     call(client.mark_decision_point, "only", theirs, None, NONE_ASSIGNED)
@@ -205,8 +205,8 @@ def test_a_mark_where_nothing_is_assigned_may_enrol_the_user_there(call: Face) -
     assert server.count("assign") == 2
 
 
-@both_faces
-def test_marks_where_nothing_is_ever_assigned_ask_once_for_each_point(call: Face) -> None:
+@both_forms
+def test_marks_where_nothing_is_ever_assigned_ask_once_for_each_point(call: Form) -> None:
     server, client, theirs = two_that_share_a_point()
     server.answer(
         "mark",
@@ -228,8 +228,8 @@ def test_marks_where_nothing_is_ever_assigned_ask_once_for_each_point(call: Face
     assert server.count("assign") == 1 + 2
 
 
-@both_faces
-def test_marks_where_no_experiment_runs_ask_for_nothing(call: Face) -> None:
+@both_forms
+def test_marks_where_no_experiment_runs_ask_for_nothing(call: Form) -> None:
     server, client, _ = two_that_share_a_point()
 
     for _ in range(3):
@@ -252,8 +252,8 @@ def other_than(condition: str) -> str:
     return {"a": "b", "b": "a"}[condition]
 
 
-@both_faces
-def test_an_adaptive_experiment_keeps_to_the_condition_that_was_marked(call: Face) -> None:
+@both_forms
+def test_an_adaptive_experiment_keeps_to_the_condition_that_was_marked(call: Form) -> None:
     server, client = adaptive()
     marked = other_than(snapshot(call, client, "lesson", "hint").get_condition())
 
@@ -265,8 +265,8 @@ def test_an_adaptive_experiment_keeps_to_the_condition_that_was_marked(call: Fac
     assert server.count("assign") == 2
 
 
-@both_faces
-def test_an_adaptive_experiment_keeps_to_the_snapshot_that_was_marked(call: Face) -> None:
+@both_forms
+def test_an_adaptive_experiment_keeps_to_the_snapshot_that_was_marked(call: Form) -> None:
     server, client = adaptive()
     old = snapshot(call, client, "lesson", "hint")
     while snapshot(call, client, "lesson", "hint") == old:
@@ -279,8 +279,8 @@ def test_an_adaptive_experiment_keeps_to_the_snapshot_that_was_marked(call: Face
     assert server.count("assign") == before + 1
 
 
-@both_faces
-def test_marks_of_a_condition_that_the_server_does_not_keep_to_ask_once_each(call: Face) -> None:
+@both_forms
+def test_marks_of_a_condition_that_the_server_does_not_keep_to_ask_once_each(call: Form) -> None:
     upgrade = LocalUpgrade()
     upgrade.experiment("home", "banner", conditions={"control": 100, "a": 0, "b": 0})
     server = SteeredServer(upgrade.transport)
@@ -293,9 +293,9 @@ def test_marks_of_a_condition_that_the_server_does_not_keep_to_ask_once_each(cal
     assert server.count("assign") == 1 + 3
 
 
-@both_faces
+@both_forms
 def test_a_mark_of_another_condition_whose_fate_is_unknown_is_always_asked_about(
-    call: Face,
+    call: Form,
 ) -> None:
     server, client = adaptive()
     assigned = snapshot(call, client, "lesson", "hint").get_condition()
@@ -314,10 +314,10 @@ def test_a_mark_of_another_condition_whose_fate_is_unknown_is_always_asked_about
     assert snapshot(call, client, "lesson", "hint").get_condition() == marked
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("order", ["before", "after"])
 def test_a_load_that_crossed_a_mark_of_another_condition_is_asked_again(
-    call: Face, order: When
+    call: Form, order: When
 ) -> None:
     server, client = adaptive()
     assigned = snapshot(call, client, "lesson", "hint").get_condition()
@@ -333,10 +333,10 @@ def test_a_load_that_crossed_a_mark_of_another_condition_is_asked_again(
         assert snapshot(call, client, "lesson", target).get_condition() == other_than(assigned)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("name", ["code", "value", "", None])
 def test_a_mark_with_what_is_assigned_or_with_nothing_asks_for_nothing(
-    call: Face, name: str | None
+    call: Form, name: str | None
 ) -> None:
     upgrade = LocalUpgrade()
     upgrade.experiment("home", "banner", conditions=["code"], payloads={"code": "value"})

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.support_exchanges import exchange, playing
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from tests.support_marking import (
     APPLIED,
     NONE_ASSIGNED,
@@ -27,9 +27,9 @@ from upgrade_client_lib.types import MarkedDecisionPoint
 # ---- What goes out ----
 
 
-@both_faces
+@both_forms
 @both_ways
-def test_a_mark_carries_condition_ids_status_and_context(call: Face, mark: Marking) -> None:
+def test_a_mark_carries_condition_ids_status_and_context(call: Form, mark: Marking) -> None:
     server = SteeredServer(local_upgrade().transport)
     client = initialised(server)
     assignment = snapshot(call, client, "home", "banner")
@@ -61,11 +61,11 @@ def test_a_mark_carries_condition_ids_status_and_context(call: Face, mark: Marki
     )
 
 
-@both_faces
+@both_forms
 @both_ways
 @pytest.mark.parametrize("status", [*STATUS, *(status.value for status in STATUS)])
 def test_a_status_goes_out_as_its_text_whether_given_as_member_or_text(
-    call: Face, mark: Marking, status: Any
+    call: Form, mark: Marking, status: Any
 ) -> None:
     server = SteeredServer(local_upgrade().transport)
 
@@ -74,10 +74,10 @@ def test_a_status_goes_out_as_its_text_whether_given_as_member_or_text(
     assert [body["status"] for body in server.bodies("mark")] == [str(status)]
 
 
-@both_faces
+@both_forms
 @both_ways
 def test_uniquifier_and_client_error_go_out_when_they_say_something(
-    call: Face, mark: Marking
+    call: Form, mark: Marking
 ) -> None:
     server = SteeredServer(local_upgrade().transport)
     client = initialised(server)
@@ -91,9 +91,9 @@ def test_uniquifier_and_client_error_go_out_when_they_say_something(
     assert "clientError" not in second
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("condition", [None, ""])
-def test_no_condition_goes_out_as_null(call: Face, condition: str | None) -> None:
+def test_no_condition_goes_out_as_null(call: Form, condition: str | None) -> None:
     server = SteeredServer(local_upgrade().transport)
     client = initialised(server)
 
@@ -110,8 +110,8 @@ def test_no_condition_goes_out_as_null(call: Face, condition: str | None) -> Non
     assert unknown == {"conditionCode": None}
 
 
-@both_faces
-def test_an_assignment_without_a_condition_marks_null(call: Face) -> None:
+@both_forms
+def test_an_assignment_without_a_condition_marks_null(call: Form) -> None:
     server = SteeredServer()
     server.answer(
         "assign", [{"site": "s", "target": None, "assignedCondition": [{"conditionCode": None}]}]
@@ -129,8 +129,8 @@ def test_an_assignment_without_a_condition_marks_null(call: Face) -> None:
     }
 
 
-@both_faces
-def test_no_target_is_marked_as_the_empty_one(call: Face) -> None:
+@both_forms
+def test_no_target_is_marked_as_the_empty_one(call: Form) -> None:
     server = SteeredServer(local_upgrade().transport)
     client = initialised(server)
 
@@ -139,8 +139,8 @@ def test_no_target_is_marked_as_the_empty_one(call: Face) -> None:
     assert server.bodies("mark")[0]["data"]["target"] == ""
 
 
-@both_faces
-def test_another_condition_of_the_queue_goes_out_with_its_own_id(call: Face) -> None:
+@both_forms
+def test_another_condition_of_the_queue_goes_out_with_its_own_id(call: Form) -> None:
     server = SteeredServer(local_upgrade().transport)
     client = initialised(server)
     queue = server_queue(server, "single", "queue")
@@ -155,8 +155,8 @@ def test_another_condition_of_the_queue_goes_out_with_its_own_id(call: Face) -> 
     }
 
 
-@both_faces
-def test_a_payload_in_place_of_the_code_goes_out_with_the_id_that_is_assigned(call: Face) -> None:
+@both_forms
+def test_a_payload_in_place_of_the_code_goes_out_with_the_id_that_is_assigned(call: Form) -> None:
     upgrade = LocalUpgrade()
     upgrade.experiment("home", "banner", conditions=["only"], payloads={"only": "Welcome"})
     server = SteeredServer(upgrade.transport)
@@ -170,8 +170,8 @@ def test_a_payload_in_place_of_the_code_goes_out_with_the_id_that_is_assigned(ca
     assert marked.condition == "Welcome"
 
 
-@both_faces
-def test_a_recorded_mark_at_a_point_without_experiments(call: Face) -> None:
+@both_forms
+def test_a_recorded_mark_at_a_point_without_experiments(call: Form) -> None:
     recorded = exchange("mark_unknown_decision_point_null_condition")
     server = SteeredServer()
     server.answer("assign", [])
@@ -227,8 +227,8 @@ def server_queue(server: SteeredServer, site: str, target: str) -> list[dict[str
 # ---- Points that were never fetched ----
 
 
-@both_faces
-def test_a_mark_on_a_cold_client_fetches_once_for_the_ids(call: Face) -> None:
+@both_forms
+def test_a_mark_on_a_cold_client_fetches_once_for_the_ids(call: Form) -> None:
     server = SteeredServer(local_upgrade().transport)
     client = initialised(server)
 
@@ -240,10 +240,10 @@ def test_a_mark_on_a_cold_client_fetches_once_for_the_ids(call: Face) -> None:
     assert server.bodies("mark")[0]["data"]["assignedCondition"]["experimentId"]
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("failure", [httpx.ConnectError, httpx.ReadTimeout, "500", "not a list"])
 def test_where_the_fetch_fails_the_mark_still_goes_out_without_ids(
-    call: Face, failure: Any
+    call: Form, failure: Any
 ) -> None:
     upgrade = local_upgrade()
     server = SteeredServer(upgrade.transport)
@@ -263,8 +263,8 @@ def test_where_the_fetch_fails_the_mark_still_goes_out_without_ids(
     assert snapshot(call, client, "single", "queue").get_condition() == "second"
 
 
-@both_faces
-def test_a_user_who_is_not_initialised_is_told_so_by_the_mark(call: Face) -> None:
+@both_forms
+def test_a_user_who_is_not_initialised_is_told_so_by_the_mark(call: Form) -> None:
     client = client_of(local_upgrade().transport)
 
     with pytest.raises(UpgradeApiError, match="init") as caught:
@@ -275,7 +275,7 @@ def test_a_user_who_is_not_initialised_is_told_so_by_the_mark(call: Face) -> Non
 # ---- What the server refuses ----
 
 
-@both_faces
+@both_forms
 @both_ways
 @pytest.mark.parametrize(
     ("name", "expected"),
@@ -286,7 +286,7 @@ def test_a_user_who_is_not_initialised_is_told_so_by_the_mark(call: Face) -> Non
     ],
 )
 def test_a_recorded_refusal_of_a_mark_is_an_error_and_is_not_repeated(
-    call: Face, mark: Marking, name: str, expected: type[UpgradeApiError]
+    call: Form, mark: Marking, name: str, expected: type[UpgradeApiError]
 ) -> None:
     recorded = exchange(name)
     server = SteeredServer(local_upgrade().transport)
@@ -302,8 +302,8 @@ def test_a_recorded_refusal_of_a_mark_is_an_error_and_is_not_repeated(
     assert server.count("mark") == 1
 
 
-@both_faces
-def test_a_recorded_answer_with_an_older_experiment_reads_as_it_is(call: Face) -> None:
+@both_forms
+def test_a_recorded_answer_with_an_older_experiment_reads_as_it_is(call: Form) -> None:
     """The answer speaks of the first mark of the point, which nothing is decided from."""
     client, server, recorded = playing("mark_simple_full")
     sent = recorded.body["data"]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support_exchanges import HOST, Answer, ScriptedServer, every_exchange, playing
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from upgrade_client_lib import (
     BadRequestError,
     ServerError,
@@ -50,8 +50,8 @@ def far_from_utc(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 # ---- What is sent ----
 
 
-@both_faces
-def test_an_entry_goes_out_with_the_names_of_the_wire(call: Face) -> None:
+@both_forms
+def test_an_entry_goes_out_with_the_names_of_the_wire(call: Form) -> None:
     server = ScriptedServer(Answer(200, []))
     group = LogGroupMetrics(
         "masteryWorkspace", "area", "attempt-1", {"timeSeconds": 80.5, "status": "GRADUATED"}
@@ -83,7 +83,7 @@ def test_an_entry_goes_out_with_the_names_of_the_wire(call: Face) -> None:
 ATTEMPT = LogGroupMetrics("class", "key", "1", {"score": 0.5})
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("entry", "same"),
     [
@@ -117,7 +117,7 @@ ATTEMPT = LogGroupMetrics("class", "key", "1", {"score": 0.5})
         ),
     ],
 )
-def test_dicts_of_the_same_shape_send_the_same(call: Face, entry: object, same: LogInput) -> None:
+def test_dicts_of_the_same_shape_send_the_same(call: Form, entry: object, same: LogInput) -> None:
     server = ScriptedServer(Answer(200, []))
     client = server.client()
 
@@ -127,7 +127,7 @@ def test_dicts_of_the_same_shape_send_the_same(call: Face, entry: object, same: 
     assert server.sent[0].content == server.sent[1].content
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("timestamp", "sent"),
     [
@@ -150,7 +150,7 @@ def test_dicts_of_the_same_shape_send_the_same(call: Face, entry: object, same: 
     ],
 )
 def test_moments_go_out_in_utc_and_text_as_it_is(
-    call: Face, timestamp: datetime | str, sent: str
+    call: Form, timestamp: datetime | str, sent: str
 ) -> None:
     server = ScriptedServer(Answer(200, []))
 
@@ -176,13 +176,13 @@ class ConvertsItself(datetime):
 
 
 @pytest.mark.usefixtures("far_from_utc")
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("zone", "sent"),
     [(None, "2026-07-01T06:30:00.123Z"), (timezone.utc, "2026-07-01T12:00:00.123Z")],
 )
 def test_a_moment_of_a_subclass_goes_out_as_any_other(
-    call: Face, zone: tzinfo | None, sent: str
+    call: Form, zone: tzinfo | None, sent: str
 ) -> None:
     server = ScriptedServer(Answer(200, []))
     moment = ConvertsItself(2026, 7, 1, 12, 0, 0, 123456, zone)
@@ -211,7 +211,7 @@ def test_of_an_hour_that_comes_twice_the_second_is_told_from_the_first(
     assert sent == ["2026-10-25T00:30:00.000Z", "2026-10-25T01:30:00.000Z"]
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("kind", "value", "sent"),
     [
@@ -226,7 +226,7 @@ def test_of_an_hour_that_comes_twice_the_second_is_told_from_the_first(
     ],
 )
 def test_values_of_numpy_go_out_as_those_of_python(
-    call: Face, kind: str, value: Any, sent: Any
+    call: Form, kind: str, value: Any, sent: Any
 ) -> None:
     server = ScriptedServer(Answer(200, []))
     numpy: Any = pytest.importorskip("numpy")
@@ -242,8 +242,8 @@ def test_values_of_numpy_go_out_as_those_of_python(
     assert [type(one) for one in found] == [type(sent)] * 2
 
 
-@both_faces
-def test_a_fraction_goes_out_as_a_decimal_number(call: Face) -> None:
+@both_forms
+def test_a_fraction_goes_out_as_a_decimal_number(call: Form) -> None:
     server = ScriptedServer(Answer(200, []))
 
     call(server.client().log, [LogInput(STAMP, LogMetrics({"a": Fraction(1, 8)}))])  # type: ignore[dict-item]
@@ -251,8 +251,8 @@ def test_a_fraction_goes_out_as_a_decimal_number(call: Face) -> None:
     assert server.only.json["value"][0]["metrics"]["attributes"] == {"a": 0.125}
 
 
-@both_faces
-def test_numbers_and_texts_go_out_as_they_are(call: Face) -> None:
+@both_forms
+def test_numbers_and_texts_go_out_as_they_are(call: Form) -> None:
     class Level(IntEnum):
         HIGH = 3
 
@@ -277,8 +277,8 @@ def test_numbers_and_texts_go_out_as_they_are(call: Face) -> None:
     assert sent == {**values, "level": 3, "status": "GRADUATED"}
 
 
-@both_faces
-def test_entries_keep_their_order_and_may_come_from_any_iterable(call: Face) -> None:
+@both_forms
+def test_entries_keep_their_order_and_may_come_from_any_iterable(call: Form) -> None:
     server = ScriptedServer(Answer(200, []))
 
     entries = (LogInput(STAMP, LogMetrics({"attempt": number})) for number in (3, 1, 2))
@@ -288,9 +288,9 @@ def test_entries_keep_their_order_and_may_come_from_any_iterable(call: Face) -> 
     assert sent == [3, 1, 2]
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("nothing", [[], (), iter(())])
-def test_no_entries_send_nothing(call: Face, nothing: Any) -> None:
+def test_no_entries_send_nothing(call: Form, nothing: Any) -> None:
     server = ScriptedServer(Answer(500))
 
     assert call(server.client().log, nothing) == []
@@ -300,9 +300,9 @@ def test_no_entries_send_nothing(call: Face, nothing: Any) -> None:
 # ---- What comes back ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("recorded", RECORDED, ids=lambda one: one.name)
-def test_every_recorded_log_answer_is_read_whole(call: Face, recorded: Any) -> None:
+def test_every_recorded_log_answer_is_read_whole(call: Form, recorded: Any) -> None:
     client = ScriptedServer(recorded.answer).client(recorded.user_id)
 
     records: list[LogRecord] = call(client.log, [LogInput(STAMP, LogMetrics({"a": 1}))])
@@ -319,8 +319,8 @@ def test_every_recorded_log_answer_is_read_whole(call: Face, recorded: Any) -> N
         assert written(record.timeStamp) == row["timeStamp"]
 
 
-@both_faces
-def test_new_rows_and_updated_rows_come_in_one_answer(call: Face) -> None:
+@both_forms
+def test_new_rows_and_updated_rows_come_in_one_answer(call: Form) -> None:
     client, _, _ = playing("log_mixed_2_existing_plus_new")
 
     updated, new = call(client.log, [LogInput(STAMP, LogMetrics({"a": 1}))])
@@ -332,12 +332,12 @@ def test_new_rows_and_updated_rows_come_in_one_answer(call: Face) -> None:
     assert [metric["key"] for metric in new.metrics] == ["workspaceCompletionStatus"]
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     "name",
     ["log_unknown_metric", "log_defined_but_unqueried_metric", "log_unknown_group_class"],
 )
-def test_metrics_that_the_server_drops_are_no_error(call: Face, name: str) -> None:
+def test_metrics_that_the_server_drops_are_no_error(call: Form, name: str) -> None:
     client, server, recorded = playing(name)
 
     assert call(client.log, recorded.body["value"]) == []
@@ -345,8 +345,8 @@ def test_metrics_that_the_server_drops_are_no_error(call: Face, name: str) -> No
     assert sent["timestamp"] == recorded.body["value"][0]["timestamp"]
 
 
-@both_faces
-def test_a_later_value_overwrites_and_an_older_one_is_dropped(call: Face) -> None:
+@both_forms
+def test_a_later_value_overwrites_and_an_older_one_is_dropped(call: Form) -> None:
     local = LocalUpgrade()
     local.metric("totalTimeSeconds")
     client = UpgradeClient("u1", HOST, "my-app", transport=local.transport)
@@ -366,8 +366,8 @@ def test_a_later_value_overwrites_and_an_older_one_is_dropped(call: Face) -> Non
 
 
 @pytest.mark.usefixtures("far_from_utc")
-@both_faces
-def test_the_server_keeps_the_moment_that_was_measured(call: Face) -> None:
+@both_forms
+def test_the_server_keeps_the_moment_that_was_measured(call: Form) -> None:
     local = LocalUpgrade()
     local.metric("a")
     client = UpgradeClient("u1", HOST, "my-app", transport=local.transport)
@@ -379,9 +379,9 @@ def test_the_server_keeps_the_moment_that_was_measured(call: Face) -> None:
     assert record.timeStamp == datetime(2026, 11, 20, 2, 30, 0, 123000, timezone.utc)
 
 
-@both_faces
+@both_forms
 def test_rows_that_cannot_be_read_are_left_out_with_one_warning(
-    call: Face, caplog: pytest.LogCaptureFixture
+    call: Form, caplog: pytest.LogCaptureFixture
 ) -> None:
     healthy = {"id": 1, "uniquifier": "1", "timeStamp": STAMP, "data": {"a": 1}, "userId": "u1"}
     rows: list[object] = [None, 5, "row", {}, {**healthy, "data": None}, [healthy], healthy]
@@ -396,7 +396,7 @@ def test_rows_that_cannot_be_read_are_left_out_with_one_warning(
     assert "left out 6 of the log records" in warning
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
@@ -411,7 +411,7 @@ def test_rows_that_cannot_be_read_are_left_out_with_one_warning(
     ],
 )
 def test_the_id_of_a_row_is_a_number_or_a_text_as_the_server_has_it(
-    call: Face, given: object, kept: object
+    call: Form, given: object, kept: object
 ) -> None:
     row = {"id": given, "uniquifier": "1", "timeStamp": STAMP, "data": {"a": 1}}
     client = ScriptedServer(Answer(200, [row])).client()
@@ -422,8 +422,8 @@ def test_the_id_of_a_row_is_a_number_or_a_text_as_the_server_has_it(
     assert type(record.id) is type(kept)
 
 
-@both_faces
-def test_definitions_in_a_row_that_are_none_are_left_out(call: Face) -> None:
+@both_forms
+def test_definitions_in_a_row_that_are_none_are_left_out(call: Form) -> None:
     row = {"id": 1, "uniquifier": "1", "timeStamp": STAMP, "data": {"a": 1}}
     metrics = [None, {"key": "a"}, "a", ["key", "a"]]
     client = ScriptedServer(Answer(200, [{**row, "metrics": metrics}])).client()
@@ -434,7 +434,7 @@ def test_definitions_in_a_row_that_are_none_are_left_out(call: Face) -> None:
 
 
 @pytest.mark.usefixtures("far_from_utc")
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("time_stamp", "read"),
     [
@@ -449,7 +449,7 @@ def test_definitions_in_a_row_that_are_none_are_left_out(call: Face) -> None:
     ],
 )
 def test_a_time_that_cannot_be_read_is_none_and_the_row_stays(
-    call: Face, time_stamp: object, read: datetime | None
+    call: Form, time_stamp: object, read: datetime | None
 ) -> None:
     row: dict[str, object] = {"id": 1, "uniquifier": "1", "timeStamp": time_stamp, "userId": "u1"}
     row["data"] = {"a": 1}
@@ -460,7 +460,7 @@ def test_a_time_that_cannot_be_read_is_none_and_the_row_stays(
     assert record.timeStamp == read
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
@@ -470,16 +470,16 @@ def test_a_time_that_cannot_be_read_is_none_and_the_row_stays(
         ("log_oversized", BadRequestError),
     ],
 )
-def test_what_the_server_refuses_is_an_error(call: Face, name: str, kind: type[Exception]) -> None:
+def test_what_the_server_refuses_is_an_error(call: Form, name: str, kind: type[Exception]) -> None:
     client, _, _ = playing(name)
 
     with pytest.raises(kind):
         call(client.log, [LogInput(STAMP, LogMetrics({"a": 1}))])
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("answer", [{}, None, 5, json.dumps("[]"), {"value": []}])
-def test_an_answer_that_is_no_list_is_an_error(call: Face, answer: object) -> None:
+def test_an_answer_that_is_no_list_is_an_error(call: Form, answer: object) -> None:
     client = ScriptedServer(Answer(200, answer)).client()
 
     with pytest.raises(UnreadableAnswerError, match="where a list belongs"):

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from tests.support_exchanges import Answer, ScriptedServer
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from upgrade_client_lib.types import LogGroupMetrics, LogInput, LogMetrics
 
 STAMP = "2026-11-20T08:00:00.000Z"
 ATTEMPT = LogGroupMetrics("class", "key", "1", {"score": 0.5})
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     "value",
     [
@@ -46,7 +46,7 @@ ATTEMPT = LogGroupMetrics("class", "key", "1", {"score": 0.5})
 )
 @pytest.mark.parametrize("as_dict", [False, True])
 def test_a_value_that_the_server_would_refuse_is_named_and_not_sent(
-    call: Face, value: Any, as_dict: bool
+    call: Form, value: Any, as_dict: bool
 ) -> None:
     server = ScriptedServer(Answer(500))
     good, bad = {"fine": 1}, {"fine": 1, "totalTimeSeconds": value}
@@ -69,7 +69,7 @@ def test_a_value_that_the_server_would_refuse_is_named_and_not_sent(
     assert server.sent == []
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("kind", "given", "said"),
     [
@@ -84,7 +84,7 @@ def test_a_value_that_the_server_would_refuse_is_named_and_not_sent(
     ],
 )
 def test_a_value_of_numpy_that_is_no_finite_number_is_named_and_not_sent(
-    call: Face, kind: str, given: tuple[Any, ...], said: str
+    call: Form, kind: str, given: tuple[Any, ...], said: str
 ) -> None:
     numpy: Any = pytest.importorskip("numpy")
     server = ScriptedServer(Answer(500))
@@ -105,7 +105,7 @@ class NotATime(datetime):
         raise ValueError("NaTType does not support timetz")
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("entry", "named"),
     [
@@ -159,7 +159,7 @@ class NotATime(datetime):
     ],
 )
 def test_an_entry_of_another_shape_is_named_and_not_sent(
-    call: Face, entry: object, named: str
+    call: Form, entry: object, named: str
 ) -> None:
     server = ScriptedServer(Answer(500))
 
@@ -169,7 +169,7 @@ def test_an_entry_of_another_shape_is_named_and_not_sent(
     assert server.sent == []
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("metrics", "named"),
     [
@@ -181,7 +181,7 @@ def test_an_entry_of_another_shape_is_named_and_not_sent(
         ([LogInput(STAMP, None)], r"metrics\[0\]\.metrics must be a LogMetrics or a mapping"),  # type: ignore[arg-type]
     ],
 )
-def test_what_is_no_list_of_entries_is_a_type_error(call: Face, metrics: Any, named: str) -> None:
+def test_what_is_no_list_of_entries_is_a_type_error(call: Form, metrics: Any, named: str) -> None:
     server = ScriptedServer(Answer(500))
 
     with pytest.raises(TypeError, match=named):
@@ -190,7 +190,7 @@ def test_what_is_no_list_of_entries_is_a_type_error(call: Face, metrics: Any, na
     assert server.sent == []
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     "timestamp",
     [
@@ -223,7 +223,7 @@ def test_what_is_no_list_of_entries_is_a_type_error(call: Face, metrics: Any, na
     ],
 )
 def test_a_time_that_the_server_would_lose_is_named_and_not_sent(
-    call: Face, timestamp: Any
+    call: Form, timestamp: Any
 ) -> None:
     server = ScriptedServer(Answer(500))
     good = LogInput(STAMP, LogMetrics({"a": 1}))
@@ -234,8 +234,8 @@ def test_a_time_that_the_server_would_lose_is_named_and_not_sent(
     assert server.sent == []
 
 
-@both_faces
-def test_text_that_is_no_unicode_is_refused_before_anything_is_sent(call: Face) -> None:
+@both_forms
+def test_text_that_is_no_unicode_is_refused_before_anything_is_sent(call: Form) -> None:
     server = ScriptedServer(Answer(500))
 
     with pytest.raises(ValueError, match="not valid Unicode"):

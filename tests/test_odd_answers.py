@@ -1,6 +1,6 @@
 """Whatever JSON a server answers: it is read, or it is an UpgradeApiError; healthy items survive.
 
-Both faces run the same lines behind an answer, so the blocking one stands for both here.
+Both forms run the same lines behind an answer, so the blocking one stands for both here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from tests.support_calls import COUNTED, HARMLESS, Operation, by_endpoint
 from tests.support_exchanges import Answer, ScriptedServer
-from tests.support_faces import blocking
+from tests.support_forms import blocking
 from upgrade_client_lib import Assignment, UpgradeApiError
 from upgrade_client_lib.types import FeatureFlag, LogInput, LogMetrics, LogRecord
 

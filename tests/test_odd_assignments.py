@@ -8,15 +8,15 @@ import pytest
 
 from tests.support_assignments import answering, assigned_at, condition, item, without
 from tests.support_exchanges import playing
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from tests.support_marking import APPLIED
 from tests.support_server import SteeredServer, client_of
 from upgrade_client_lib import UnreadableAnswerError
 from upgrade_client_lib.types import Payload, PayloadType
 
 
-@both_faces
-def test_a_recorded_null_target_leaves_the_context_readable(call: Face) -> None:
+@both_forms
+def test_a_recorded_null_target_leaves_the_context_readable(call: Form) -> None:
     client, _, _ = playing("assign_null_target", context="null-app")
 
     found = call(client.get_all_experiment_conditions)
@@ -27,18 +27,18 @@ def test_a_recorded_null_target_leaves_the_context_readable(call: Face) -> None:
     }
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("code", [None, "", "absent"])
-def test_no_condition_code_reads_as_empty_text(call: Face, code: str | None) -> None:
+def test_no_condition_code_reads_as_empty_text(call: Form, code: str | None) -> None:
     one = without("conditionCode", condition()) if code == "absent" else condition(code)
     assignment = assigned_at(call, answering(item(assignedCondition=[one])), "home", "banner")
 
     assert assignment.get_condition() == ""
 
 
-@both_faces
+@both_forms
 def test_unknown_enum_values_stay_readable_as_plain_text(
-    call: Face, caplog: pytest.LogCaptureFixture
+    call: Form, caplog: pytest.LogCaptureFixture
 ) -> None:
     payload = {"type": "yaml", "value": "a: 1"}
     client = answering(
@@ -53,16 +53,16 @@ def test_unknown_enum_values_stay_readable_as_plain_text(
     assert not caplog.records
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("kind", [None, 5, ["Simple"], "absent"])
-def test_a_missing_experiment_type_is_none(call: Face, kind: object) -> None:
+def test_a_missing_experiment_type_is_none(call: Form, kind: object) -> None:
     odd = without("experimentType", item()) if kind == "absent" else item(experimentType=kind)
 
     assert assigned_at(call, answering(odd), "home", "banner").get_experiment_type() is None
 
 
-@both_faces
-def test_keys_that_nobody_knows_are_ignored(call: Face, caplog: pytest.LogCaptureFixture) -> None:
+@both_forms
+def test_keys_that_nobody_knows_are_ignored(call: Form, caplog: pytest.LogCaptureFixture) -> None:
     payload = {"type": "string", "value": "text", "more": 1}
     level = {"level": "red", "payload": payload, "more": {}}
     client = answering(
@@ -80,8 +80,8 @@ def test_keys_that_nobody_knows_are_ignored(call: Face, caplog: pytest.LogCaptur
     assert not caplog.records
 
 
-@both_faces
-def test_missing_ids_are_none(call: Face) -> None:
+@both_forms
+def test_missing_ids_are_none(call: Form) -> None:
     bare = {"site": "home", "target": "banner", "assignedCondition": [{"conditionCode": "a"}]}
 
     assignment = assigned_at(call, answering(bare), "home", "banner")
@@ -90,8 +90,8 @@ def test_missing_ids_are_none(call: Face) -> None:
     assert (assignment.get_payload(), assignment.factors) == (None, [])
 
 
-@both_faces
-def test_an_id_that_is_none_is_not_sent(call: Face) -> None:
+@both_forms
+def test_an_id_that_is_none_is_not_sent(call: Form) -> None:
     server = SteeredServer()
     queue = [condition("first"), condition("second", id=5), condition("second", id="right")]
     server.answer("assign", [item(assignedCondition=queue)])
@@ -146,11 +146,11 @@ MALFORMED: dict[str, object] = {
 }
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("odd", MALFORMED.values(), ids=MALFORMED.keys())
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_a_malformed_item_is_left_out_alone_with_one_warning(
-    call: Face, odd: object, at: int, caplog: pytest.LogCaptureFixture
+    call: Form, odd: object, at: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     items: list[object] = [item("one", "a"), item("two", "b")]
     items.insert(at, odd)
@@ -166,9 +166,9 @@ def test_a_malformed_item_is_left_out_alone_with_one_warning(
     assert [record.name for record in warnings] == ["upgrade_client_lib"]
 
 
-@both_faces
+@both_forms
 def test_the_warning_says_where_and_what_is_wrong(
-    call: Face, caplog: pytest.LogCaptureFixture
+    call: Form, caplog: pytest.LogCaptureFixture
 ) -> None:
     call(answering(item(assignedCondition=[condition(id=1)])).get_all_experiment_conditions)
 
@@ -177,9 +177,9 @@ def test_the_warning_says_where_and_what_is_wrong(
     ]
 
 
-@both_faces
+@both_forms
 def test_what_an_answer_holds_beside_malformed_items_is_counted(
-    call: Face, caplog: pytest.LogCaptureFixture
+    call: Form, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = answering(None, item(), 5, {})
 
@@ -189,10 +189,10 @@ def test_what_an_answer_holds_beside_malformed_items_is_counted(
     ]
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("answer", [{}, None, "[]", 5, True, {"items": []}])
 def test_an_answer_that_is_no_list_is_an_error_and_nothing_is_cached(
-    call: Face, answer: object
+    call: Form, answer: object
 ) -> None:
     server = SteeredServer()
     server.answer("assign", answer)
@@ -207,9 +207,9 @@ def test_an_answer_that_is_no_list_is_an_error_and_nothing_is_cached(
     assert assigned_at(call, client, "home", "banner").get_condition() == "control"
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("code", [["only"], {"type": "string"}, {"type": "string", "value": 7}])
-def test_a_code_that_cannot_be_read_leaves_out_its_point_alone(call: Face, code: object) -> None:
+def test_a_code_that_cannot_be_read_leaves_out_its_point_alone(call: Form, code: object) -> None:
     queue = [{"id": "c1", "conditionCode": code, "payload": None, "experimentId": "e1"}]
     other = [{"id": "c2", "conditionCode": "only", "payload": None, "experimentId": "e2"}]
     server = SteeredServer()

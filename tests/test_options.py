@@ -8,8 +8,8 @@ import pytest
 
 from tests.support_calls import APPLIED, marks_at_banner, upgrade_with_user
 from tests.support_clients import connected_to
-from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import FaultyServer, never_answers
+from tests.support_forms import Form, both_forms
 from upgrade_client_lib import (
     RequestTimeoutError,
     ServerError,
@@ -76,8 +76,8 @@ def test_retries_are_not_negative() -> None:
 # ---- with_options ----
 
 
-@both_faces
-def test_a_view_has_its_own_retries(call: Face) -> None:
+@both_forms
+def test_a_view_has_its_own_retries(call: Form) -> None:
     upgrade = LocalUpgrade()
     client = connected_to(upgrade, retries=1)
     upgrade.fail_next("init", status=502, times=6)
@@ -91,8 +91,8 @@ def test_a_view_has_its_own_retries(call: Face) -> None:
     assert attempts == [2, 1, 3]
 
 
-@both_faces
-def test_a_view_has_its_own_timeout(call: Face) -> None:
+@both_forms
+def test_a_view_has_its_own_timeout(call: Form) -> None:
     with (
         FaultyServer(init=never_answers) as server,
         UpgradeConnection(server.url, timeout=30.0, retries=0) as connection,
@@ -103,8 +103,8 @@ def test_a_view_has_its_own_timeout(call: Face) -> None:
                 call(client.with_options(timeout=timeout).init)
 
 
-@both_faces
-def test_a_view_of_a_view_keeps_what_it_does_not_set(call: Face) -> None:
+@both_forms
+def test_a_view_of_a_view_keeps_what_it_does_not_set(call: Form) -> None:
     with (
         FaultyServer(init=never_answers) as server,
         UpgradeConnection(server.url, timeout=30.0, retries=5) as connection,
@@ -117,8 +117,8 @@ def test_a_view_of_a_view_keeps_what_it_does_not_set(call: Face) -> None:
     assert caught.value.attempts == 2
 
 
-@both_faces
-def test_a_view_shares_the_caches(call: Face) -> None:
+@both_forms
+def test_a_view_shares_the_caches(call: Form) -> None:
     upgrade = upgrade_with_user()
     client = connected_to(upgrade)
     view = client.with_options(retries=0)
@@ -132,8 +132,8 @@ def test_a_view_shares_the_caches(call: Face) -> None:
     assert len(upgrade.requests) == before + 2
 
 
-@both_faces
-def test_what_a_view_marks_its_client_knows(call: Face) -> None:
+@both_forms
+def test_what_a_view_marks_its_client_knows(call: Form) -> None:
     client = connected_to(upgrade_with_user())
     view = client.with_options(retries=0)
 
@@ -143,10 +143,10 @@ def test_what_a_view_marks_its_client_knows(call: Face) -> None:
     assert assignment.get_condition() == "second"
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("warm", [False, True])
 def test_an_assignment_marks_with_the_options_of_the_view_that_gave_it(
-    call: Face, warm: bool
+    call: Form, warm: bool
 ) -> None:
     upgrade = upgrade_with_user()
     client = connected_to(upgrade, retries=0)
@@ -175,8 +175,8 @@ def test_a_view_is_of_its_clients_class_and_user() -> None:
     assert (view.user_id, view.context) == ("user", "my-app")
 
 
-@both_faces
-def test_a_view_is_closed_with_its_client(call: Face) -> None:
+@both_forms
+def test_a_view_is_closed_with_its_client(call: Form) -> None:
     client = connected_to(LocalUpgrade())
     view = client.with_options(retries=0)
     client.close()
@@ -185,8 +185,8 @@ def test_a_view_is_closed_with_its_client(call: Face) -> None:
         call(view.init)
 
 
-@both_faces
-def test_closing_a_view_closes_its_client(call: Face) -> None:
+@both_forms
+def test_closing_a_view_closes_its_client(call: Form) -> None:
     client = connected_to(upgrade_with_user())
 
     with client.with_options(retries=0) as view:

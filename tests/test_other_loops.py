@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from tests.support_calls import COUNTED, HARMLESS, Operation, by_endpoint, upgrade_with_user
-from tests.support_faces import Face, blocking
 from tests.support_faulty_server import FaultyServer
+from tests.support_forms import Form, blocking
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib.testing import LocalUpgrade
 
@@ -37,7 +37,7 @@ elsewhere = pytest.mark.parametrize("call", [in_trio, by_hand])
 @pytest.mark.parametrize("operation", by_endpoint([*HARMLESS, *COUNTED]))
 @pytest.mark.parametrize("through", ["sockets", "transport"])
 def test_an_async_call_says_that_it_needs_asyncio(
-    call: Face, operation: Operation, through: str
+    call: Form, operation: Operation, through: str
 ) -> None:
     upgrade = upgrade_with_user()
     given: dict[str, Any] = {"transport": upgrade.transport} if through == "transport" else {}
@@ -51,7 +51,7 @@ def test_an_async_call_says_that_it_needs_asyncio(
 
 
 @elsewhere
-def test_closing_says_that_it_needs_asyncio(call: Face) -> None:
+def test_closing_says_that_it_needs_asyncio(call: Form) -> None:
     connection = UpgradeConnection(URL)
 
     with pytest.raises(RuntimeError, match="event loop of asyncio"):

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support_faces import Face, blocking, both_faces, in_event_loop
 from tests.support_faulty_server import FaultyServer
+from tests.support_forms import Form, blocking, both_forms, in_event_loop
 from upgrade_client_lib import (
     NoConnectionError,
     NotAuthorizedError,
@@ -37,8 +37,8 @@ class Token(httpx.Auth):
         yield request
 
 
-@both_faces
-def test_own_clients_keep_their_settings(call: Face) -> None:
+@both_forms
+def test_own_clients_keep_their_settings(call: Form) -> None:
     seen: list[str] = []
 
     def note(event: Any) -> None:
@@ -81,8 +81,8 @@ def test_own_clients_keep_their_settings(call: Face) -> None:
     assert own.timeout == async_own.timeout == httpx.Timeout(9.0)
 
 
-@both_faces
-def test_own_clients_are_not_closed(call: Face) -> None:
+@both_forms
+def test_own_clients_are_not_closed(call: Form) -> None:
     upgrade = LocalUpgrade()
     own = httpx.Client(transport=upgrade.transport)
     async_own = httpx.AsyncClient(transport=upgrade.transport)
@@ -96,8 +96,8 @@ def test_own_clients_are_not_closed(call: Face) -> None:
     assert not async_own.is_closed
 
 
-@both_faces
-def test_a_closed_client_of_the_users_own_is_said_so(call: Face) -> None:
+@both_forms
+def test_a_closed_client_of_the_users_own_is_said_so(call: Form) -> None:
     transport = LocalUpgrade().transport
     own, async_own = httpx.Client(transport=transport), httpx.AsyncClient(transport=transport)
     own.close()
@@ -108,8 +108,8 @@ def test_a_closed_client_of_the_users_own_is_said_so(call: Face) -> None:
         call(connection.client("user", "my-app").init)
 
 
-@both_faces
-def test_the_other_kind_of_call_goes_its_usual_way(call: Face) -> None:
+@both_forms
+def test_the_other_kind_of_call_goes_its_usual_way(call: Form) -> None:
     other: Any = "async_http_client" if call is blocking else "http_client"
     kind = httpx.AsyncClient if call is blocking else httpx.Client
     unused: Any = kind(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
@@ -120,8 +120,8 @@ def test_the_other_kind_of_call_goes_its_usual_way(call: Face) -> None:
         assert call(connection.client("user", "my-app").init).id == "user"
 
 
-@both_faces
-def test_redirects_are_not_followed_by_own_clients_either(call: Face) -> None:
+@both_forms
+def test_redirects_are_not_followed_by_own_clients_either(call: Form) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=307, headers={"Location": "/api/v6/init"}, body="")
     connection = UpgradeConnection(
@@ -145,10 +145,10 @@ class Unread(httpx.SyncByteStream, httpx.AsyncByteStream):
         yield b'{"message": "no token"}'
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("reads_first", [False, True])
 def test_a_hook_that_raises_for_a_status_leaves_the_error_of_that_status(
-    call: Face, reads_first: bool
+    call: Form, reads_first: bool
 ) -> None:
     def refuse(response: httpx.Response) -> None:
         if reads_first:
@@ -183,8 +183,8 @@ def test_a_hook_that_raises_for_a_status_leaves_the_error_of_that_status(
         assert caught.value.message == "no token"
 
 
-@both_faces
-def test_what_a_hook_of_the_users_own_raises_is_left_alone(call: Face) -> None:
+@both_forms
+def test_what_a_hook_of_the_users_own_raises_is_left_alone(call: Form) -> None:
     def fail(_: object) -> None:
         raise LookupError("mine")
 
@@ -204,7 +204,7 @@ def test_what_a_hook_of_the_users_own_raises_is_left_alone(call: Face) -> None:
         call(connection.client("user", "my-app").init)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
@@ -214,7 +214,7 @@ def test_what_a_hook_of_the_users_own_raises_is_left_alone(call: Face) -> None:
     ],
 )
 def test_errors_of_httpx_from_own_clients_are_ours(
-    call: Face, error: httpx.HTTPError, kind: type[UpgradeApiError]
+    call: Form, error: httpx.HTTPError, kind: type[UpgradeApiError]
 ) -> None:
     def fail(_: httpx.Request) -> httpx.Response:
         raise error
@@ -235,9 +235,9 @@ def test_errors_of_httpx_from_own_clients_are_ours(
 # ---- Transports of the user's own ----
 
 
-@both_faces
+@both_forms
 def test_a_given_transport_is_used_and_not_closed(
-    call: Face, monkeypatch: pytest.MonkeyPatch
+    call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed: list[str] = []
     transport = LocalUpgrade().transport
@@ -271,9 +271,9 @@ class BreaksOff(httpx.SyncByteStream, httpx.AsyncByteStream):
         self.closed += 1
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("own", ["client", "transport"])
-def test_an_answer_that_breaks_off_is_closed(call: Face, own: str) -> None:
+def test_an_answer_that_breaks_off_is_closed(call: Form, own: str) -> None:
     body = BreaksOff()
     transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=body))
     given: dict[str, Any] = {"transport": transport}
@@ -305,8 +305,8 @@ class Recording(httpx.BaseTransport, httpx.AsyncBaseTransport):
         return self.handle_request(request)
 
 
-@both_faces
-def test_a_given_transport_finds_the_content_of_a_request(call: Face) -> None:
+@both_forms
+def test_a_given_transport_finds_the_content_of_a_request(call: Form) -> None:
     transport = Recording()
     with UpgradeConnection(URL, transport=transport) as connection:
         call(connection.client("user", "my-app").init)
@@ -332,7 +332,7 @@ class OnlyAsync(httpx.AsyncBaseTransport):
     ],
 )
 def test_a_transport_of_one_kind_serves_that_kind_alone(
-    transport: Any, right: Face, wrong: Face, needed: str
+    transport: Any, right: Form, wrong: Form, needed: str
 ) -> None:
     client = UpgradeConnection(URL, transport=transport).client("user", "my-app")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from tests.support_server import SteeredServer, client_of
 from upgrade_client_lib import UpgradeClient
 from upgrade_client_lib.testing import LocalUpgrade
@@ -143,7 +143,7 @@ def test_any_text_parses_or_is_a_value_error_that_shows_it(kind: PayloadType, va
 # ---- From the server ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("stored", "payload"),
     [
@@ -153,7 +153,7 @@ def test_any_text_parses_or_is_a_value_error_that_shows_it(kind: PayloadType, va
     ],
 )
 def test_a_payload_travels_as_text_with_its_type(
-    call: Face, stored: Any, payload: Payload | None
+    call: Form, stored: Any, payload: Payload | None
 ) -> None:
     upgrade = LocalUpgrade()
     payloads = {} if stored is None else {"only": stored}
@@ -165,7 +165,7 @@ def test_a_payload_travels_as_text_with_its_type(
     assert assignment.get_payload() == payload
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("answered", "payload"),
     [
@@ -180,7 +180,7 @@ def test_a_payload_travels_as_text_with_its_type(
     ],
 )
 def test_odd_payloads_are_read_as_far_as_they_go(
-    call: Face, answered: object, payload: Payload | None
+    call: Form, answered: object, payload: Payload | None
 ) -> None:
     server = SteeredServer()
     condition = {"conditionCode": "a", "payload": answered}

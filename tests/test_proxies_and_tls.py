@@ -16,8 +16,8 @@ import pytest
 import trustme
 
 from tests.support_calls import COUNTED, HARMLESS, INIT, Operation, by_endpoint, upgrade_with_user
-from tests.support_faces import Face, blocking, both_faces, in_event_loop
 from tests.support_faulty_server import Fault, FaultyServer, never_answers, refusing_address
+from tests.support_forms import Form, blocking, both_forms, in_event_loop
 from tests.support_proxy import Proxy, SocksProxy
 from upgrade_client_lib import (
     NoConnectionError,
@@ -53,10 +53,10 @@ def trusting() -> ssl.SSLContext:
 # ---- TLS ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint(HARMLESS))
 def test_a_certificate_of_the_users_own_authority_is_trusted(
-    call: Face, operation: Operation
+    call: Form, operation: Operation
 ) -> None:
     with (
         FaultyServer(upgrade_with_user(), tls=serving_tls("127.0.0.1")) as server,
@@ -67,8 +67,8 @@ def test_a_certificate_of_the_users_own_authority_is_trusted(
     assert server.count(operation.endpoint) == 1
 
 
-@both_faces
-def test_a_certificate_of_another_host_is_not_trusted(call: Face) -> None:
+@both_forms
+def test_a_certificate_of_another_host_is_not_trusted(call: Form) -> None:
     with (
         FaultyServer(tls=serving_tls(HOST)) as server,
         UpgradeConnection(server.url, ssl_context=trusting()) as connection,
@@ -79,10 +79,10 @@ def test_a_certificate_of_another_host_is_not_trusted(call: Face) -> None:
     assert caught.value.attempts == 1
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint([INIT, *COUNTED]))
 def test_an_answer_that_is_not_encrypted_is_a_broken_connection(
-    call: Face, operation: Operation
+    call: Form, operation: Operation
 ) -> None:
     def answer_in_the_clear(connection: socket.socket, answer: bytes) -> bool:
         with socket.socket(fileno=os.dup(connection.fileno())) as unencrypted:
@@ -104,10 +104,10 @@ def test_an_answer_that_is_not_encrypted_is_a_broken_connection(
     assert caught.value.attempts == (1 if operation in COUNTED else 2)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("trust_env", [True, False])
 def test_the_environment_may_name_certificates(
-    call: Face, trust_env: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: Form, trust_env: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "authority.pem"
     AUTHORITY.cert_pem.write_to_path(str(file))
@@ -124,9 +124,9 @@ def test_the_environment_may_name_certificates(
                 call(client.init)
 
 
-@both_faces
+@both_forms
 def test_certificates_that_cannot_be_loaded_are_a_value_error(
-    call: Face, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: Form, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "authority.pem"
     file.write_text("nothing of the kind", "utf-8")
@@ -168,8 +168,8 @@ def test_one_tls_context_serves_every_pool(monkeypatch: pytest.MonkeyPatch) -> N
 # ---- Proxies ----
 
 
-@both_faces
-def test_a_given_proxy_is_used(call: Face) -> None:
+@both_forms
+def test_a_given_proxy_is_used(call: Form) -> None:
     with (
         FaultyServer() as server,
         Proxy(server.port) as proxy,
@@ -180,11 +180,11 @@ def test_a_given_proxy_is_used(call: Face) -> None:
     assert proxy.targets == [f"http://{HOST}/api/v6/init"]
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
 @pytest.mark.parametrize("scheme", ["http://", ""])
 def test_the_environments_proxy_is_used(
-    call: Face, name: str, scheme: str, monkeypatch: pytest.MonkeyPatch
+    call: Form, name: str, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with FaultyServer() as server, Proxy(server.port) as proxy:
         monkeypatch.setenv(name, scheme + proxy.address)
@@ -194,10 +194,10 @@ def test_the_environments_proxy_is_used(
     assert proxy.targets == [f"http://{HOST}/api/v6/init"]
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("exception", ["127.0.0.1", "*", "example.org,127.0.0.1:{port}"])
 def test_the_environments_exceptions_hold(
-    call: Face, exception: str, monkeypatch: pytest.MonkeyPatch
+    call: Form, exception: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with FaultyServer() as server, Proxy(server.port) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
@@ -208,9 +208,9 @@ def test_the_environments_exceptions_hold(
     assert proxy.targets == []
 
 
-@both_faces
+@both_forms
 def test_the_environment_counts_for_nothing_where_it_is_not_trusted(
-    call: Face, monkeypatch: pytest.MonkeyPatch
+    call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with FaultyServer() as server, Proxy(server.port) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
@@ -220,9 +220,9 @@ def test_the_environment_counts_for_nothing_where_it_is_not_trusted(
     assert proxy.targets == []
 
 
-@both_faces
+@both_forms
 def test_the_environment_may_exempt_an_address_of_ip_version_6(
-    call: Face, monkeypatch: pytest.MonkeyPatch
+    call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with FaultyServer() as server, Proxy(server.port) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
@@ -246,9 +246,9 @@ def test_a_proxy_of_the_environment_that_is_none_is_a_value_error(
         UpgradeConnection("http://upgrade")
 
 
-@both_faces
+@both_forms
 def test_a_proxy_of_the_environment_counts_where_no_own_client_is_used(
-    call: Face, monkeypatch: pytest.MonkeyPatch
+    call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that is none keeps nobody from using an httpx client of their own."""
     monkeypatch.setenv("HTTP_PROXY", "ftp://proxy")
@@ -265,9 +265,9 @@ def test_a_proxy_of_the_environment_counts_where_no_own_client_is_used(
 # ---- SOCKS, ranges without a proxy, and proxies that are dead ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("by", ["argument", "environment"])
-def test_a_socks_proxy_is_used(call: Face, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socks_proxy_is_used(call: Form, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with FaultyServer() as server, SocksProxy(server.port) as proxy:
         if by == "environment":
             monkeypatch.setenv("ALL_PROXY", proxy.url)
@@ -293,7 +293,7 @@ def test_a_socks_proxy_is_refused_at_once_where_its_package_is_missing(
     assert "password" not in str(caught.value)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("exceptions", "through_proxy"),
     [
@@ -305,7 +305,7 @@ def test_a_socks_proxy_is_refused_at_once_where_its_package_is_missing(
     ],
 )
 def test_the_environment_may_exempt_a_range_of_addresses(
-    call: Face, exceptions: str, through_proxy: bool, monkeypatch: pytest.MonkeyPatch
+    call: Form, exceptions: str, through_proxy: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with FaultyServer() as server, Proxy(server.port) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
@@ -316,13 +316,13 @@ def test_the_environment_may_exempt_a_range_of_addresses(
     assert bool(proxy.targets) is through_proxy
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("host", "exceptions"),
     [("[::1]", "::/120"), ("[::1]", "0:0:0:0:0:0:0:1"), ("[::1]", "10.0.0.0/8,::1/128")],
 )
 def test_the_environment_may_exempt_a_range_of_ip_version_6(
-    call: Face, host: str, exceptions: str, monkeypatch: pytest.MonkeyPatch
+    call: Form, host: str, exceptions: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with FaultyServer() as server, Proxy(server.port) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
@@ -346,11 +346,11 @@ def test_a_range_exempts_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(proxy.targets) == 1
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("by", ["argument", "environment"])
 def test_a_dead_proxy_is_named_without_its_password(
-    call: Face, scheme: str, by: str, monkeypatch: pytest.MonkeyPatch
+    call: Form, scheme: str, by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with refusing_address() as dead:
         address = dead.replace("://", "://name:password@")
@@ -368,9 +368,9 @@ def test_a_dead_proxy_is_named_without_its_password(
     assert "password" not in "".join(traceback.format_exception(None, caught.value, None))
 
 
-@both_faces
+@both_forms
 def test_a_given_proxy_wins_over_the_environments(
-    call: Face, monkeypatch: pytest.MonkeyPatch
+    call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with FaultyServer() as server, Proxy(server.port) as proxy, Proxy(server.port) as other:
         monkeypatch.setenv("HTTP_PROXY", other.url)
@@ -382,8 +382,8 @@ def test_a_given_proxy_wins_over_the_environments(
     assert other.targets == []
 
 
-@both_faces
-def test_tls_goes_through_a_proxy_unread(call: Face) -> None:
+@both_forms
+def test_tls_goes_through_a_proxy_unread(call: Form) -> None:
     with (
         FaultyServer(tls=serving_tls(HOST)) as server,
         Proxy(server.port) as proxy,
@@ -402,8 +402,8 @@ def test_tls_goes_through_a_proxy_unread(call: Face) -> None:
     assert "proxy-authorization" not in server.received[0].headers
 
 
-@both_faces
-def test_a_proxy_that_builds_no_tunnel_passed_nothing_on(call: Face) -> None:
+@both_forms
+def test_a_proxy_that_builds_no_tunnel_passed_nothing_on(call: Form) -> None:
     with (
         FaultyServer() as server,
         Proxy(server.port, tunnels=False) as proxy,
@@ -430,7 +430,7 @@ def test_a_proxy_that_builds_no_tunnel_passed_nothing_on(call: Face) -> None:
     ],
 )
 def test_a_proxy_is_spoken_to_over_tls(
-    call: Face, trusted_by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: Form, trusted_by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To a server that is not."""
     file = tmp_path / "authority.pem"
@@ -451,8 +451,8 @@ def test_a_proxy_is_spoken_to_over_tls(
     assert proxy.targets == [f"http://{HOST}/api/v6/init"]
 
 
-@both_faces
-def test_the_total_bounds_a_call_through_a_proxy(call: Face) -> None:
+@both_forms
+def test_the_total_bounds_a_call_through_a_proxy(call: Form) -> None:
     with (
         FaultyServer(init=never_answers) as server,
         Proxy(server.port) as proxy,

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.support_flows import FLOWS
-from tests.support_replay import CASSETTES, FACE_NAMES, FaceName, Flow, cassette_of, record, replay
+from tests.support_replay import CASSETTES, FORM_NAMES, Flow, FormName, cassette_of, record, replay
 from tests.testing.support_recorded import recorded_server
 
 
@@ -36,10 +36,10 @@ def test_every_cassette_is_a_flow() -> None:
     )
 
 
-@pytest.mark.parametrize("face", FACE_NAMES)
+@pytest.mark.parametrize("form", FORM_NAMES)
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.__name__)
-def test_the_recorded_flow_replays(flow: Flow, face: FaceName) -> None:
-    replay(flow, face)
+def test_the_recorded_flow_replays(flow: Flow, form: FormName) -> None:
+    replay(flow, form)
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.__name__)

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import Fault, FaultyServer, answers
+from tests.support_forms import Form, both_forms
 from upgrade_client_lib import UnreadableAnswerError, UpgradeApiError, UpgradeConnection
 
 URL = "http://upgrade"
@@ -49,11 +49,11 @@ def little_memory() -> Generator[None, None, None]:
     assert most < 8 * MB
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("own", [False, True], ids=["own sockets", "own client"])
 @pytest.mark.parametrize("kind", WINDOWS)
 def test_an_answer_that_expands_is_dropped_when_it_is_too_large(
-    call: Face, kind: str, own: bool, bombs: dict[str, bytes]
+    call: Form, kind: str, own: bool, bombs: dict[str, bytes]
 ) -> None:
     encoding = {"Content-Encoding": kind.split()[-1], "x-request-id": "r-1"}
     with (
@@ -80,9 +80,9 @@ def never_ends(connection: socket.socket, _: bytes) -> bool:
         connection.sendall(piece)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("own", [False, True], ids=["own sockets", "own client"])
-def test_an_answer_without_an_end_is_not_waited_for(call: Face, own: bool) -> None:
+def test_an_answer_without_an_end_is_not_waited_for(call: Form, own: bool) -> None:
     with (
         FaultyServer(init=Fault(never_ends)) as server,
         connected(server.url, own, max_response_bytes=MB) as connection,
@@ -93,18 +93,18 @@ def test_an_answer_without_an_end_is_not_waited_for(call: Face, own: bool) -> No
         server.wait_until_all_hung_up()
 
 
-@both_faces
-def test_what_follows_the_end_of_a_compressed_answer_is_limited_too(call: Face) -> None:
+@both_forms
+def test_what_follows_the_end_of_a_compressed_answer_is_limited_too(call: Form) -> None:
     body = gzip.compress(b'{"id": "user"}')
     with pytest.raises(UnreadableAnswerError, match="max_response_bytes"):
         call(answered_by([body, *[bytes(65536)] * 20], "gzip", limit=MB).init)
     assert call(answered_by([body, bytes(65536)], "gzip", limit=MB).init).id == "user"
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("encoding", ["", "gzip"])
 @pytest.mark.parametrize("status", [200, 500])
-def test_an_answer_may_be_as_large_as_the_limit(call: Face, encoding: str, status: int) -> None:
+def test_an_answer_may_be_as_large_as_the_limit(call: Form, encoding: str, status: int) -> None:
     body = b'{"id": "user"}' + b" " * 100_000
     sent = gzip.compress(body) if encoding else body
 
@@ -116,8 +116,8 @@ def test_an_answer_may_be_as_large_as_the_limit(call: Face, encoding: str, statu
         assert call(answered_by([sent], encoding, limit=len(body)).init).id == "user"
 
 
-@both_faces
-def test_the_limit_is_32_megabytes_unless_it_is_set(call: Face) -> None:
+@both_forms
+def test_the_limit_is_32_megabytes_unless_it_is_set(call: Form) -> None:
     start, whole = b'{"id": "user"}', 32 * 2**20
 
     def pieces(size: int) -> list[bytes]:
@@ -128,8 +128,8 @@ def test_the_limit_is_32_megabytes_unless_it_is_set(call: Face) -> None:
         call(answered_by(pieces(whole + 1)).init)
 
 
-@both_faces
-def test_a_transport_that_has_read_the_answer_is_held_to_the_limit(call: Face) -> None:
+@both_forms
+def test_a_transport_that_has_read_the_answer_is_held_to_the_limit(call: Form) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"id": "u" * 100}))
     connection = UpgradeConnection(URL, transport=transport, max_response_bytes=100)
 
@@ -140,12 +140,12 @@ def test_a_transport_that_has_read_the_answer_is_held_to_the_limit(call: Face) -
 # ---- Encodings ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP", "deflate", "raw deflate"])
 @pytest.mark.parametrize("size", [1, 65_535, 65_536, 65_537, 131_072, 200_001])
 @pytest.mark.parametrize("piece", [1, 7, 10**6])
 def test_an_encoded_answer_is_read_however_it_is_cut(
-    call: Face, encoding: str, size: int, piece: int
+    call: Form, encoding: str, size: int, piece: int
 ) -> None:
     compressor = zlib.compressobj(6, zlib.DEFLATED, WINDOWS.get(encoding, 31))
     sent = compressor.compress(b'{"id": "' + b"u" * size + b'"}') + compressor.flush()
@@ -154,9 +154,9 @@ def test_an_encoded_answer_is_read_however_it_is_cut(
     assert call(answered_by(pieces, encoding.split()[-1]).init).id == "u" * size
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "nothing"])
-def test_an_encoding_that_was_not_asked_for_is_no_answer(call: Face, encoding: str) -> None:
+def test_an_encoding_that_was_not_asked_for_is_no_answer(call: Form, encoding: str) -> None:
     body = Pieces([b'{"id": "user"}'])
 
     with pytest.raises(UnreadableAnswerError, match=f"'{encoding}', and gzip, deflate were asked"):
@@ -165,17 +165,17 @@ def test_an_encoding_that_was_not_asked_for_is_no_answer(call: Face, encoding: s
     assert body.is_closed
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("encoding", ["identity", " Identity "])
-def test_an_answer_may_say_that_it_is_not_encoded(call: Face, encoding: str) -> None:
+def test_an_answer_may_say_that_it_is_not_encoded(call: Form, encoding: str) -> None:
     assert call(answered_by([b'{"id": "user"}'], encoding).init).id == "user"
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 @pytest.mark.parametrize("body", [b"no such thing", b"\x1f\x8b\x08no such thing", b"\x78no"])
 def test_an_answer_that_cannot_be_decoded_is_no_answer(
-    call: Face, encoding: str, body: bytes
+    call: Form, encoding: str, body: bytes
 ) -> None:
     with pytest.raises(UnreadableAnswerError) as caught:
         call(answered_by([body], encoding).init)
@@ -183,8 +183,8 @@ def test_an_answer_that_cannot_be_decoded_is_no_answer(
     assert caught.value.may_have_been_applied
 
 
-@both_faces
-def test_own_clients_ask_for_what_can_be_limited(call: Face) -> None:
+@both_forms
+def test_own_clients_ask_for_what_can_be_limited(call: Form) -> None:
     with FaultyServer() as server, connected(server.url, True) as connection:
         call(connection.client("user", "my-app").init)
 

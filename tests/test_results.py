@@ -16,7 +16,7 @@ import pytest
 
 from tests.support_assignments import answering, assigned_at, condition, item
 from tests.support_clients import client_at, initialised_at
-from tests.support_faces import Face, blocking, both_faces
+from tests.support_forms import Form, blocking, both_forms
 from tests.support_marking import APPLIED
 from tests.support_server import SteeredServer, initialised, local_upgrade
 from upgrade_client_lib import Assignment, UpgradeClient
@@ -169,9 +169,9 @@ def test_assignments_of_other_users_and_contexts_are_not_equal(changed: Any) -> 
 # ---- Copies that mark ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
-def test_a_copied_assignment_still_marks(call: Face, copied: Callable[[Any], Any]) -> None:
+def test_a_copied_assignment_still_marks(call: Form, copied: Callable[[Any], Any]) -> None:
     server = SteeredServer(local_upgrade().transport)
     client = initialised(server)
     first = assigned_at(call, client, "single", "queue")
@@ -183,8 +183,8 @@ def test_a_copied_assignment_still_marks(call: Face, copied: Callable[[Any], Any
     assert assigned_at(call, client, "single", "queue").get_condition() == "third"
 
 
-@both_faces
-def test_an_unpickled_assignment_is_marked_by_a_client_of_its_user(call: Face) -> None:
+@both_forms
+def test_an_unpickled_assignment_is_marked_by_a_client_of_its_user(call: Form) -> None:
     server = SteeredServer(local_upgrade().transport)
     sent = pickle.dumps(assigned_at(call, initialised(server), "single", "queue"))
     client = initialised(server)
@@ -208,8 +208,8 @@ def test_an_unpickled_assignment_is_marked_by_a_client_of_its_user(call: Face) -
     assert assigned_at(call, client, "single", "queue").get_condition() == "second"
 
 
-@both_faces
-def test_marking_an_assignment_asks_for_nothing_else(call: Face) -> None:
+@both_forms
+def test_marking_an_assignment_asks_for_nothing_else(call: Form) -> None:
     server = SteeredServer(local_upgrade().transport)
     assignment = assigned_at(call, initialised(server), "home", "banner")
     before = len(server.sent)
@@ -219,9 +219,9 @@ def test_marking_an_assignment_asks_for_nothing_else(call: Face) -> None:
     assert [sent.endpoint for sent in server.sent[before:]] == ["init", "mark"]
 
 
-@both_faces
+@both_forms
 def test_marking_an_assignment_through_a_view_has_the_view_s_options(
-    call: Face,
+    call: Form,
 ) -> None:
     local = local_upgrade()
     client = initialised_at(call, local)
@@ -234,12 +234,12 @@ def test_marking_an_assignment_through_a_view_has_the_view_s_options(
     assert caught.value.attempts == 1  # type: ignore[attr-defined]
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("user_id", "context"), [("u2", "my-app"), ("u1", "big-app"), ("U1", "my-app")]
 )
 def test_an_assignment_of_another_user_or_context_is_refused_and_not_sent(
-    call: Face, user_id: str, context: str
+    call: Form, user_id: str, context: str
 ) -> None:
     local = local_upgrade()
     assignment = assigned_at(call, initialised_at(call, local), "home", "banner")
@@ -253,13 +253,13 @@ def test_an_assignment_of_another_user_or_context_is_refused_and_not_sent(
     assert len(local.requests) == before
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("assignment", "named"),
     [(None, "None"), ("treatment", "str"), (APPLIED, "MarkedDecisionPointStatus"), ({}, "dict")],
 )
 def test_what_is_no_assignment_is_refused_and_not_sent(
-    call: Face, assignment: Any, named: str
+    call: Form, assignment: Any, named: str
 ) -> None:
     local = local_upgrade()
 
@@ -269,8 +269,8 @@ def test_what_is_no_assignment_is_refused_and_not_sent(
     assert local.requests == ()
 
 
-@both_faces
-def test_a_wrong_status_of_a_marked_assignment_is_named(call: Face) -> None:
+@both_forms
+def test_a_wrong_status_of_a_marked_assignment_is_named(call: Form) -> None:
     local = local_upgrade()
     client = initialised_at(call, local)
     assignment = assigned_at(call, client, "home", "banner")
@@ -281,10 +281,10 @@ def test_a_wrong_status_of_a_marked_assignment_is_named(call: Face) -> None:
     assert local.marks == ()
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("apart", [pickled(2), attrs.evolve])
 def test_marking_an_assignment_without_a_client_says_what_to_do(
-    call: Face, apart: Callable[[Any], Any]
+    call: Form, apart: Callable[[Any], Any]
 ) -> None:
     assignment = apart(factorial_assignment())
 

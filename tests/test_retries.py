@@ -18,7 +18,6 @@ from tests.support_calls import (
     upgrade_with_user,
 )
 from tests.support_clients import connected_to
-from tests.support_faces import Face, blocking, both_faces
 from tests.support_faulty_server import (
     Fault,
     FaultyServer,
@@ -30,6 +29,7 @@ from tests.support_faulty_server import (
     resets_before_answer,
     resets_in_body,
 )
+from tests.support_forms import Form, blocking, both_forms
 from upgrade_client_lib import (
     BadRequestError,
     NoConnectionError,
@@ -51,11 +51,11 @@ SOON = {"Retry-After": "0"}
 # ---- What is sent again ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint(HARMLESS))
 @pytest.mark.parametrize("headers", [{}, SOON], ids=["plain", "Retry-After"])
 def test_a_harmless_request_is_sent_again_after_these_statuses(
-    call: Face, operation: Operation, headers: dict[str, str]
+    call: Form, operation: Operation, headers: dict[str, str]
 ) -> None:
     upgrade = upgrade_with_user()
     for status in (429, 502, 503, 504):
@@ -67,9 +67,9 @@ def test_a_harmless_request_is_sent_again_after_these_statuses(
     assert statuses[-5:] == [429, 502, 503, 504, 200]
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint([*HARMLESS, *COUNTED]))
-def test_no_request_is_sent_again_after_other_statuses(call: Face, operation: Operation) -> None:
+def test_no_request_is_sent_again_after_other_statuses(call: Form, operation: Operation) -> None:
     upgrade = upgrade_with_user()
     for status in (400, 401, 403, 404, 408, 409, 413, 431, 500, 501, 520):
         upgrade.fail_next(operation.endpoint, status=status, headers=SOON)
@@ -79,11 +79,11 @@ def test_no_request_is_sent_again_after_other_statuses(call: Face, operation: Op
         assert caught.value.attempts == 1
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint(COUNTED))
 @pytest.mark.parametrize("headers", [{}, SOON], ids=["at any time", "soon"])
 def test_a_counted_request_is_sent_again_when_upgrade_itself_turned_it_away(
-    call: Face, operation: Operation, headers: dict[str, str]
+    call: Form, operation: Operation, headers: dict[str, str]
 ) -> None:
     upgrade = upgrade_with_user()
     before = len(upgrade.marks) + len(upgrade.rewards)
@@ -94,13 +94,13 @@ def test_a_counted_request_is_sent_again_when_upgrade_itself_turned_it_away(
     assert len(upgrade.marks) + len(upgrade.rewards) == before + 1
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint(COUNTED))
 @pytest.mark.parametrize("headers", [{}, SOON, {"Retry-After": "in a while"}])
 @pytest.mark.parametrize("body", ["<h1>slow down</h1>", '{"message": "slow down"}', ""])
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_a_counted_request_is_sent_once_when_a_proxy_turned_the_answer_away(
-    call: Face, operation: Operation, status: int, headers: dict[str, str], body: str
+    call: Form, operation: Operation, status: int, headers: dict[str, str], body: str
 ) -> None:
     upgrade = upgrade_with_user()
     before = len(upgrade.marks) + len(upgrade.rewards)
@@ -126,11 +126,11 @@ BROKEN = {
 }
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint(HARMLESS))
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_harmless_request_is_sent_again_after_a_broken_connection(
-    call: Face, operation: Operation, name: str
+    call: Form, operation: Operation, name: str
 ) -> None:
     faults: Any = {operation.endpoint: [BROKEN[name]]}
     with (
@@ -142,8 +142,8 @@ def test_a_harmless_request_is_sent_again_after_a_broken_connection(
     assert server.count(operation.endpoint) == 2
 
 
-@both_faces
-def test_a_harmless_request_is_sent_again_after_silence(call: Face) -> None:
+@both_forms
+def test_a_harmless_request_is_sent_again_after_silence(call: Form) -> None:
     with (
         FaultyServer(init=[never_answers]) as server,
         UpgradeConnection(server.url, timeout=Timeout(read=0.2), retries=1) as connection,
@@ -153,11 +153,11 @@ def test_a_harmless_request_is_sent_again_after_silence(call: Face) -> None:
     assert server.count("init") == 2
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint(COUNTED))
 @pytest.mark.parametrize("name", [*BROKEN, "silence"])
 def test_a_counted_request_is_not_sent_again_after_a_broken_connection(
-    call: Face, operation: Operation, name: str
+    call: Form, operation: Operation, name: str
 ) -> None:
     faults: Any = {operation.endpoint: BROKEN.get(name, never_answers)}
     with (
@@ -171,10 +171,10 @@ def test_a_counted_request_is_not_sent_again_after_a_broken_connection(
     assert caught.value.may_have_been_applied
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint([*HARMLESS, *COUNTED]))
 def test_every_request_is_sent_again_when_no_connection_was_made(
-    call: Face, operation: Operation
+    call: Form, operation: Operation
 ) -> None:
     with (
         refusing_address() as url,
@@ -187,8 +187,8 @@ def test_every_request_is_sent_again_when_no_connection_was_made(
     assert not caught.value.may_have_been_applied
 
 
-@both_faces
-def test_what_the_caller_is_handling_keeps_no_request_from_being_sent_again(call: Face) -> None:
+@both_forms
+def test_what_the_caller_is_handling_keeps_no_request_from_being_sent_again(call: Form) -> None:
     upgrade = LocalUpgrade()
     upgrade.down()
     client = UpgradeClient("user", "http://upgrade", "my-app", transport=upgrade.transport)
@@ -202,9 +202,9 @@ def test_what_the_caller_is_handling_keeps_no_request_from_being_sent_again(call
     assert caught.value.attempts == 3
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("operation", by_endpoint([*HARMLESS, *COUNTED]))
-def test_no_retries_means_one_attempt(call: Face, operation: Operation) -> None:
+def test_no_retries_means_one_attempt(call: Form, operation: Operation) -> None:
     upgrade = upgrade_with_user()
     upgrade.fail_next(operation.endpoint, status=429, headers=SOON)
 
@@ -217,8 +217,8 @@ def test_no_retries_means_one_attempt(call: Face, operation: Operation) -> None:
 # ---- What the error tells ----
 
 
-@both_faces
-def test_a_failure_after_retries_says_how_often_it_was_tried(call: Face) -> None:
+@both_forms
+def test_a_failure_after_retries_says_how_often_it_was_tried(call: Form) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=502, times=3)
 
@@ -229,8 +229,8 @@ def test_a_failure_after_retries_says_how_often_it_was_tried(call: Face) -> None
     assert "tried 3 times" in str(caught.value)
 
 
-@both_faces
-def test_the_last_failure_is_the_one_that_is_raised(call: Face) -> None:
+@both_forms
+def test_the_last_failure_is_the_one_that_is_raised(call: Form) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=503)
     upgrade.fail_next("init", status=400)
@@ -241,8 +241,8 @@ def test_the_last_failure_is_the_one_that_is_raised(call: Face) -> None:
     assert caught.value.attempts == 2
 
 
-@both_faces
-def test_a_refused_mark_that_is_sent_again_turns_the_queue_once(call: Face) -> None:
+@both_forms
+def test_a_refused_mark_that_is_sent_again_turns_the_queue_once(call: Form) -> None:
     upgrade = upgrade_with_user()
     upgrade.fail_next("mark", status=429, headers=SOON, times=2)
     client = connected_to(upgrade)
@@ -254,8 +254,8 @@ def test_a_refused_mark_that_is_sent_again_turns_the_queue_once(call: Face) -> N
     assert assignment.get_condition() == "second"
 
 
-@both_faces
-def test_every_attempt_carries_the_same_request(call: Face) -> None:
+@both_forms
+def test_every_attempt_carries_the_same_request(call: Form) -> None:
     refused: Fault = answers(503, headers=SOON)
     with (
         FaultyServer(init=[refused, refused]) as server,

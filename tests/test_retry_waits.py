@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from tests.support_clients import connected_to
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from upgrade_client_lib import ServerError, TooManyRequestsError
 from upgrade_client_lib.testing import LocalUpgrade
 
@@ -36,7 +36,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Time stands still but for the waits between attempts, which take none."""
     clock = Clock()
 
-    async def sleep(face: object, seconds: float) -> None:
+    async def sleep(form: object, seconds: float) -> None:
         clock.sleep(seconds)
 
     monkeypatch.setattr("upgrade_client_lib._http.call.time", clock)
@@ -59,9 +59,9 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
     return drawn
 
 
-@both_faces
+@both_forms
 def test_delays_are_drawn_below_limits_that_double_up_to_two_seconds(
-    call: Face, clock: Clock, limits: list[tuple[float, float]]
+    call: Form, clock: Clock, limits: list[tuple[float, float]]
 ) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=503, times=7)
@@ -72,9 +72,9 @@ def test_delays_are_drawn_below_limits_that_double_up_to_two_seconds(
     assert clock.slept == [high for _, high in limits]
 
 
-@both_faces
+@both_forms
 def test_a_thousand_retries_are_as_good_as_one(
-    call: Face, clock: Clock, limits: list[tuple[float, float]]
+    call: Form, clock: Clock, limits: list[tuple[float, float]]
 ) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=503, headers={"Retry-After": "0"}, times=1_100)
@@ -85,9 +85,9 @@ def test_a_thousand_retries_are_as_good_as_one(
     assert limits == [(0.0, 2.0)]
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("status", [429, 503])
-def test_the_server_says_in_seconds_how_long_to_wait(call: Face, clock: Clock, status: int) -> None:
+def test_the_server_says_in_seconds_how_long_to_wait(call: Form, clock: Clock, status: int) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=status, headers={"Retry-After": "3"})
     upgrade.fail_next("init", status=status, headers={"Retry-After": " 1 "})
@@ -97,8 +97,8 @@ def test_the_server_says_in_seconds_how_long_to_wait(call: Face, clock: Clock, s
     assert clock.slept == [3.0, 1.0]
 
 
-@both_faces
-def test_the_server_says_with_a_date_how_long_to_wait(call: Face, clock: Clock) -> None:
+@both_forms
+def test_the_server_says_with_a_date_how_long_to_wait(call: Form, clock: Clock) -> None:
     moment = datetime.now(timezone.utc) + timedelta(seconds=50)
     upgrade = LocalUpgrade()
     upgrade.fail_next(
@@ -110,11 +110,11 @@ def test_the_server_says_with_a_date_how_long_to_wait(call: Face, clock: Clock) 
     assert clock.slept == [pytest.approx(50, abs=5)]
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     "past", ["Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:00 -0000", "0"]
 )
-def test_a_date_in_the_past_is_now(call: Face, clock: Clock, past: str) -> None:
+def test_a_date_in_the_past_is_now(call: Form, clock: Clock, past: str) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=503, headers={"Retry-After": past})
 
@@ -123,13 +123,13 @@ def test_a_date_in_the_past_is_now(call: Face, clock: Clock, past: str) -> None:
     assert clock.slept == [0.0]
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     "nonsense",
     ["", "soon", "-1", "1.5", "1e3", "Wed, 99 Oct 2015 07:28:00 GMT", "1 Jan 99999999999"],
 )
 def test_a_wait_that_cannot_be_read_is_none(
-    call: Face, clock: Clock, limits: list[tuple[float, float]], nonsense: str
+    call: Form, clock: Clock, limits: list[tuple[float, float]], nonsense: str
 ) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=503, headers={"Retry-After": nonsense})
@@ -139,9 +139,9 @@ def test_a_wait_that_cannot_be_read_is_none(
     assert clock.slept == [0.1]
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("wait", ["6", "3600", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_a_wait_beyond_the_total_is_not_begun(call: Face, clock: Clock, wait: str) -> None:
+def test_a_wait_beyond_the_total_is_not_begun(call: Form, clock: Clock, wait: str) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=429, headers={"Retry-After": wait})
 
@@ -152,9 +152,9 @@ def test_a_wait_beyond_the_total_is_not_begun(call: Face, clock: Clock, wait: st
     assert caught.value.attempts == 1
 
 
-@both_faces
+@both_forms
 @pytest.mark.usefixtures("limits")
-def test_attempts_and_waits_together_end_with_the_total(call: Face, clock: Clock) -> None:
+def test_attempts_and_waits_together_end_with_the_total(call: Form, clock: Clock) -> None:
     upgrade = LocalUpgrade()
     upgrade.fail_next("init", status=503, times=1000)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support_exchanges import HOST, Answer, ScriptedServer, playing
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from upgrade_client_lib import (
     BadRequestError,
     ConflictError,
@@ -34,7 +34,7 @@ EXPERIMENT_ID = "a4be12c2-f123-5443-bec1-19de6a300e15"
 # ---- What is sent, and what the answer becomes ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
@@ -55,7 +55,7 @@ EXPERIMENT_ID = "a4be12c2-f123-5443-bec1-19de6a300e15"
     ],
 )
 def test_a_reward_is_sent_and_its_answer_kept(
-    call: Face, name: str, arguments: dict[str, Any]
+    call: Form, name: str, arguments: dict[str, Any]
 ) -> None:
     client, server, recorded = playing(name)
 
@@ -67,8 +67,8 @@ def test_a_reward_is_sent_and_its_answer_kept(
     assert answer == RewardResponse(body["message"], body["request"], Reward(**body["reward"]))
 
 
-@both_faces
-def test_newer_servers_leave_the_reward_out(call: Face) -> None:
+@both_forms
+def test_newer_servers_leave_the_reward_out(call: Form) -> None:
     local = LocalUpgrade(server="6.7")
     client = enrolled(call, local)
 
@@ -79,8 +79,8 @@ def test_newer_servers_leave_the_reward_out(call: Face) -> None:
     assert [reward.value for reward in local.rewards] == ["SUCCESS"]
 
 
-@both_faces
-def test_the_documented_positions(call: Face) -> None:
+@both_forms
+def test_the_documented_positions(call: Form) -> None:
     server = ScriptedServer(ACCEPTED)
     point = DecisionPoint("adapt", "hint")
 
@@ -94,8 +94,8 @@ def test_the_documented_positions(call: Face) -> None:
     }
 
 
-@both_faces
-def test_a_decision_point_without_a_context_means_the_clients(call: Face) -> None:
+@both_forms
+def test_a_decision_point_without_a_context_means_the_clients(call: Form) -> None:
     server = ScriptedServer(ACCEPTED)
 
     call(server.client(context="big-app").send_reward, SUCCESS, decision_point=DecisionPoint("s"))
@@ -107,8 +107,8 @@ def test_a_decision_point_without_a_context_means_the_clients(call: Face) -> Non
     }
 
 
-@both_faces
-def test_an_experiment_alone_goes_out_without_a_context(call: Face) -> None:
+@both_forms
+def test_an_experiment_alone_goes_out_without_a_context(call: Form) -> None:
     server = ScriptedServer(ACCEPTED)
 
     call(server.client().send_reward, SUCCESS, "experiment")
@@ -116,7 +116,7 @@ def test_an_experiment_alone_goes_out_without_a_context(call: Face) -> None:
     assert server.only.json == {"rewardValue": "SUCCESS", "experimentId": "experiment"}
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     "point",
     [
@@ -127,7 +127,7 @@ def test_an_experiment_alone_goes_out_without_a_context(call: Face) -> None:
         {"site": "s", "target": ""},
     ],
 )
-def test_no_target_goes_out_as_an_empty_one(call: Face, point: Any) -> None:
+def test_no_target_goes_out_as_an_empty_one(call: Form, point: Any) -> None:
     server = ScriptedServer(ACCEPTED)
 
     call(server.client().send_reward, SUCCESS, decision_point=point)
@@ -135,8 +135,8 @@ def test_no_target_goes_out_as_an_empty_one(call: Face, point: Any) -> None:
     assert server.only.json["decisionPoint"] == {"site": "s", "target": ""}
 
 
-@both_faces
-def test_each_reward_counts(call: Face) -> None:
+@both_forms
+def test_each_reward_counts(call: Form) -> None:
     local = LocalUpgrade()
     client = enrolled(call, local)
     point = DecisionPoint("adapt", "hint")
@@ -150,7 +150,7 @@ def test_each_reward_counts(call: Face) -> None:
 # ---- What the server refuses ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
@@ -163,7 +163,7 @@ def test_each_reward_counts(call: Face) -> None:
     ],
 )
 def test_a_reward_that_fits_nothing_is_an_error_with_the_servers_words(
-    call: Face, name: str, kind: type[UpgradeApiError]
+    call: Form, name: str, kind: type[UpgradeApiError]
 ) -> None:
     client, server, recorded = playing(name)
     point = recorded.body.get("decisionPoint")
@@ -178,8 +178,8 @@ def test_a_reward_that_fits_nothing_is_an_error_with_the_servers_words(
     assert caught.value.error_type == body["type"]
 
 
-@both_faces
-def test_a_reward_before_the_mark_is_a_conflict(call: Face) -> None:
+@both_forms
+def test_a_reward_before_the_mark_is_a_conflict(call: Form) -> None:
     local = adaptive(LocalUpgrade())
     client = UpgradeClient("u1", HOST, "my-app", transport=local.transport)
     call(client.init)
@@ -193,7 +193,7 @@ def test_a_reward_before_the_mark_is_a_conflict(call: Face) -> None:
 # ---- Wrong arguments and odd answers ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("arguments", "kind", "named"),
     [
@@ -222,7 +222,7 @@ def test_a_reward_before_the_mark_is_a_conflict(call: Face) -> None:
     ],
 )
 def test_a_reward_that_says_too_little_is_refused_before_anything_is_sent(
-    call: Face, arguments: dict[str, Any], kind: type[Exception], named: str
+    call: Form, arguments: dict[str, Any], kind: type[Exception], named: str
 ) -> None:
     server = ScriptedServer(Answer(500))
 
@@ -232,9 +232,9 @@ def test_a_reward_that_says_too_little_is_refused_before_anything_is_sent(
     assert server.sent == []
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("value", ["success", "MAYBE", "", "condition applied"])
-def test_an_unknown_reward_is_refused_with_the_known_ones(call: Face, value: str) -> None:
+def test_an_unknown_reward_is_refused_with_the_known_ones(call: Form, value: str) -> None:
     server = ScriptedServer(Answer(500))
 
     with pytest.raises(ValueError, match="one of 'SUCCESS', 'FAILURE', not "):
@@ -243,9 +243,9 @@ def test_an_unknown_reward_is_refused_with_the_known_ones(call: Face, value: str
     assert server.sent == []
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("value", [1, True, None, STATUS.CONDITION_APPLIED])
-def test_a_reward_of_another_type_is_refused(call: Face, value: Any) -> None:
+def test_a_reward_of_another_type_is_refused(call: Form, value: Any) -> None:
     server = ScriptedServer(Answer(500))
 
     with pytest.raises((TypeError, ValueError), match="reward_value must be"):
@@ -254,7 +254,7 @@ def test_a_reward_of_another_type_is_refused(call: Face, value: Any) -> None:
     assert server.sent == []
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("answer", "read"),
     [
@@ -276,18 +276,18 @@ def test_a_reward_of_another_type_is_refused(call: Face, value: Any) -> None:
     ],
 )
 def test_an_accepted_reward_is_no_error_whatever_the_details_look_like(
-    call: Face, answer: object, read: RewardResponse
+    call: Form, answer: object, read: RewardResponse
 ) -> None:
     client = ScriptedServer(Answer(200, answer)).client()
 
     assert call(client.send_reward, SUCCESS, "experiment") == read
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     "answer", [{}, {"message": None}, {"message": 5}, {"message": "ok", "reward": 5}, [], None, 5]
 )
-def test_an_answer_without_a_message_is_unreadable(call: Face, answer: object) -> None:
+def test_an_answer_without_a_message_is_unreadable(call: Form, answer: object) -> None:
     server = ScriptedServer(Answer(200, answer))
 
     with pytest.raises(UnreadableAnswerError) as caught:
@@ -300,11 +300,11 @@ def test_an_answer_without_a_message_is_unreadable(call: Face, answer: object) -
 # ---- Statuses of marks, as strings ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("status", list(MarkedDecisionPointStatus))
 @pytest.mark.parametrize("as_text", [False, True])
 def test_a_status_may_be_given_as_its_string(
-    call: Face, status: MarkedDecisionPointStatus, as_text: bool
+    call: Form, status: MarkedDecisionPointStatus, as_text: bool
 ) -> None:
     local = LocalUpgrade()
     client = UpgradeClient("u1", HOST, "my-app", transport=local.transport)
@@ -318,9 +318,9 @@ def test_a_status_may_be_given_as_its_string(
     assert local.requests[-1].json["status"] == status.value
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("status", ["CONDITION_APPLIED", "applied", "", "SUCCESS"])
-def test_an_unknown_status_is_refused_with_the_known_ones(call: Face, status: str) -> None:
+def test_an_unknown_status_is_refused_with_the_known_ones(call: Form, status: str) -> None:
     local = LocalUpgrade()
     local.experiment("home", "banner", conditions=["control"])
     client = UpgradeClient("u1", HOST, "my-app", transport=local.transport)
@@ -336,9 +336,9 @@ def test_an_unknown_status_is_refused_with_the_known_ones(call: Face, status: st
     assert local.marks == ()
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("status", [None, True, 1, BinaryRewardValue.SUCCESS])
-def test_a_status_of_another_type_is_refused(call: Face, status: Any) -> None:
+def test_a_status_of_another_type_is_refused(call: Form, status: Any) -> None:
     server = ScriptedServer(Answer(500))
 
     with pytest.raises((TypeError, ValueError), match="status must be"):
@@ -352,7 +352,7 @@ def adaptive(local: LocalUpgrade) -> LocalUpgrade:
     return local
 
 
-def enrolled(call: Face, local: LocalUpgrade) -> UpgradeClient:
+def enrolled(call: Form, local: LocalUpgrade) -> UpgradeClient:
     """A client whose user has marked an adaptive experiment."""
     adaptive(local)
     client = UpgradeClient("u1", HOST, "my-app", transport=local.transport)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from tests.support_marking import APPLIED, Marking, both_ways
 from tests.support_rotation import (
     Scene,
@@ -33,11 +33,11 @@ def test_a_rotation_that_does_not_exist_is_a_value_error_that_lists_those_that_d
 # ---- What it costs ----
 
 
-@both_faces
+@both_forms
 @both_ways
 @where_rotation_is_right
 def test_a_queue_at_a_single_point_turns_without_asking(
-    call: Face, mark: Marking, version: str, rotation: str
+    call: Form, mark: Marking, version: str, rotation: str
 ) -> None:
     scene = Scene(version, rotation=rotation)
 
@@ -52,11 +52,11 @@ def test_a_queue_at_a_single_point_turns_without_asking(
     assert scene.in_step(call)
 
 
-@both_faces
+@both_forms
 @both_ways
 @pytest.mark.parametrize("rotation", ["auto", "decision_point", "experiment"])
 def test_between_subjects_experiments_cost_nothing_however_many_points(
-    call: Face, mark: Marking, rotation: str
+    call: Form, mark: Marking, rotation: str
 ) -> None:
     scene = Scene(rotation=rotation)
     before = call(scene.client.get_all_experiment_conditions)
@@ -68,11 +68,11 @@ def test_between_subjects_experiments_cost_nothing_however_many_points(
     assert scene.loads == 1
 
 
-@both_faces
+@both_forms
 @both_ways
 @on_either_server
 def test_auto_asks_for_the_experiments_other_points_before_they_are_next_used(
-    call: Face, mark: Marking, version: str
+    call: Form, mark: Marking, version: str
 ) -> None:
     scene = Scene(version)
 
@@ -91,11 +91,11 @@ def test_auto_asks_for_the_experiments_other_points_before_they_are_next_used(
     assert scene.loads == 2
 
 
-@both_faces
+@both_forms
 @both_ways
 @on_either_server
 def test_auto_asks_once_for_all_when_all_are_asked_for(
-    call: Face, mark: Marking, version: str
+    call: Form, mark: Marking, version: str
 ) -> None:
     scene = Scene(version)
     mark(call, scene.client, "twin", "one", APPLIED)
@@ -107,13 +107,13 @@ def test_auto_asks_once_for_all_when_all_are_asked_for(
     assert scene.loads == 2
 
 
-@both_faces
+@both_forms
 @both_ways
 @pytest.mark.parametrize(
     ("version", "rotation"), [("6.5", "decision_point"), ("6.7", "experiment")]
 )
 def test_who_knows_the_server_saves_that_request(
-    call: Face, mark: Marking, version: str, rotation: str
+    call: Form, mark: Marking, version: str, rotation: str
 ) -> None:
     scene = Scene(version, rotation=rotation)
 
@@ -124,12 +124,12 @@ def test_who_knows_the_server_saves_that_request(
     assert scene.loads == 1
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("version", "rotation"), [("6.7", "decision_point"), ("6.5", "experiment")]
 )
 def test_who_is_wrong_about_the_server_is_out_of_step_until_it_is_asked(
-    call: Face, version: str, rotation: str
+    call: Form, version: str, rotation: str
 ) -> None:
     """So the two modes differ, and each is tied to its servers."""
     scene = Scene(version, rotation=rotation)
@@ -141,8 +141,8 @@ def test_who_is_wrong_about_the_server_is_out_of_step_until_it_is_asked(
     assert scene.in_step(call)
 
 
-@both_faces
-def test_views_turn_the_queues_of_their_client(call: Face) -> None:
+@both_forms
+def test_views_turn_the_queues_of_their_client(call: Form) -> None:
     scene = Scene()
     view = scene.client.with_options(timeout=3.0)
 
@@ -156,11 +156,11 @@ def test_views_turn_the_queues_of_their_client(call: Face) -> None:
 # ---- What turns ----
 
 
-@both_faces
+@both_forms
 @where_rotation_is_right
 @pytest.mark.parametrize("order", ["random", "ordered round robin", "random round robin"])
 def test_every_order_of_queue_turns_as_the_servers(
-    call: Face, version: str, rotation: str, order: str
+    call: Form, version: str, rotation: str, order: str
 ) -> None:
     upgrade = LocalUpgrade(server=version)
     upgrade.experiment(
@@ -179,11 +179,11 @@ def test_every_order_of_queue_turns_as_the_servers(
         assert scene.in_step(call, ("a", "b"), ("c", "d"))
 
 
-@both_faces
+@both_forms
 @both_ways
 @where_rotation_is_right
 def test_factors_turn_with_the_queue(
-    call: Face, mark: Marking, version: str, rotation: str
+    call: Form, mark: Marking, version: str, rotation: str
 ) -> None:
     upgrade = LocalUpgrade(server=version)
     upgrade.experiment(
@@ -208,8 +208,8 @@ def test_factors_turn_with_the_queue(
     assert scene.loads == 1
 
 
-@both_faces
-def test_factors_that_are_fewer_than_the_queue_say_nothing_of_its_rest(call: Face) -> None:
+@both_forms
+def test_factors_that_are_fewer_than_the_queue_say_nothing_of_its_rest(call: Form) -> None:
     client = client_of(scripted("a", "b", "c", factors=[{"color": {"level": "red"}}]))
 
     factors: list[list[str]] = []
@@ -221,10 +221,10 @@ def test_factors_that_are_fewer_than_the_queue_say_nothing_of_its_rest(call: Fac
     assert factors == [["color"], [], [], ["color"]]
 
 
-@both_faces
+@both_forms
 @both_ways
 def test_a_condition_in_the_queue_that_cannot_be_read_does_not_stop_it(
-    call: Face, mark: Marking, caplog: pytest.LogCaptureFixture
+    call: Form, mark: Marking, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = scripted("a", {"id": 5}, "c")
     client = client_of(server)
@@ -244,10 +244,10 @@ def test_a_condition_in_the_queue_that_cannot_be_read_does_not_stop_it(
     assert len(caplog.records) == 1
 
 
-@both_faces
+@both_forms
 @both_ways
 def test_a_queue_whose_first_condition_cannot_be_read_turns_all_the_same(
-    call: Face, mark: Marking
+    call: Form, mark: Marking
 ) -> None:
     server = scripted(None, "b", "c")
     client = client_of(server)
@@ -260,11 +260,11 @@ def test_a_queue_whose_first_condition_cannot_be_read_turns_all_the_same(
     assert server.count("assign") == 1
 
 
-@both_faces
+@both_forms
 @both_ways
 @pytest.mark.parametrize("answered", [None, "another", "absent"])
 def test_the_answers_experiment_decides_nothing(
-    call: Face, mark: Marking, answered: str | None
+    call: Form, mark: Marking, answered: str | None
 ) -> None:
     server = scripted("a", "b")
     answer = {"id": "i", "userId": "user", "site": "s", "target": "t", "condition": "b"}
@@ -277,9 +277,9 @@ def test_the_answers_experiment_decides_nothing(
     assert server.count("assign") == 1
 
 
-@both_faces
+@both_forms
 @both_ways
-def test_a_queue_of_an_experiment_that_has_no_id_is_asked_for(call: Face, mark: Marking) -> None:
+def test_a_queue_of_an_experiment_that_has_no_id_is_asked_for(call: Form, mark: Marking) -> None:
     server = scripted({"conditionCode": "a"}, {"conditionCode": "b"})
     client = client_of(server)
 
@@ -289,11 +289,11 @@ def test_a_queue_of_an_experiment_that_has_no_id_is_asked_for(call: Face, mark: 
     assert server.count("assign") == 2
 
 
-@both_faces
+@both_forms
 @both_ways
 @where_rotation_is_right
 def test_marks_of_a_queue_without_a_target_count_where_the_server_counts_them(
-    call: Face, mark: Marking, version: str, rotation: str
+    call: Form, mark: Marking, version: str, rotation: str
 ) -> None:
     upgrade = LocalUpgrade(server=version)
     upgrade.experiment(

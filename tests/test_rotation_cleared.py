@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from tests.support_marking import APPLIED, Marking, both_ways
 from tests.support_rotation import Scene, code_at, on_either_server
 from tests.support_server import Background
@@ -14,11 +14,11 @@ from upgrade_client_lib import UpgradeClient
 from upgrade_client_lib.testing import LocalUpgrade
 
 
-@both_faces
+@both_forms
 @both_ways
 @on_either_server
 @pytest.mark.parametrize("mark_when", ["before", "after"])
-def test_init_during_a_mark(call: Face, mark: Marking, version: str, mark_when: Any) -> None:
+def test_init_during_a_mark(call: Form, mark: Marking, version: str, mark_when: Any) -> None:
     scene = Scene(version)
     call(scene.client.get_all_experiment_conditions)
     hold = scene.server.hold_next("mark", mark_when)
@@ -33,10 +33,10 @@ def test_init_during_a_mark(call: Face, mark: Marking, version: str, mark_when: 
     assert scene.in_step(call)
 
 
-@both_faces
+@both_forms
 @on_either_server
 def test_a_snapshot_from_before_init_turns_the_queue_that_is_known_now(
-    call: Face, version: str
+    call: Form, version: str
 ) -> None:
     scene = Scene(version)
     old = call(scene.client.get_decision_point_assignment, "single", "queue")
@@ -51,10 +51,10 @@ def test_a_snapshot_from_before_init_turns_the_queue_that_is_known_now(
     assert scene.loads == 2
 
 
-@both_faces
+@both_forms
 @on_either_server
 def test_a_snapshot_from_before_a_group_change_leaves_client_and_server_in_step(
-    call: Face, version: str
+    call: Form, version: str
 ) -> None:
     upgrade = LocalUpgrade(server=version)
     within: dict[str, Any] = {"unit": "within-subjects", "order": "ordered round robin"}
@@ -76,11 +76,11 @@ def test_a_snapshot_from_before_a_group_change_leaves_client_and_server_in_step(
     assert scene.in_step(call, ("s", "t"), ("own", "class-1"), ("own", "class-2"))
 
 
-@both_faces
+@both_forms
 @on_either_server
 @pytest.mark.parametrize("mark_when", ["before", "after"])
 def test_a_point_that_became_a_queue_while_it_was_marked(
-    call: Face, version: str, mark_when: Any
+    call: Form, version: str, mark_when: Any
 ) -> None:
     upgrade = LocalUpgrade(server=version)
     upgrade.experiment(

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support_faces import Face, blocking, both_faces, in_event_loop
+from tests.support_forms import Form, blocking, both_forms, in_event_loop
 from tests.support_marking import APPLIED, Marking, both_ways
 from tests.support_rotation import Scene, code_at, on_either_server
 from upgrade_client_lib import (
@@ -20,7 +20,7 @@ from upgrade_client_lib import (
 )
 
 
-@both_faces
+@both_forms
 @both_ways
 @pytest.mark.parametrize(
     ("fault", "expected"),
@@ -31,7 +31,7 @@ from upgrade_client_lib import (
     ],
 )
 def test_a_mark_that_the_server_refused_turns_nothing_and_costs_nothing(
-    call: Face, mark: Marking, fault: dict[str, Any], expected: type[UpgradeApiError]
+    call: Form, mark: Marking, fault: dict[str, Any], expected: type[UpgradeApiError]
 ) -> None:
     scene = Scene()
     before = call(scene.client.get_all_experiment_conditions)
@@ -45,10 +45,10 @@ def test_a_mark_that_the_server_refused_turns_nothing_and_costs_nothing(
     assert scene.loads == 1
 
 
-@both_faces
+@both_forms
 @both_ways
 def test_a_mark_that_never_reached_the_server_turns_nothing_and_costs_nothing(
-    call: Face, mark: Marking
+    call: Form, mark: Marking
 ) -> None:
     scene = Scene()
     call(scene.client.get_all_experiment_conditions)
@@ -61,13 +61,13 @@ def test_a_mark_that_never_reached_the_server_turns_nothing_and_costs_nothing(
     assert scene.loads == 1
 
 
-@both_faces
+@both_forms
 @both_ways
 @on_either_server
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("error", [httpx.ReadTimeout, httpx.WriteTimeout, httpx.ReadError])
 def test_a_mark_of_which_nobody_knows_whether_it_counted_is_asked_about(
-    call: Face, mark: Marking, version: str, when: Any, error: type[httpx.TransportError]
+    call: Form, mark: Marking, version: str, when: Any, error: type[httpx.TransportError]
 ) -> None:
     scene = Scene(version)
     call(scene.client.get_all_experiment_conditions)
@@ -82,11 +82,11 @@ def test_a_mark_of_which_nobody_knows_whether_it_counted_is_asked_about(
     assert scene.loads == 2
 
 
-@both_faces
+@both_forms
 @both_ways
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_a_mark_that_broke_the_server_is_asked_about(
-    call: Face, mark: Marking, status: int
+    call: Form, mark: Marking, status: int
 ) -> None:
     scene = Scene()
     call(scene.client.get_all_experiment_conditions)
@@ -100,10 +100,10 @@ def test_a_mark_that_broke_the_server_is_asked_about(
     assert scene.loads == 2
 
 
-@both_faces
+@both_forms
 @both_ways
 def test_a_mark_with_an_answer_that_makes_no_sense_is_asked_about(
-    call: Face, mark: Marking
+    call: Form, mark: Marking
 ) -> None:
     scene = Scene()
     call(scene.client.get_all_experiment_conditions)
@@ -117,9 +117,9 @@ def test_a_mark_with_an_answer_that_makes_no_sense_is_asked_about(
     assert scene.loads == 2
 
 
-@both_faces
+@both_forms
 @both_ways
-def test_a_mark_that_was_sent_again_turns_once(call: Face, mark: Marking) -> None:
+def test_a_mark_that_was_sent_again_turns_once(call: Form, mark: Marking) -> None:
     scene = Scene()
     scene.server.lose_next("mark", "before", httpx.ConnectError)
 
@@ -155,10 +155,10 @@ def test_a_mark_that_was_cancelled_is_asked_about(version: str, when: Any) -> No
     assert scene.loads == 2
 
 
-@both_faces
+@both_forms
 @on_either_server
 def test_a_mark_whose_ids_could_not_be_fetched_leaves_nothing_of_the_experiment_unasked(
-    call: Face, version: str
+    call: Form, version: str
 ) -> None:
     scene = Scene(version)
     hasty = scene.client.with_options(retries=0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support_faces import Face, blocking, both_faces, in_event_loop
+from tests.support_forms import Form, blocking, both_forms, in_event_loop
 from tests.support_marking import APPLIED
 from tests.support_rotation import (
     POINTS,
@@ -27,9 +27,9 @@ from upgrade_client_lib._api import read_assignment
 # ---- Marks side by side ----
 
 
-@pytest.mark.parametrize("face", ["async", "sync"])
+@pytest.mark.parametrize("form", ["async", "sync"])
 @where_rotation_is_right
-def test_marks_of_20_threads_turn_20_times(face: str, version: str, rotation: str) -> None:
+def test_marks_of_20_threads_turn_20_times(form: str, version: str, rotation: str) -> None:
     scene = Scene(version, rotation=rotation)
     client = scene.client
     client.get_all_experiment_conditions_sync()
@@ -40,7 +40,7 @@ def test_marks_of_20_threads_turn_20_times(face: str, version: str, rotation: st
         start.wait(10)
         assignment = client.get_decision_point_assignment_sync(site, target)
         assert assignment is not None
-        if face == "sync":
+        if form == "sync":
             assignment.mark_decision_point_sync(APPLIED)
         else:
             asyncio.run(client.mark_decision_point(site, target, "first", APPLIED))
@@ -76,10 +76,10 @@ def test_marks_of_20_tasks_turn_20_times(version: str, rotation: str) -> None:
         assert scene.loads == 1
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("first", [0, 1])
 def test_marks_that_overlap_turn_once_each_in_whatever_order_they_end(
-    call: Face, first: int
+    call: Form, first: int
 ) -> None:
     scene = Scene()
     call(scene.client.get_all_experiment_conditions)
@@ -109,13 +109,13 @@ CROSSINGS = list(product(["before", "after"], ["before", "after"], ["load", "mar
 """When the load and the mark are held, each before or after the server, and which ends first."""
 
 
-@both_faces
+@both_forms
 @where_rotation_is_right
 @pytest.mark.parametrize(("load_when", "mark_when", "first"), CROSSINGS)
 @pytest.mark.parametrize("begun_first", ["load", "mark"])
 @pytest.mark.parametrize("asked_first", ["one", "two"])
 def test_a_mark_that_crosses_a_load(
-    call: Face,
+    call: Form,
     version: str,
     rotation: str,
     load_when: Any,
@@ -157,11 +157,11 @@ def test_a_mark_that_crosses_a_load(
     assert scene.loads == loads <= 3
 
 
-@both_faces
+@both_forms
 @on_either_server
 @pytest.mark.parametrize("mark_when", ["before", "after"])
 def test_a_load_that_begins_and_ends_during_a_mark(
-    call: Face, version: str, mark_when: Any
+    call: Form, version: str, mark_when: Any
 ) -> None:
     scene = Scene(version)
     call(scene.client.get_all_experiment_conditions)
@@ -178,10 +178,10 @@ def test_a_load_that_begins_and_ends_during_a_mark(
     assert scene.in_step(call)
 
 
-@both_faces
+@both_forms
 @on_either_server
 @pytest.mark.parametrize("load_when", ["before", "after"])
-def test_marks_that_begin_and_end_during_a_load(call: Face, version: str, load_when: Any) -> None:
+def test_marks_that_begin_and_end_during_a_load(call: Form, version: str, load_when: Any) -> None:
     scene = Scene(version)
     call(scene.client.get_all_experiment_conditions)
     hold = scene.server.hold_next("assign", load_when)
@@ -196,10 +196,10 @@ def test_marks_that_begin_and_end_during_a_load(call: Face, version: str, load_w
     assert scene.in_step(call)
 
 
-@both_faces
+@both_forms
 @on_either_server
 def test_a_reader_after_a_mark_does_not_join_a_load_from_before_it(
-    call: Face, version: str
+    call: Form, version: str
 ) -> None:
     scene = Scene(version)
     old = call(scene.client.get_decision_point_assignment, "single", "queue")
@@ -216,8 +216,8 @@ def test_a_reader_after_a_mark_does_not_join_a_load_from_before_it(
     assert scene.in_step(call)
 
 
-@both_faces
-def test_a_refused_mark_does_not_spoil_the_load_it_crosses(call: Face) -> None:
+@both_forms
+def test_a_refused_mark_does_not_spoil_the_load_it_crosses(call: Form) -> None:
     scene = Scene()
     call(scene.client.get_all_experiment_conditions)
     hold = scene.server.hold_next("assign", "after")
@@ -234,9 +234,9 @@ def test_a_refused_mark_does_not_spoil_the_load_it_crosses(call: Face) -> None:
     assert scene.loads == 2
 
 
-@both_faces
+@both_forms
 @on_either_server
-def test_a_mark_that_did_not_wait_for_the_load_and_its_ids(call: Face, version: str) -> None:
+def test_a_mark_that_did_not_wait_for_the_load_and_its_ids(call: Form, version: str) -> None:
     scene = Scene(version)
     hold = scene.server.hold_next("assign", "after")
     with Background(call) as background:
@@ -252,8 +252,8 @@ def test_a_mark_that_did_not_wait_for_the_load_and_its_ids(call: Face, version: 
     assert scene.in_step(call)
 
 
-@both_faces
-def test_a_load_that_a_mark_of_an_experiment_without_id_crossed_is_asked_about(call: Face) -> None:
+@both_forms
+def test_a_load_that_a_mark_of_an_experiment_without_id_crossed_is_asked_about(call: Form) -> None:
     server = scripted({"conditionCode": "a"}, {"conditionCode": "b"})
     client = client_of(server)
     old = call(client.get_decision_point_assignment, "s", "t")
@@ -269,9 +269,9 @@ def test_a_load_that_a_mark_of_an_experiment_without_id_crossed_is_asked_about(c
     assert server.count("assign") == 3
 
 
-@both_faces
+@both_forms
 def test_a_queue_that_turns_while_its_head_is_being_read(
-    call: Face, monkeypatch: pytest.MonkeyPatch
+    call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_slowly(*arguments: Any) -> Any:
         monkeypatch.undo()
@@ -292,9 +292,9 @@ def test_a_queue_that_turns_while_its_head_is_being_read(
     assert scene.loads == 2
 
 
-@both_faces
+@both_forms
 def test_marks_of_between_subjects_experiments_cost_nothing_when_they_cross_a_load(
-    call: Face,
+    call: Form,
 ) -> None:
     scene = Scene()
     call(scene.client.get_all_experiment_conditions)

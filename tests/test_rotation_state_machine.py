@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.support_faces import Face, blocking, in_event_loop
+from tests.support_forms import Form, blocking, in_event_loop
 from tests.support_server import HOST, SteeredServer, client_of
 from upgrade_client_lib import Assignment, UpgradeApiError, UpgradeClient, UpgradeConnection
 from upgrade_client_lib.testing import LocalUpgrade
@@ -38,7 +38,7 @@ CLASSES = ["class-1", "class-2"]
 CODES = ["a", "b", "c"]
 STATUSES = list(UpgradeClient.MARKED_DECISION_POINT_STATUS)
 
-faces = st.sampled_from([in_event_loop, blocking])
+forms = st.sampled_from([in_event_loop, blocking])
 points = st.sampled_from(POINTS)
 statuses = st.sampled_from([STATUSES[0], STATUSES[0], *STATUSES])
 classes = st.none() | st.sampled_from(CLASSES)
@@ -81,26 +81,26 @@ class InStep(RuleBasedStateMachine):
         self.client.init_sync()
         self.view = self.client.with_options(timeout=5.0)
 
-    @rule(target=snapshots, call=faces, point=points, view=st.booleans())
-    def read(self, call: Face, point: tuple[str, str | None], view: bool) -> Any:
+    @rule(target=snapshots, call=forms, point=points, view=st.booleans())
+    def read(self, call: Form, point: tuple[str, str | None], view: bool) -> Any:
         client = self.view if view else self.client
         found = call(client.get_decision_point_assignment, *point)
         assert found == self._truth(*point)
         nothing: MultipleResults[Assignment] = multiple()
         return nothing if found is None else found
 
-    @rule(call=faces, fresh=st.booleans())
-    def read_all(self, call: Face, fresh: bool) -> None:
+    @rule(call=forms, fresh=st.booleans())
+    def read_all(self, call: Form, fresh: bool) -> None:
         found = call(self.client.get_all_experiment_conditions, ignore_cache=fresh)
         assert found == client_of(self.upgrade.transport).get_all_experiment_conditions_sync()
 
-    @rule(call=faces)
-    def read_flags(self, call: Face) -> None:
+    @rule(call=forms)
+    def read_flags(self, call: Form) -> None:
         expected = client_of(self.upgrade.transport).get_all_feature_flags_sync()
         assert call(self.client.get_all_feature_flags) == expected
 
     @rule(
-        call=faces,
+        call=forms,
         point=points,
         condition=st.none() | st.sampled_from([*CODES, "no such condition"]),
         status=statuses,
@@ -108,7 +108,7 @@ class InStep(RuleBasedStateMachine):
     )
     def mark_through_client(
         self,
-        call: Face,
+        call: Form,
         point: tuple[str, str | None],
         condition: str | None,
         status: Any,
@@ -118,8 +118,8 @@ class InStep(RuleBasedStateMachine):
         with suppress(UpgradeApiError):
             call(client.mark_decision_point, *point, condition, status)
 
-    @rule(call=faces, snapshot=snapshots, status=statuses)
-    def mark_through_snapshot(self, call: Face, snapshot: Assignment, status: Any) -> None:
+    @rule(call=forms, snapshot=snapshots, status=statuses)
+    def mark_through_snapshot(self, call: Form, snapshot: Assignment, status: Any) -> None:
         with suppress(UpgradeApiError):
             call(snapshot.mark_decision_point, status)
 
@@ -146,19 +146,19 @@ class InStep(RuleBasedStateMachine):
         with suppress(UpgradeApiError):
             self.client.mark_decision_point_sync("twin", "one", "a", STATUSES[0])
 
-    @rule(call=faces, group=classes)
-    def init(self, call: Face, group: str | None) -> None:
+    @rule(call=forms, group=classes)
+    def init(self, call: Form, group: str | None) -> None:
         if group is None:
             call(self.client.init)
         else:
             call(self.client.init, {"class": [group]}, {"class": group})
 
-    @rule(call=faces, groups=st.lists(st.sampled_from([*CLASSES, "class-3"]), unique=True))
-    def change_groups(self, call: Face, groups: list[str]) -> None:
+    @rule(call=forms, groups=st.lists(st.sampled_from([*CLASSES, "class-3"]), unique=True))
+    def change_groups(self, call: Form, groups: list[str]) -> None:
         call(self.client.set_group_membership, {"class": groups})
 
-    @rule(call=faces, group=st.sampled_from(CLASSES))
-    def change_working_group(self, call: Face, group: str) -> None:
+    @rule(call=forms, group=st.sampled_from(CLASSES))
+    def change_working_group(self, call: Form, group: str) -> None:
         call(self.client.set_working_group, {"class": group})
 
     def teardown(self) -> None:

@@ -20,8 +20,8 @@ import pytest
 import upgrade_client_lib
 from tests.support_calls import INIT, MARK, Operation, by_endpoint
 from tests.support_exchanges import Answer, ScriptedServer
-from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import Fault, FaultyServer
+from tests.support_forms import Form, both_forms
 from upgrade_client_lib import NoConnectionError, UpgradeApiError, UpgradeConnection
 
 LIBRARY = Path(upgrade_client_lib.__file__).parent
@@ -90,12 +90,12 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 }
 
 
-@both_faces
+@both_forms
 @every_place
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("status", [200, 401, 500])
 def test_a_secret_in_a_body_is_shown_nowhere(
-    call: Face,
+    call: Form,
     given: dict[str, Any],
     spelling: str,
     status: int,
@@ -130,13 +130,13 @@ ANSWERS: dict[str, Callable[[str], Answer]] = {
 }
 
 
-@both_faces
+@both_forms
 @every_place
 @pytest.mark.parametrize("operation", by_endpoint([INIT, MARK]))
 @pytest.mark.parametrize("answer", ANSWERS)
 @pytest.mark.usefixtures("no_delay_between_attempts")
 def test_a_secret_in_an_answer_is_shown_nowhere(
-    call: Face,
+    call: Form,
     operation: Operation,
     given: dict[str, Any],
     answer: str,
@@ -162,11 +162,11 @@ NO_HTTP: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@both_faces
+@both_forms
 @every_place
 @pytest.mark.parametrize("answer", NO_HTTP)
 def test_a_secret_in_what_is_no_http_is_shown_nowhere(
-    call: Face,
+    call: Form,
     given: dict[str, Any],
     answer: str,
     caplog: pytest.LogCaptureFixture,
@@ -184,10 +184,10 @@ def test_a_secret_in_what_is_no_http_is_shown_nowhere(
         call(connection.client("user", "my-app").init)
 
 
-@both_faces
+@both_forms
 @every_place
 def test_what_caused_an_error_is_left_out_where_it_holds_a_secret(
-    call: Face, given: dict[str, Any], caplog: pytest.LogCaptureFixture
+    call: Form, given: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_: httpx.Request) -> httpx.Response:
         try:
@@ -204,9 +204,9 @@ def test_what_caused_an_error_is_left_out_where_it_holds_a_secret(
             call(connection.client("user", "my-app").init)
 
 
-@both_faces
+@both_forms
 def test_what_a_traceback_with_locals_shows_of_an_own_client_holds_no_secret(
-    call: Face, caplog: pytest.LogCaptureFixture
+    call: Form, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("no connection")
@@ -242,8 +242,8 @@ def test_no_setting_shows_a_secret() -> None:
     assert ODD not in shown
 
 
-@both_faces
-def test_what_is_no_secret_is_shown(call: Face) -> None:
+@both_forms
+def test_what_is_no_secret_is_shown(call: Form) -> None:
     client = client_of(
         Answer(400, {"message": "en, application/json or school/2 at upgrade: no, dev"}),
         headers={
@@ -263,7 +263,7 @@ def test_what_is_no_secret_is_shown(call: Face) -> None:
 # ---- Long texts, and characters that are not printable ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("status", [200, 400, 500])
 @pytest.mark.parametrize(
     "body",
@@ -276,7 +276,7 @@ def test_what_is_no_secret_is_shown(call: Face) -> None:
     ids=["message", "text", "blanks", "key"],
 )
 def test_a_long_text_is_cut(
-    call: Face, status: int, body: object, caplog: pytest.LogCaptureFixture
+    call: Form, status: int, body: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.NOTSET)
     headers = {"x-request-id": "r" * 5_000_000, "Content-Type": "text/" + "c" * 5_000_000}
@@ -305,11 +305,11 @@ def test_a_secret_that_is_cut_is_not_shown_in_part(caplog: pytest.LogCaptureFixt
 FORGED = "all is well\n2030-01-01 ERROR root: forged\r\x1b[31m\x00\x85\u2028\u202eback\ud800"
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("status", [200, 400, 503])
 @pytest.mark.usefixtures("no_delay_between_attempts")
 def test_what_is_not_printable_is_escaped(
-    call: Face, status: int, caplog: pytest.LogCaptureFixture
+    call: Form, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.NOTSET)
     headers = {"x-request-id": "r\n\x1b[31m", "Content-Type": "text\r\n\x1b[31m/html"}
@@ -327,8 +327,8 @@ def test_what_is_not_printable_is_escaped(
         assert error.message == error.error_type == f"all is {escaped}"
 
 
-@both_faces
-def test_what_caused_an_error_is_left_out_where_it_could_forge_a_line(call: Face) -> None:
+@both_forms
+def test_what_caused_an_error_is_left_out_where_it_could_forge_a_line(call: Form) -> None:
     def fail(_: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused\nforged")
 

@@ -20,8 +20,8 @@ import trustme
 
 from tests.support_calls import COUNTED, HARMLESS, Operation, by_endpoint, upgrade_with_user
 from tests.support_exchanges import HOST, Answer, ScriptedServer
-from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import FaultyServer
+from tests.support_forms import Form, both_forms
 from upgrade_client_lib import (
     NoConnectionError,
     UnreadableAnswerError,
@@ -39,10 +39,10 @@ REDIRECTS = [301, 302, 303, 307, 308]
 # ---- Tokens stay in the Authorization header ----
 
 
-@both_faces
+@both_forms
 @every_operation
 def test_a_token_is_in_no_log_line_at_any_level(
-    call: Face, operation: Operation, caplog: pytest.LogCaptureFixture
+    call: Form, operation: Operation, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.NOTSET)
     local = upgrade_with_user()
@@ -61,7 +61,7 @@ def test_a_token_is_in_no_log_line_at_any_level(
     assert not any(TOKEN in repr(record.args) for record in caplog.records)
 
 
-@both_faces
+@both_forms
 @every_operation
 @pytest.mark.parametrize(
     "answer",
@@ -76,7 +76,7 @@ def test_a_token_is_in_no_log_line_at_any_level(
     ids=lambda answer: str(answer.status),
 )
 def test_a_token_is_in_no_error_even_when_the_server_repeats_it(
-    call: Face, operation: Operation, answer: Answer, caplog: pytest.LogCaptureFixture
+    call: Form, operation: Operation, answer: Answer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.NOTSET)
     client = ScriptedServer(answer).client("user", token=TOKEN)
@@ -88,10 +88,10 @@ def test_a_token_is_in_no_error_even_when_the_server_repeats_it(
     assert TOKEN not in caplog.text
 
 
-@both_faces
+@both_forms
 @every_operation
 def test_a_token_is_in_no_error_of_a_connection(
-    call: Face, operation: Operation, caplog: pytest.LogCaptureFixture
+    call: Form, operation: Operation, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.NOTSET)
     with LocalUpgrade().serve() as url:
@@ -105,8 +105,8 @@ def test_a_token_is_in_no_error_of_a_connection(
     assert TOKEN not in caplog.text
 
 
-@both_faces
-def test_a_token_is_in_no_repr(call: Face) -> None:
+@both_forms
+def test_a_token_is_in_no_repr(call: Form) -> None:
     local = upgrade_with_user()
     with UpgradeConnection(HOST, token=TOKEN, transport=local.transport) as connection:
         for client in (
@@ -147,8 +147,8 @@ def test_a_token_that_is_refused_is_not_shown(token: str) -> None:
         assert TOKEN not in "".join(traceback.format_exception(None, caught.value, None))
 
 
-@both_faces
-def test_no_pickle_carries_a_token(call: Face) -> None:
+@both_forms
+def test_no_pickle_carries_a_token(call: Form) -> None:
     local = upgrade_with_user()
     client = UpgradeClient("user", HOST, "my-app", TOKEN, transport=local.transport)
     answers: dict[str, Any] = {
@@ -182,7 +182,7 @@ def tls_of(authority: trustme.CA, name: str, *, expired: bool = False) -> ssl.SS
     return context
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("certificate", "complaint"),
     [
@@ -194,7 +194,7 @@ def tls_of(authority: trustme.CA, name: str, *, expired: bool = False) -> ssl.SS
     ids=["unknown authority", "another address", "another name", "expired"],
 )
 def test_a_certificate_that_cannot_be_trusted_is_an_error_before_anything_is_sent(
-    call: Face, certificate: ssl.SSLContext, complaint: str
+    call: Form, certificate: ssl.SSLContext, complaint: str
 ) -> None:
     trusting = ssl.create_default_context()
     AUTHORITY.configure_trust(trusting)  # pyright: ignore[reportUnknownMemberType]
@@ -210,8 +210,8 @@ def test_a_certificate_that_cannot_be_trusted_is_an_error_before_anything_is_sen
     assert server.received == []
 
 
-@both_faces
-def test_certificates_are_verified_without_being_asked_for(call: Face) -> None:
+@both_forms
+def test_certificates_are_verified_without_being_asked_for(call: Form) -> None:
     with (
         FaultyServer(upgrade_with_user(), tls=tls_of(AUTHORITY, "127.0.0.1")) as server,
         UpgradeConnection(server.url) as connection,
@@ -226,10 +226,10 @@ def test_certificates_are_verified_without_being_asked_for(call: Face) -> None:
 # ---- Redirects are never followed ----
 
 
-@both_faces
+@both_forms
 @every_operation
 @pytest.mark.parametrize("status", REDIRECTS)
-def test_a_redirect_is_not_followed(call: Face, operation: Operation, status: int) -> None:
+def test_a_redirect_is_not_followed(call: Form, operation: Operation, status: int) -> None:
     local, elsewhere = upgrade_with_user(), upgrade_with_user()
     before = len(elsewhere.requests)
     with (
@@ -248,9 +248,9 @@ def test_a_redirect_is_not_followed(call: Face, operation: Operation, status: in
     assert len(elsewhere.requests) == before
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("status", REDIRECTS)
-def test_a_users_own_http_client_follows_no_redirect_either(call: Face, status: int) -> None:
+def test_a_users_own_http_client_follows_no_redirect_either(call: Form, status: int) -> None:
     followed: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -273,8 +273,8 @@ def test_a_users_own_http_client_follows_no_redirect_either(call: Face, status: 
 # ---- Nothing of a user is stored, and what a server answers is data ----
 
 
-@both_faces
-def test_what_is_known_of_a_user_goes_with_their_client(call: Face) -> None:
+@both_forms
+def test_what_is_known_of_a_user_goes_with_their_client(call: Form) -> None:
     local = upgrade_with_user()
     with UpgradeConnection(HOST, transport=local.transport) as connection:
         client = connection.client("user", "my-app")
@@ -293,7 +293,7 @@ import logging, os, sys
 
 from tests.support_calls import COUNTED, HARMLESS, upgrade_with_user
 from tests.support_exchanges import Answer, ScriptedServer
-from tests.support_faces import blocking, in_event_loop
+from tests.support_forms import blocking, in_event_loop
 from upgrade_client_lib import UpgradeApiError, UpgradeClient
 
 CODE = "__import__('os').abort()"
@@ -346,8 +346,8 @@ def test_a_session_writes_no_file_and_executes_nothing_that_a_server_answers() -
     assert (done.stdout, done.stderr) == ("nothing\n", "")
 
 
-@both_faces
-def test_no_value_can_add_a_header(call: Face) -> None:
+@both_forms
+def test_no_value_can_add_a_header(call: Form) -> None:
     server = ScriptedServer(Answer(200, {"id": "u1"}))
     injected = "x\r\nUser-Id: root"
     for arguments in ((injected, HOST, "app"), ("u1", HOST, "app", injected)):

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support_clients import client_at, initialised_at
 from tests.support_exchanges import HOST, playing
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from upgrade_client_lib import (
     UpgradeConnection,
     UserNotInitializedError,
@@ -18,8 +18,8 @@ from upgrade_client_lib.testing import LocalUpgrade
 CLASS_1 = {"class": ["class-1"]}
 
 
-@both_faces
-def test_session_groups_alone_need_no_init(call: Face) -> None:
+@both_forms
+def test_session_groups_alone_need_no_init(call: Form) -> None:
     local = school()
     client = client_at(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
 
@@ -27,8 +27,8 @@ def test_session_groups_alone_need_no_init(call: Face) -> None:
     assert call(client.has_feature_flag, "for-class-2") is False
 
 
-@both_faces
-def test_session_groups_alone_leave_the_stored_ones_out(call: Face) -> None:
+@both_forms
+def test_session_groups_alone_leave_the_stored_ones_out(call: Form) -> None:
     local = school()
     call(client_at(local).init, {"class": ["class-2"]})
     client = client_at(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
@@ -37,8 +37,8 @@ def test_session_groups_alone_leave_the_stored_ones_out(call: Face) -> None:
     assert call(client.has_feature_flag, "for-class-2") is False
 
 
-@both_faces
-def test_session_groups_can_join_the_stored_ones(call: Face) -> None:
+@both_forms
+def test_session_groups_can_join_the_stored_ones(call: Form) -> None:
     local = school()
     call(client_at(local).init, {"class": ["class-2"]})
     client = client_at(local, groups_for_session=CLASS_1, include_stored_user_groups=True)
@@ -52,8 +52,8 @@ def test_session_groups_can_join_the_stored_ones(call: Face) -> None:
     }
 
 
-@both_faces
-def test_session_groups_that_join_the_stored_ones_need_init(call: Face) -> None:
+@both_forms
+def test_session_groups_that_join_the_stored_ones_need_init(call: Form) -> None:
     client, server, recorded = playing(
         "featureflag_merged_not_initialised",
         groups_for_session=CLASS_1,
@@ -66,8 +66,8 @@ def test_session_groups_that_join_the_stored_ones_need_init(call: Face) -> None:
     assert server.only.json == recorded.body
 
 
-@both_faces
-def test_session_groups_are_never_stored(call: Face) -> None:
+@both_forms
+def test_session_groups_are_never_stored(call: Form) -> None:
     local = school()
     client = client_at(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
     call(client.get_all_feature_flags)
@@ -76,8 +76,8 @@ def test_session_groups_are_never_stored(call: Face) -> None:
     assert call(client_at(local).has_feature_flag, "for-class-1") is False
 
 
-@both_faces
-def test_a_change_of_session_groups_sends_nothing_and_clears_the_flags(call: Face) -> None:
+@both_forms
+def test_a_change_of_session_groups_sends_nothing_and_clears_the_flags(call: Form) -> None:
     local = school()
     client = initialised_at(call, local)
     assert call(client.has_feature_flag, "for-class-1") is False
@@ -92,8 +92,8 @@ def test_a_change_of_session_groups_sends_nothing_and_clears_the_flags(call: Fac
     assert [request.endpoint for request in local.requests[before:]] == ["featureflag"]
 
 
-@both_faces
-def test_session_groups_can_be_dropped(call: Face) -> None:
+@both_forms
+def test_session_groups_can_be_dropped(call: Form) -> None:
     local = school()
     call(client_at(local).init)
     client = client_at(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
@@ -105,8 +105,8 @@ def test_session_groups_can_be_dropped(call: Face) -> None:
     assert local.requests[-1].json == {"context": "my-app"}
 
 
-@both_faces
-def test_session_groups_stay_over_init(call: Face) -> None:
+@both_forms
+def test_session_groups_stay_over_init(call: Form) -> None:
     local = school()
     client = client_at(local, groups_for_session=CLASS_1, include_stored_user_groups=False)
 
@@ -116,8 +116,8 @@ def test_session_groups_stay_over_init(call: Face) -> None:
     assert call(client.has_feature_flag, "for-class-2") is False
 
 
-@both_faces
-def test_session_groups_are_those_that_were_given_then(call: Face) -> None:
+@both_forms
+def test_session_groups_are_those_that_were_given_then(call: Form) -> None:
     local = school()
     groups = {"class": ["class-1"]}
     client = client_at(local, groups_for_session=groups, include_stored_user_groups=False)
@@ -127,8 +127,8 @@ def test_session_groups_are_those_that_were_given_then(call: Face) -> None:
     assert call(client.has_feature_flag, "for-class-2") is False
 
 
-@both_faces
-def test_a_connection_gives_clients_with_session_groups(call: Face) -> None:
+@both_forms
+def test_a_connection_gives_clients_with_session_groups(call: Form) -> None:
     local = school()
     with UpgradeConnection(HOST, transport=local.transport) as connection:
         client = connection.client(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support_faces import Face, blocking, both_faces, in_event_loop
+from tests.support_forms import Form, blocking, both_forms, in_event_loop
 from tests.support_reads import Read, begun, every_read, until_waiting
 from tests.support_server import Background, SteeredServer, client_of, initialised, local_upgrade
 from upgrade_client_lib import RequestTimeoutError, UpgradeApiError, UpgradeClient
@@ -119,10 +119,10 @@ def test_clients_do_not_wait_for_each_other(server: SteeredServer, client: Upgra
         loading.result()
 
 
-@both_faces
+@both_forms
 @every_read
 def test_views_share_with_their_client(
-    server: SteeredServer, client: UpgradeClient, call: Face, read: Read
+    server: SteeredServer, client: UpgradeClient, call: Form, read: Read
 ) -> None:
     hold = server.hold_next(read.endpoint)
     with Background(call) as background:
@@ -138,10 +138,10 @@ def test_views_share_with_their_client(
     assert server.count(read.endpoint) == 1
 
 
-@both_faces
+@both_forms
 @every_read
 def test_a_view_keeps_what_is_cached_when_its_client_is_gone(
-    server: SteeredServer, call: Face, read: Read
+    server: SteeredServer, call: Form, read: Read
 ) -> None:
     view = initialised(server).with_options(timeout=9.0)
 
@@ -154,10 +154,10 @@ def test_a_view_keeps_what_is_cached_when_its_client_is_gone(
 # ---- Patience ----
 
 
-@both_faces
+@both_forms
 @every_read
 def test_an_impatient_waiter_gives_up_alone(
-    server: SteeredServer, client: UpgradeClient, call: Face, read: Read
+    server: SteeredServer, client: UpgradeClient, call: Form, read: Read
 ) -> None:
     hold = server.hold_next(read.endpoint)
     impatient = client.with_options(timeout=0.05)
@@ -178,9 +178,9 @@ def test_an_impatient_waiter_gives_up_alone(
 # ---- Asking afresh beside other reads ----
 
 
-@both_faces
+@both_forms
 def test_a_fresh_read_holds_up_no_warm_one_and_serves_the_cold_ones(
-    server: SteeredServer, client: UpgradeClient, call: Face
+    server: SteeredServer, client: UpgradeClient, call: Form
 ) -> None:
     hold = server.hold_next("assign")
     with Background(call) as background:
@@ -201,9 +201,9 @@ def test_a_fresh_read_holds_up_no_warm_one_and_serves_the_cold_ones(
     assert server.count("assign") == 2
 
 
-@both_faces
+@both_forms
 def test_every_fresh_read_asks_the_server(
-    server: SteeredServer, client: UpgradeClient, call: Face
+    server: SteeredServer, client: UpgradeClient, call: Form
 ) -> None:
     """Those of flags take turns; see test_flag_turns.py."""
     read = client.get_all_experiment_conditions
@@ -219,10 +219,10 @@ def test_every_fresh_read_asks_the_server(
     assert server.count("assign") == 3
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("ends_first", ["old", "new"])
 def test_of_two_answers_the_one_that_was_asked_for_last_is_kept(
-    call: Face, ends_first: str
+    call: Form, ends_first: str
 ) -> None:
     upgrade = local_upgrade()
     server = SteeredServer(upgrade.transport)
@@ -244,9 +244,9 @@ def test_of_two_answers_the_one_that_was_asked_for_last_is_kept(
     assert call(read) == new.result()
 
 
-@both_faces
+@both_forms
 def test_a_fresh_read_that_fails_leaves_an_earlier_one_to_be_kept(
-    server: SteeredServer, client: UpgradeClient, call: Face
+    server: SteeredServer, client: UpgradeClient, call: Form
 ) -> None:
     first, last = server.hold_next("assign", "after"), server.hold_next("assign")
     with Background(call) as background:

@@ -9,8 +9,8 @@ from collections import OrderedDict
 
 import pytest
 
-from tests.support_faces import Face, blocking, both_faces
 from tests.support_faulty_server import FaultyServer
+from tests.support_forms import Form, blocking, both_forms
 from upgrade_client_lib import UpgradeClient, _server
 
 
@@ -45,8 +45,8 @@ def test_spellings_of_a_host_share_one() -> None:
     assert len({id(client._user.server) for client in clients}) == 1  # pyright: ignore[reportPrivateUsage]
 
 
-@both_faces
-def test_what_a_client_uses_is_kept_and_shared_with_the_next(call: Face) -> None:
+@both_forms
+def test_what_a_client_uses_is_kept_and_shared_with_the_next(call: Form) -> None:
     with FaultyServer() as server:
         client = UpgradeClient("user", server.url, "my-app")
         client.init_sync()

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.stores.support_stores import Time, memory
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from tests.support_server import Background
 from tests.support_sharing import Workers, clock, kind, workers
 from upgrade_client_lib import (
@@ -30,8 +30,8 @@ MAX_AGE, STALE = 300, 3600
 # ---- What is young enough sends nothing ----
 
 
-@both_faces
-def test_another_worker_sends_nothing(call: Face, workers: Workers) -> None:
+@both_forms
+def test_another_worker_sends_nothing(call: Form, workers: Workers) -> None:
     expected = call(workers.known().get_decision_point_assignment, "home", "banner")
     for _ in range(3):
         found = call(workers.client().get_decision_point_assignment, "home", "banner")
@@ -43,8 +43,8 @@ def test_another_worker_sends_nothing(call: Face, workers: Workers) -> None:
     assert workers.server.count("assign") == 1
 
 
-@both_faces
-def test_another_worker_knows_the_flags(call: Face, workers: Workers) -> None:
+@both_forms
+def test_another_worker_knows_the_flags(call: Form, workers: Workers) -> None:
     workers.upgrade.flag("other")
     flags = call(workers.known().get_all_feature_flags)
     assert sorted(flag.key for flag in flags) == ["new-dashboard", "other"]
@@ -55,8 +55,8 @@ def test_another_worker_knows_the_flags(call: Face, workers: Workers) -> None:
     assert workers.server.count("featureflag") == 1
 
 
-@both_faces
-def test_a_decision_says_that_it_comes_from_the_store(call: Face, workers: Workers) -> None:
+@both_forms
+def test_a_decision_says_that_it_comes_from_the_store(call: Form, workers: Workers) -> None:
     first = call(workers.known().decide, "home", "banner")
     second = call(workers.client().decide, "home", "banner")
     assert (first.source, second.source) == (DecisionSource.SERVER, DecisionSource.CACHE)
@@ -67,8 +67,8 @@ def test_a_decision_says_that_it_comes_from_the_store(call: Face, workers: Worke
     assert (flag.source, again.source) == (DecisionSource.SERVER, DecisionSource.CACHE)
 
 
-@both_faces
-def test_users_contexts_and_hosts_are_kept_apart(call: Face, workers: Workers) -> None:
+@both_forms
+def test_users_contexts_and_hosts_are_kept_apart(call: Form, workers: Workers) -> None:
     workers.upgrade.context("other-app")
     call(workers.known().get_all_experiment_conditions)
     call(workers.known("second").get_all_experiment_conditions)
@@ -79,8 +79,8 @@ def test_users_contexts_and_hosts_are_kept_apart(call: Face, workers: Workers) -
     assert workers.server.count("assign") == 3
 
 
-@both_faces
-def test_an_older_record_is_asked_for_anew(call: Face, workers: Workers, clock: Time) -> None:
+@both_forms
+def test_an_older_record_is_asked_for_anew(call: Form, workers: Workers, clock: Time) -> None:
     client = workers.known()
     for method in ("get_all_experiment_conditions", "get_all_feature_flags"):
         call(getattr(client, method))
@@ -94,9 +94,9 @@ def test_an_older_record_is_asked_for_anew(call: Face, workers: Workers, clock: 
     assert (workers.server.count("assign"), workers.server.count("featureflag")) == (2, 2)
 
 
-@both_faces
+@both_forms
 def test_a_living_client_looks_at_the_store_again_after_a_second(
-    call: Face, workers: Workers, clock: Time
+    call: Form, workers: Workers, clock: Time
 ) -> None:
     first = workers.known()
     call(first.get_decision_point_assignment, "home", "banner")
@@ -112,10 +112,10 @@ def test_a_living_client_looks_at_the_store_again_after_a_second(
     assert workers.server.count("assign") == 2
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("max_age", [0, 0.5])
 def test_an_age_of_less_than_a_second_holds_in_each_worker_too(
-    call: Face, workers: Workers, clock: Time, max_age: float
+    call: Form, workers: Workers, clock: Time, max_age: float
 ) -> None:
     client = workers.connection(max_age=max_age).client("user", "my-app", group={})
     call(client.get_decision_point_assignment, "home", "banner")
@@ -124,9 +124,9 @@ def test_an_age_of_less_than_a_second_holds_in_each_worker_too(
     assert workers.server.count("assign") == 2
 
 
-@both_faces
+@both_forms
 def test_a_clock_that_was_set_back_makes_nothing_young(
-    call: Face, workers: Workers, clock: Time
+    call: Form, workers: Workers, clock: Time
 ) -> None:
     call(workers.known().get_all_experiment_conditions)
     clock.let_pass(-60)
@@ -135,8 +135,8 @@ def test_a_clock_that_was_set_back_makes_nothing_young(
     assert workers.server.count("assign") == 2
 
 
-@both_faces
-def test_asking_anew_writes_what_all_then_know(call: Face, workers: Workers) -> None:
+@both_forms
+def test_asking_anew_writes_what_all_then_know(call: Form, workers: Workers) -> None:
     client = workers.known()
     call(client.get_all_feature_flags)
     call(client.get_all_experiment_conditions)
@@ -151,8 +151,8 @@ def test_asking_anew_writes_what_all_then_know(call: Face, workers: Workers) -> 
     assert (workers.server.count("assign"), workers.server.count("featureflag")) == (2, 2)
 
 
-@both_faces
-def test_flags_under_session_groups_are_never_stored(call: Face, workers: Workers) -> None:
+@both_forms
+def test_flags_under_session_groups_are_never_stored(call: Form, workers: Workers) -> None:
     workers.upgrade.flag("restricted", include={"class": ["class-1"]})
     session: dict[str, Any] = {
         "groups_for_session": {"class": ["class-1"]},
@@ -167,9 +167,9 @@ def test_flags_under_session_groups_are_never_stored(call: Face, workers: Worker
     assert workers.server.count("featureflag") == 4
 
 
-@both_faces
+@both_forms
 def test_session_groups_that_are_set_while_flags_are_loaded_do_not_count(
-    call: Face, workers: Workers
+    call: Form, workers: Workers
 ) -> None:
     workers.upgrade.flag("restricted", include={"class": ["class-1"]})
     client = workers.known()
@@ -186,10 +186,10 @@ def test_session_groups_that_are_set_while_flags_are_loaded_do_not_count(
 # ---- Outages ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ReadTimeout])
 def test_after_a_failure_decisions_are_stale(
-    call: Face, workers: Workers, clock: Time, error: type[httpx.TransportError]
+    call: Form, workers: Workers, clock: Time, error: type[httpx.TransportError]
 ) -> None:
     decided = call(workers.known().decide, "home", "banner")
     flag = call(workers.client().decide_flag, "new-dashboard")
@@ -211,9 +211,9 @@ def test_after_a_failure_decisions_are_stale(
     assert call(client.decide, "home", "banner").source is DecisionSource.SERVER
 
 
-@both_faces
+@both_forms
 def test_documented_methods_raise_what_went_wrong(
-    call: Face, workers: Workers, clock: Time
+    call: Form, workers: Workers, clock: Time
 ) -> None:
     client = workers.known()
     call(client.get_all_experiment_conditions)
@@ -232,9 +232,9 @@ def test_documented_methods_raise_what_went_wrong(
         call(workers.client().get_all_experiment_conditions, ignore_cache=True)
 
 
-@both_faces
+@both_forms
 def test_what_is_too_old_even_for_that_is_an_error(
-    call: Face, workers: Workers, clock: Time
+    call: Form, workers: Workers, clock: Time
 ) -> None:
     call(workers.known().decide, "home", "banner")
     call(workers.client().decide_flag, "new-dashboard")
@@ -247,7 +247,7 @@ def test_what_is_too_old_even_for_that_is_an_error(
     assert (flag.reason, flag.enabled) == (DecisionReason.ERROR, True)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("status", "source"),
     [
@@ -259,7 +259,7 @@ def test_what_is_too_old_even_for_that_is_an_error(
     ],
 )
 def test_what_the_server_refuses_is_no_outage(
-    call: Face, workers: Workers, clock: Time, status: int, source: DecisionSource | None
+    call: Form, workers: Workers, clock: Time, status: int, source: DecisionSource | None
 ) -> None:
     call(workers.known().decide, "home", "banner")
     clock.let_pass(MAX_AGE + 1)
@@ -267,9 +267,9 @@ def test_what_the_server_refuses_is_no_outage(
     assert call(workers.client().decide, "home", "banner").source is source
 
 
-@both_faces
+@both_forms
 def test_a_user_whom_the_server_forgot_is_not_served_what_it_said_before(
-    call: Face, workers: Workers, clock: Time
+    call: Form, workers: Workers, clock: Time
 ) -> None:
     call(workers.known().decide, "home", "banner")
     clock.let_pass(MAX_AGE + 1)
@@ -279,8 +279,8 @@ def test_a_user_whom_the_server_forgot_is_not_served_what_it_said_before(
     assert isinstance(decision.error, UserNotInitializedError)
 
 
-@both_faces
-def test_an_open_circuit_serves_what_is_stale(call: Face, clock: Time) -> None:
+@both_forms
+def test_an_open_circuit_serves_what_is_stale(call: Form, clock: Time) -> None:
     workers = Workers(memory(), breaker=True)
     call(workers.known().decide, "home", "banner")
     clock.let_pass(MAX_AGE + 1)
@@ -295,9 +295,9 @@ def test_an_open_circuit_serves_what_is_stale(call: Face, clock: Time) -> None:
         call(connection.client("user", "my-app").get_all_experiment_conditions)
 
 
-@both_faces
+@both_forms
 def test_a_caller_that_shares_a_stale_answer_raises(
-    call: Face, workers: Workers, clock: Time
+    call: Form, workers: Workers, clock: Time
 ) -> None:
     call(workers.known().decide, "home", "banner")
     clock.let_pass(MAX_AGE + 1)
@@ -317,11 +317,11 @@ def test_a_caller_that_shares_a_stale_answer_raises(
 # ---- Changes that come between ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("endpoint", ["assign", "featureflag"])
 @pytest.mark.parametrize("was_known", [False, True])
 def test_an_answer_is_not_kept_whose_user_changed_meanwhile(
-    call: Face, workers: Workers, endpoint: str, was_known: bool
+    call: Form, workers: Workers, endpoint: str, was_known: bool
 ) -> None:
     workers.upgrade.flag("restricted", include={"class": ["class-1"]})
     workers.upgrade.experiment("room", conditions={"a": 1}, unit="group", group_type="class")
@@ -343,10 +343,10 @@ def test_an_answer_is_not_kept_whose_user_changed_meanwhile(
     assert call(client.has_feature_flag, "restricted"), "the client that asked looks again, too"
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("removes", ["forgets", "forgets_and_loads"])
 def test_an_answer_is_not_kept_whose_entry_was_removed_meanwhile(
-    call: Face, workers: Workers, removes: str
+    call: Form, workers: Workers, removes: str
 ) -> None:
     client = workers.known()
     hold = workers.server.hold_next("assign", when="after")
@@ -363,7 +363,7 @@ def test_an_answer_is_not_kept_whose_entry_was_removed_meanwhile(
     assert workers.server.count("assign") == 2
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("method", "arguments"),
     [
@@ -375,7 +375,7 @@ def test_an_answer_is_not_kept_whose_entry_was_removed_meanwhile(
     ],
 )
 def test_a_change_of_the_user_ends_the_records_of_all_contexts(
-    call: Face, workers: Workers, method: str, arguments: Any
+    call: Form, workers: Workers, method: str, arguments: Any
 ) -> None:
     workers.upgrade.context("other-app")
     call(workers.client().init, {"class": ["class-1"]}, {"class": "class-1"})
@@ -389,10 +389,10 @@ def test_a_change_of_the_user_ends_the_records_of_all_contexts(
     assert (workers.server.count("assign"), workers.server.count("featureflag")) == (4, 4)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("groups", [{}, {"group": {"class": ["b", "a"]}}])
 def test_an_init_that_changes_nothing_keeps_the_records(
-    call: Face, workers: Workers, groups: dict[str, Any]
+    call: Form, workers: Workers, groups: dict[str, Any]
 ) -> None:
     call(workers.client().init, {"class": ["a", "b"]}, {"class": "a"})
     call(workers.client().get_all_experiment_conditions)
@@ -402,10 +402,10 @@ def test_an_init_that_changes_nothing_keeps_the_records(
     assert workers.sent() == ["init", "assign", "init", "init", "init"]
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(("when", "ends"), [("after", True), ("before", False)])
 def test_a_change_that_may_have_been_applied_ends_the_records(
-    call: Face, workers: Workers, when: Any, ends: bool
+    call: Form, workers: Workers, when: Any, ends: bool
 ) -> None:
     call(workers.known().get_all_experiment_conditions)
     error = httpx.ReadTimeout if when == "after" else httpx.ConnectError
@@ -416,8 +416,8 @@ def test_a_change_that_may_have_been_applied_ends_the_records(
     assert workers.server.count("assign") == 1 + ends
 
 
-@both_faces
-def test_aliases_that_may_have_been_linked_end_the_records(call: Face, workers: Workers) -> None:
+@both_forms
+def test_aliases_that_may_have_been_linked_end_the_records(call: Form, workers: Workers) -> None:
     call(workers.known().get_all_experiment_conditions)
     workers.server.lose_next("useraliases", "after")
     with pytest.raises(UpgradeApiError):
@@ -450,8 +450,8 @@ def test_a_change_that_is_cancelled_ends_the_records(workers: Workers, method: s
 # ---- Views, and forgetting ----
 
 
-@both_faces
-def test_a_view_knows_what_the_store_knows(call: Face, workers: Workers) -> None:
+@both_forms
+def test_a_view_knows_what_the_store_knows(call: Form, workers: Workers) -> None:
     call(workers.known().get_all_experiment_conditions)
     view = workers.client().with_options(timeout=5.0)
     assert call(view.get_decision_point_assignment, "single", "queue") is not None
@@ -459,8 +459,8 @@ def test_a_view_knows_what_the_store_knows(call: Face, workers: Workers) -> None
     assert workers.server.count("assign") == 1
 
 
-@both_faces
-def test_a_user_can_be_removed_from_the_store(call: Face, workers: Workers) -> None:
+@both_forms
+def test_a_user_can_be_removed_from_the_store(call: Form, workers: Workers) -> None:
     call(workers.known().get_all_experiment_conditions)
     sent = len(workers.server.sent)
     call(workers.connection().forget, "user")
@@ -470,14 +470,14 @@ def test_a_user_can_be_removed_from_the_store(call: Face, workers: Workers) -> N
     assert workers.server.count("assign") == 2
 
 
-@both_faces
-def test_a_connection_without_a_store_has_nothing_to_forget(call: Face) -> None:
+@both_forms
+def test_a_connection_without_a_store_has_nothing_to_forget(call: Form) -> None:
     call(UpgradeConnection("http://upgrade").forget, "user")
     with pytest.raises(ValueError, match="user_id"):
         call(UpgradeConnection("http://upgrade").forget, "")
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("method", "arguments"),
     [
@@ -489,7 +489,7 @@ def test_a_connection_without_a_store_has_nothing_to_forget(call: Face) -> None:
     ],
 )
 def test_a_closed_client_is_not_served_from_the_store(
-    call: Face, workers: Workers, method: str, arguments: tuple[str, ...]
+    call: Form, workers: Workers, method: str, arguments: tuple[str, ...]
 ) -> None:
     call(getattr(workers.known(), method), *arguments)
     client = workers.client()

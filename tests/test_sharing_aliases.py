@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.stores.support_stores import Kind, Time
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from tests.support_sharing import Workers, clock, kind, workers
 from upgrade_client_lib import UpgradeClient, stores
 from upgrade_client_lib._user.entry import Entry, encode
@@ -17,7 +17,7 @@ __all__ = ["clock", "kind", "workers"]
 QUEUE = ("single", "queue")
 
 
-def condition(call: Face, client: UpgradeClient) -> str:
+def condition(call: Form, client: UpgradeClient) -> str:
     assignment = call(client.get_decision_point_assignment, *QUEUE)
     assert assignment is not None
     code: str = assignment.get_condition()
@@ -31,12 +31,12 @@ def linked(workers: Workers) -> None:
     truth.set_alt_user_ids_sync(["alias", "second"])
 
 
-def mark(call: Face, client: UpgradeClient, code: str) -> None:
+def mark(call: Form, client: UpgradeClient, code: str) -> None:
     call(client.mark_decision_point, *QUEUE, code, "condition applied")
 
 
-@both_faces
-def test_aliases_that_a_worker_linked_share_the_record(call: Face, workers: Workers) -> None:
+@both_forms
+def test_aliases_that_a_worker_linked_share_the_record(call: Form, workers: Workers) -> None:
     client = workers.known()
     call(client.set_alt_user_ids, ["alias", "second"])
     first = condition(call, client)
@@ -48,8 +48,8 @@ def test_aliases_that_a_worker_linked_share_the_record(call: Face, workers: Work
     assert workers.server.count("assign") == 1
 
 
-@both_faces
-def test_linking_through_an_alias_is_linking_to_the_root(call: Face, workers: Workers) -> None:
+@both_forms
+def test_linking_through_an_alias_is_linking_to_the_root(call: Form, workers: Workers) -> None:
     call(workers.known().set_alt_user_ids, ["alias"])
     call(workers.client("alias").set_alt_user_ids, ["second"])
     condition(call, workers.client("second"))
@@ -57,10 +57,10 @@ def test_linking_through_an_alias_is_linking_to_the_root(call: Face, workers: Wo
     assert workers.server.count("assign") == 1
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("learned_from", ["init", "mark"])
 def test_an_alias_is_learned_from_what_the_server_answers(
-    call: Face, workers: Workers, learned_from: str
+    call: Form, workers: Workers, learned_from: str
 ) -> None:
     linked(workers)
     alias = workers.client("alias")
@@ -77,8 +77,8 @@ def test_an_alias_is_learned_from_what_the_server_answers(
     assert workers.server.count("assign") <= 3
 
 
-@both_faces
-def test_a_living_client_of_an_alias_learns_it_too(call: Face, workers: Workers) -> None:
+@both_forms
+def test_a_living_client_of_an_alias_learns_it_too(call: Form, workers: Workers) -> None:
     client = workers.known()
     alias = workers.client("alias")
     call(workers.known().set_alt_user_ids, ["alias"])
@@ -88,10 +88,10 @@ def test_a_living_client_of_an_alias_learns_it_too(call: Face, workers: Workers)
         mark(call, one, code)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("method", ["set_group_membership", "set_working_group"])
 def test_a_change_of_groups_through_an_alias_leaves_the_roots(
-    call: Face, workers: Workers, method: str
+    call: Form, workers: Workers, method: str
 ) -> None:
     workers.upgrade.flag("restricted", include={"class": ["class-1"]})
     call(workers.known().init, {"class": ["class-1"]}, {"class": "class-1"})
@@ -103,9 +103,9 @@ def test_a_change_of_groups_through_an_alias_leaves_the_roots(
     assert workers.server.count("init") == 2
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("user_id", ["user", "alias"])
-def test_removing_a_user_removes_what_leads_to_them(call: Face, kind: Kind, user_id: str) -> None:
+def test_removing_a_user_removes_what_leads_to_them(call: Form, kind: Kind, user_id: str) -> None:
     workers = Workers(kind)
     client = workers.known()
     call(client.set_alt_user_ids, ["alias", "second"])
@@ -117,9 +117,9 @@ def test_removing_a_user_removes_what_leads_to_them(call: Face, kind: Kind, user
     assert condition(call, workers.client("second")) == condition(call, workers.client("alias"))
 
 
-@both_faces
+@both_forms
 def test_what_leads_to_the_root_lasts_as_long_as_it_is_used(
-    call: Face, clock: Time, tmp_path: Any
+    call: Form, clock: Time, tmp_path: Any
 ) -> None:
     store = stores.MemoryStore()
     workers = Workers(Kind("memory", lambda: store))
@@ -132,8 +132,8 @@ def test_what_leads_to_the_root_lasts_as_long_as_it_is_used(
     assert workers.server.count("assign") == begun
 
 
-@both_faces
-def test_links_that_lead_to_each_other_are_no_entries(call: Face, workers: Workers) -> None:
+@both_forms
+def test_links_that_lead_to_each_other_are_no_entries(call: Form, workers: Workers) -> None:
     workers.known()
     store = workers.kind.open()
     host = "https://upgrade.example.org"

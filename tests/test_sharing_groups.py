@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.stores.support_stores import Time
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from tests.support_server import Background, local_upgrade
 from tests.support_sharing import Workers, clock, kind
 from upgrade_client_lib import UpgradeClient
@@ -47,23 +47,23 @@ def workers(kind: Any) -> Workers:
     return Workers(kind, upgrade_of_classes())
 
 
-def room(call: Face, client: UpgradeClient) -> str:
+def room(call: Form, client: UpgradeClient) -> str:
     assignment = call(client.get_decision_point_assignment, "room")
     condition: str = "" if assignment is None else assignment.get_condition()
     return condition
 
 
-@both_faces
-def test_the_same_groups_are_stated_once(call: Face, workers: Workers) -> None:
+@both_forms
+def test_the_same_groups_are_stated_once(call: Form, workers: Workers) -> None:
     for _ in range(3):
         assert room(call, stating(workers, "class-1")) == "class-1"
         assert call(stating(workers, "class-1").has_feature_flag, "class-1")
     assert workers.sent() == ["init", "assign", "featureflag"]
 
 
-@both_faces
+@both_forms
 def test_other_groups_are_initialised_once_before_the_first_call(
-    call: Face, workers: Workers
+    call: Form, workers: Workers
 ) -> None:
     assert room(call, stating(workers, "class-1")) == "class-1"
     begun = len(workers.server.sent)
@@ -74,8 +74,8 @@ def test_other_groups_are_initialised_once_before_the_first_call(
     assert workers.sent()[begun:] == ["init", "featureflag", "assign"]
 
 
-@both_faces
-def test_a_mark_that_comes_first_is_one_of_the_stated_groups(call: Face, workers: Workers) -> None:
+@both_forms
+def test_a_mark_that_comes_first_is_one_of_the_stated_groups(call: Form, workers: Workers) -> None:
     assignment = call(stating(workers, "class-1").get_decision_point_assignment, "home", "banner")
     begun = len(workers.server.sent)
     client = stating(workers, "class-2")
@@ -85,9 +85,9 @@ def test_a_mark_that_comes_first_is_one_of_the_stated_groups(call: Face, workers
     assert call(workers.truth().has_feature_flag, "class-2")
 
 
-@both_faces
+@both_forms
 def test_a_call_that_comes_first_of_all_initialises_only_if_needed(
-    call: Face, workers: Workers
+    call: Form, workers: Workers
 ) -> None:
     workers.truth("other").init_sync()
     assignment = call(workers.client("other").get_decision_point_assignment, "home", "banner")
@@ -98,9 +98,9 @@ def test_a_call_that_comes_first_of_all_initialises_only_if_needed(
     assert workers.sent()[begun:] == ["mark", "mark"]
 
 
-@both_faces
+@both_forms
 def test_if_initialising_fails_the_old_classs_condition_is_not_served(
-    call: Face, workers: Workers
+    call: Form, workers: Workers
 ) -> None:
     assert room(call, stating(workers, "class-1")) == "class-1"
     workers.server.lose_next("init", "before", httpx.ConnectError)
@@ -110,9 +110,9 @@ def test_if_initialising_fails_the_old_classs_condition_is_not_served(
     assert call(stating(workers, "class-2").decide_flag, "class-1").reason is DecisionReason.ERROR
 
 
-@both_faces
+@both_forms
 def test_an_initialising_that_may_have_been_applied_ends_the_records(
-    call: Face, workers: Workers
+    call: Form, workers: Workers
 ) -> None:
     assert room(call, workers.known()) == ""
     assert room(call, stating(workers, "class-1")) == "class-1"
@@ -121,10 +121,10 @@ def test_an_initialising_that_may_have_been_applied_ends_the_records(
     assert room(call, workers.client()) == "class-2"
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("stated", [{}, {"group": {}}])
 def test_what_is_not_stated_is_not_compared(
-    call: Face, workers: Workers, stated: dict[str, Any]
+    call: Form, workers: Workers, stated: dict[str, Any]
 ) -> None:
     call(workers.client().init, {}, {"class": "class-1"})
     for _ in range(2):
@@ -132,9 +132,9 @@ def test_what_is_not_stated_is_not_compared(
     assert workers.sent() == ["init", "assign"]
 
 
-@both_faces
+@both_forms
 def test_workers_that_state_different_groups_do_not_take_turns(
-    call: Face, workers: Workers, caplog: pytest.LogCaptureFixture
+    call: Form, workers: Workers, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, logger="upgrade_client_lib")
     one, two = workers.connection(), workers.connection()
@@ -151,7 +151,7 @@ def test_workers_that_state_different_groups_do_not_take_turns(
     assert "other groups were set for user 'user'" in said
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("method", "arguments"),
     [
@@ -160,7 +160,7 @@ def test_workers_that_state_different_groups_do_not_take_turns(
     ],
 )
 def test_the_last_explicit_change_wins(
-    call: Face, workers: Workers, method: str, arguments: Any
+    call: Form, workers: Workers, method: str, arguments: Any
 ) -> None:
     room(call, stating(workers, "class-1"))
     call(getattr(workers.client(), method), *arguments)
@@ -173,9 +173,9 @@ def test_the_last_explicit_change_wins(
     assert room(call, stating(workers, "class-2")) == "class-1"
 
 
-@both_faces
+@both_forms
 def test_the_client_that_changes_groups_states_them_from_then_on(
-    call: Face, workers: Workers, caplog: pytest.LogCaptureFixture
+    call: Form, workers: Workers, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = stating(workers, "class-1")
     assert room(call, client) == "class-1"
@@ -187,8 +187,8 @@ def test_the_client_that_changes_groups_states_them_from_then_on(
     assert not caplog.messages
 
 
-@both_faces
-def test_groups_that_were_erased_are_known_to_be_none(call: Face, workers: Workers) -> None:
+@both_forms
+def test_groups_that_were_erased_are_known_to_be_none(call: Form, workers: Workers) -> None:
     room(call, stating(workers, "class-1"))
     call(workers.client().set_group_membership, None)
     begun = len(workers.server.sent)
@@ -196,9 +196,9 @@ def test_groups_that_were_erased_are_known_to_be_none(call: Face, workers: Worke
     assert workers.sent()[begun:] == ["featureflag"]
 
 
-@both_faces
+@both_forms
 def test_changing_groups_before_anything_is_stored_says_what_is_known(
-    call: Face, workers: Workers
+    call: Form, workers: Workers
 ) -> None:
     call(workers.truth().init, {"class": ["class-1"]}, {"class": "class-1"})
     call(workers.client().set_working_group, {"class": "class-2"})
@@ -206,16 +206,16 @@ def test_changing_groups_before_anything_is_stored_says_what_is_known(
     assert workers.sent() == ["workinggroup", "featureflag"]
 
 
-@both_faces
-def test_linking_aliases_keeps_what_is_known_of_the_groups(call: Face, workers: Workers) -> None:
+@both_forms
+def test_linking_aliases_keeps_what_is_known_of_the_groups(call: Form, workers: Workers) -> None:
     call(workers.client().init, {"class": ["class-2"]}, {"class": "class-2"})
     call(workers.client().set_alt_user_ids, ["alias"])
     assert room(call, stating(workers, "class-1")) == "class-2"
     assert workers.server.count("init") == 1
 
 
-@both_faces
-def test_stale_records_serve_their_groups_alone(call: Face, workers: Workers, clock: Time) -> None:
+@both_forms
+def test_stale_records_serve_their_groups_alone(call: Form, workers: Workers, clock: Time) -> None:
     assert room(call, stating(workers, "class-1")) == "class-1"
     clock.let_pass(MAX_AGE + 1)
     workers.upgrade.down()
@@ -223,9 +223,9 @@ def test_stale_records_serve_their_groups_alone(call: Face, workers: Workers, cl
     assert call(stating(workers, "class-2").decide, "room").reason is DecisionReason.ERROR
 
 
-@both_faces
+@both_forms
 def test_an_init_repeated_by_a_user_whom_the_server_lost_keeps_the_records(
-    call: Face, workers: Workers
+    call: Form, workers: Workers
 ) -> None:
     call(workers.client().init, {"class": ["class-1"]}, {"class": "class-1"})
     room(call, workers.client())
@@ -235,10 +235,10 @@ def test_an_init_repeated_by_a_user_whom_the_server_lost_keeps_the_records(
     assert workers.sent() == ["init", "assign", "featureflag", "init", "featureflag"]
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("first", [False, True])
 def test_of_changes_that_overlap_nobody_knows_which_is_the_last(
-    call: Face, workers: Workers, first: bool
+    call: Form, workers: Workers, first: bool
 ) -> None:
     if not first:
         call(workers.client().init, {"class": ["class-3"]})
@@ -257,9 +257,9 @@ def test_of_changes_that_overlap_nobody_knows_which_is_the_last(
         assert room(call, stating(workers, "class-2")) == "class-2"
 
 
-@both_faces
+@both_forms
 def test_stated_groups_are_initialised_once_by_callers_at_the_same_time(
-    call: Face, workers: Workers
+    call: Form, workers: Workers
 ) -> None:
     client = stating(workers, "class-1")
     hold = workers.server.hold_next("init")

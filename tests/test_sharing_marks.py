@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.stores.support_stores import Kind, Time, memory
-from tests.support_faces import Face, blocking, both_faces
+from tests.support_forms import Form, blocking, both_forms
 from tests.support_reads import until_waiting
 from tests.support_server import Background, local_upgrade
 from tests.support_sharing import Workers, clock, kind, workers
@@ -25,19 +25,19 @@ APPLIED = UpgradeClient.MARKED_DECISION_POINT_STATUS.CONDITION_APPLIED
 MAX_AGE = 300
 
 
-def at(call: Face, client: UpgradeClient, point: tuple[str, str] = QUEUE) -> Assignment:
+def at(call: Form, client: UpgradeClient, point: tuple[str, str] = QUEUE) -> Assignment:
     assignment = call(client.get_decision_point_assignment, *point)
     assert isinstance(assignment, Assignment)
     return assignment
 
 
-def is_in_step(call: Face, workers: Workers) -> bool:
+def is_in_step(call: Form, workers: Workers) -> bool:
     found = call(workers.client().get_all_experiment_conditions)
     return bool(found == workers.truth().get_all_experiment_conditions_sync())
 
 
-@both_faces
-def test_the_next_condition_is_that_of_all_workers(call: Face, workers: Workers) -> None:
+@both_forms
+def test_the_next_condition_is_that_of_all_workers(call: Form, workers: Workers) -> None:
     living = workers.known()
     seen: list[str] = []
     for _ in range(6):
@@ -48,11 +48,11 @@ def test_the_next_condition_is_that_of_all_workers(call: Face, workers: Workers)
     assert workers.server.count("assign") == 1
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("version", ["6.5", "6.7"])
 @pytest.mark.parametrize("rotation", ["auto", "right"])
 def test_sister_points_are_those_of_all_workers(
-    call: Face, kind: Kind, version: str, rotation: Any
+    call: Form, kind: Kind, version: str, rotation: Any
 ) -> None:
     workers = Workers(kind, local_upgrade(version))
     if rotation == "right":
@@ -64,9 +64,9 @@ def test_sister_points_are_those_of_all_workers(
     assert (workers.server.count("assign") == 1) == (rotation != "auto")
 
 
-@both_faces
+@both_forms
 def test_marks_by_point_and_of_pickled_assignments_advance_it_too(
-    call: Face, workers: Workers
+    call: Form, workers: Workers
 ) -> None:
     assignment = at(call, workers.known())
     call(workers.client().mark_decision_point, *QUEUE, "first", APPLIED)
@@ -76,8 +76,8 @@ def test_marks_by_point_and_of_pickled_assignments_advance_it_too(
     assert workers.server.count("assign") == 1
 
 
-@both_faces
-def test_decisions_follow_the_queue(call: Face, workers: Workers) -> None:
+@both_forms
+def test_decisions_follow_the_queue(call: Form, workers: Workers) -> None:
     living = workers.known()
     for code in ["first", "second", "third", "first"]:
         for client in (living, workers.client()):
@@ -86,12 +86,12 @@ def test_decisions_follow_the_queue(call: Face, workers: Workers) -> None:
     assert workers.server.count("assign") == 1
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("was_loaded", [False, True])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("marker", ["a living client", "a new client"])
 def test_a_mark_that_overlaps_a_load_of_another_worker_is_counted_once(
-    call: Face, workers: Workers, was_loaded: bool, when: Any, marker: str
+    call: Form, workers: Workers, was_loaded: bool, when: Any, marker: str
 ) -> None:
     living = workers.known()
     assignment = at(call, living)
@@ -110,11 +110,11 @@ def test_a_mark_that_overlaps_a_load_of_another_worker_is_counted_once(
     assert is_in_step(call, workers)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("was_loaded", [False, True])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_load_during_a_mark_is_counted_once(
-    call: Face, workers: Workers, was_loaded: bool, when: Any
+    call: Form, workers: Workers, was_loaded: bool, when: Any
 ) -> None:
     assignment = at(call, workers.known())
     if not was_loaded:
@@ -129,9 +129,9 @@ def test_a_load_during_a_mark_is_counted_once(
     assert is_in_step(call, workers)
 
 
-@both_faces
+@both_forms
 def test_a_mark_while_its_client_is_initialised_again_advances_the_queue(
-    call: Face, workers: Workers
+    call: Form, workers: Workers
 ) -> None:
     client = workers.known()
     assignment = at(call, client)
@@ -146,10 +146,10 @@ def test_a_mark_while_its_client_is_initialised_again_advances_the_queue(
     assert workers.server.count("assign") == 1
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_after_a_mark_of_unknown_outcome_the_server_is_asked(
-    call: Face, workers: Workers, when: Any
+    call: Form, workers: Workers, when: Any
 ) -> None:
     assignment = at(call, workers.known())
     workers.server.lose_next("mark", when)
@@ -161,8 +161,8 @@ def test_after_a_mark_of_unknown_outcome_the_server_is_asked(
     assert workers.server.count("assign") == 2
 
 
-@both_faces
-def test_a_mark_that_was_refused_changes_nothing(call: Face, workers: Workers) -> None:
+@both_forms
+def test_a_mark_that_was_refused_changes_nothing(call: Form, workers: Workers) -> None:
     assignment = at(call, workers.known())
     workers.upgrade.fail_next("mark", status=400)
     with pytest.raises(UpgradeApiError):
@@ -231,18 +231,18 @@ def test_a_caller_that_is_cancelled_after_the_mark_does_not_lose_it_for_the_othe
     assert workers.server.count("assign") == 1
 
 
-@both_faces
-def test_whoever_leaves_an_experiment_has_left_it_for_all(call: Face, workers: Workers) -> None:
+@both_forms
+def test_whoever_leaves_an_experiment_has_left_it_for_all(call: Form, workers: Workers) -> None:
     assignment = at(call, workers.known(), ("home", "banner"))
     call(assignment.mark_decision_point, "condition not applied")
     assert call(workers.client().get_decision_point_assignment, "home", "banner") is None
     assert is_in_step(call, workers)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("kept", [True, False])
 def test_the_same_mark_again_is_news_to_nobody(
-    call: Face, workers: Workers, monkeypatch: pytest.MonkeyPatch, kept: bool
+    call: Form, workers: Workers, monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
     if not kept:
         monkeypatch.setattr("upgrade_client_lib._user.sharing.MAX_LAST_MARKED", 1)
@@ -260,8 +260,8 @@ def test_the_same_mark_again_is_news_to_nobody(
     assert (workers.server.count("assign") == 3) == kept
 
 
-@both_faces
-def test_a_users_ordinary_marks_write_nothing(call: Face) -> None:
+@both_forms
+def test_a_users_ordinary_marks_write_nothing(call: Form) -> None:
     store = MemoryStore()
     workers = Workers(Kind("memory", lambda: store))
     assignment = at(call, workers.known(), ("home", "banner"))
@@ -273,7 +273,7 @@ def test_a_users_ordinary_marks_write_nothing(call: Face) -> None:
 # ---- What rests on a stale answer ----
 
 
-def stale(call: Face, workers: Workers, clock: Time, point: tuple[str, str] = QUEUE) -> Any:
+def stale(call: Form, workers: Workers, clock: Time, point: tuple[str, str] = QUEUE) -> Any:
     call(workers.known().decide, *point)
     clock.let_pass(MAX_AGE + 1)
     workers.server.lose_next("assign", "before", httpx.ConnectError)
@@ -282,9 +282,9 @@ def stale(call: Face, workers: Workers, clock: Time, point: tuple[str, str] = QU
     return decision
 
 
-@both_faces
+@both_forms
 def test_a_stale_decision_is_marked_if_the_server_assigns_the_same(
-    call: Face, workers: Workers, clock: Time
+    call: Form, workers: Workers, clock: Time
 ) -> None:
     decision = stale(call, workers, clock)
     assert call(decision.mark) is not None
@@ -292,19 +292,19 @@ def test_a_stale_decision_is_marked_if_the_server_assigns_the_same(
     assert is_in_step(call, workers)
 
 
-@both_faces
+@both_forms
 def test_a_stale_assignment_is_marked_if_the_server_assigns_the_same(
-    call: Face, workers: Workers, clock: Time
+    call: Form, workers: Workers, clock: Time
 ) -> None:
     decision = stale(call, workers, clock)
     assert call(decision.assignment.mark_decision_point, APPLIED) is not None
     assert is_in_step(call, workers)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("how", ["rotated", "ended"])
 def test_a_stale_decision_is_not_marked_if_the_server_assigns_another(
-    call: Face, workers: Workers, clock: Time, how: str
+    call: Form, workers: Workers, clock: Time, how: str
 ) -> None:
     decision = stale(call, workers, clock)
     if how == "rotated":
@@ -318,9 +318,9 @@ def test_a_stale_decision_is_not_marked_if_the_server_assigns_another(
     assert is_in_step(call, workers)
 
 
-@both_faces
+@both_forms
 def test_a_stale_decision_is_not_marked_while_the_server_cannot_be_asked(
-    call: Face, workers: Workers, clock: Time
+    call: Form, workers: Workers, clock: Time
 ) -> None:
     decision = stale(call, workers, clock)
     workers.server.lose_next("assign", "before", httpx.ConnectError)
@@ -328,15 +328,15 @@ def test_a_stale_decision_is_not_marked_while_the_server_cannot_be_asked(
     assert workers.server.count("mark") == 0
 
 
-@both_faces
-def test_a_stale_default_is_not_marked(call: Face, workers: Workers, clock: Time) -> None:
+@both_forms
+def test_a_stale_default_is_not_marked(call: Form, workers: Workers, clock: Time) -> None:
     decision = stale(call, workers, clock, ("home", "none"))
     assert call(decision.mark) is None
     assert workers.server.count("mark") == 0
 
 
-@both_faces
-def test_a_mark_by_point_names_no_stale_ids(call: Face, workers: Workers, clock: Time) -> None:
+@both_forms
+def test_a_mark_by_point_names_no_stale_ids(call: Form, workers: Workers, clock: Time) -> None:
     at(call, workers.known())
     clock.let_pass(MAX_AGE + 1)
     workers.server.lose_next("assign", "before", httpx.ConnectError)
@@ -345,9 +345,9 @@ def test_a_mark_by_point_names_no_stale_ids(call: Face, workers: Workers, clock:
     assert body["data"]["assignedCondition"].get("experimentId") is None
 
 
-@both_faces
+@both_forms
 def test_a_point_that_is_invalidated_is_not_served_stale(
-    call: Face, workers: Workers, clock: Time
+    call: Form, workers: Workers, clock: Time
 ) -> None:
     assignment = at(call, workers.known())
     workers.server.lose_next("mark", "after")

@@ -16,13 +16,13 @@ from hypothesis.stateful import (
 )
 
 from tests.stores.support_stores import memory
-from tests.support_faces import Face, blocking, in_event_loop
+from tests.support_forms import Form, blocking, in_event_loop
 from tests.support_sharing import Workers
 from tests.test_rotation_state_machine import CLASSES, CODES, POINTS, STATUSES, upgrade_of
 from upgrade_client_lib import Assignment, UpgradeApiError, UpgradeClient
 from upgrade_client_lib._user import sharing
 
-faces = st.sampled_from([in_event_loop, blocking])
+forms = st.sampled_from([in_event_loop, blocking])
 points = st.sampled_from(POINTS)
 statuses = st.sampled_from([STATUSES[0], STATUSES[0], *STATUSES])
 workers = st.integers(0, 4)
@@ -45,29 +45,29 @@ class InStep(RuleBasedStateMachine):
         for client in self.living:
             client.init_sync()
 
-    @rule(call=faces, worker=workers, point=points)
-    def read(self, call: Face, worker: int, point: tuple[str, str | None]) -> None:
+    @rule(call=forms, worker=workers, point=points)
+    def read(self, call: Form, worker: int, point: tuple[str, str | None]) -> None:
         found = call(self._client(worker).get_decision_point_assignment, *point)
         assert _said(found) == self._truth(*point)
 
-    @rule(call=faces, worker=workers, point=points)
-    def decide(self, call: Face, worker: int, point: tuple[str, str | None]) -> None:
+    @rule(call=forms, worker=workers, point=points)
+    def decide(self, call: Form, worker: int, point: tuple[str, str | None]) -> None:
         decision = call(self._client(worker).decide, *point)
         assert _said(decision.assignment) == self._truth(*point)
 
-    @rule(call=faces, worker=workers, fresh=st.booleans())
-    def read_all(self, call: Face, worker: int, fresh: bool) -> None:
+    @rule(call=forms, worker=workers, fresh=st.booleans())
+    def read_all(self, call: Form, worker: int, fresh: bool) -> None:
         found = call(self._client(worker).get_all_experiment_conditions, ignore_cache=fresh)
         expected = self.workers.truth().get_all_experiment_conditions_sync()
         assert list(map(_said, found)) == list(map(_said, expected))
 
-    @rule(call=faces, worker=workers)
-    def read_flags(self, call: Face, worker: int) -> None:
+    @rule(call=forms, worker=workers)
+    def read_flags(self, call: Form, worker: int) -> None:
         expected = self.workers.truth().get_all_feature_flags_sync()
         assert call(self._client(worker).get_all_feature_flags) == expected
 
     @rule(
-        call=faces,
+        call=forms,
         worker=workers,
         point=points,
         condition=st.none() | st.sampled_from([*CODES, "no such condition"]),
@@ -75,7 +75,7 @@ class InStep(RuleBasedStateMachine):
     )
     def mark(
         self,
-        call: Face,
+        call: Form,
         worker: int,
         point: tuple[str, str | None],
         condition: str | None,
@@ -84,9 +84,9 @@ class InStep(RuleBasedStateMachine):
         with suppress(UpgradeApiError):
             call(self._client(worker).mark_decision_point, *point, condition, status)
 
-    @rule(call=faces, worker=workers, point=points, status=statuses)
+    @rule(call=forms, worker=workers, point=points, status=statuses)
     def mark_what_is_decided(
-        self, call: Face, worker: int, point: tuple[str, str | None], status: Any
+        self, call: Form, worker: int, point: tuple[str, str | None], status: Any
     ) -> None:
         call(call(self._client(worker).decide, *point).mark, status)
 
@@ -102,23 +102,23 @@ class InStep(RuleBasedStateMachine):
         with suppress(UpgradeApiError):
             self._client(worker).mark_decision_point_sync("twin", "one", "a", STATUSES[0])
 
-    @rule(call=faces, worker=workers, group=st.none() | st.sampled_from(CLASSES))
-    def init(self, call: Face, worker: int, group: str | None) -> None:
+    @rule(call=forms, worker=workers, group=st.none() | st.sampled_from(CLASSES))
+    def init(self, call: Form, worker: int, group: str | None) -> None:
         if group is None:
             call(self._client(worker).init)
         else:
             call(self._client(worker).init, {"class": [group]}, {"class": group})
 
-    @rule(call=faces, worker=workers, groups=st.lists(st.sampled_from(CLASSES), unique=True))
-    def change_groups(self, call: Face, worker: int, groups: list[str]) -> None:
+    @rule(call=forms, worker=workers, groups=st.lists(st.sampled_from(CLASSES), unique=True))
+    def change_groups(self, call: Form, worker: int, groups: list[str]) -> None:
         call(self._client(worker).set_group_membership, {"class": groups})
 
-    @rule(call=faces, worker=workers, group=st.sampled_from(CLASSES))
-    def change_working_group(self, call: Face, worker: int, group: str) -> None:
+    @rule(call=forms, worker=workers, group=st.sampled_from(CLASSES))
+    def change_working_group(self, call: Form, worker: int, group: str) -> None:
         call(self._client(worker).set_working_group, {"class": group})
 
-    @rule(call=faces, user_id=st.sampled_from(["user", "alias"]))
-    def forget(self, call: Face, user_id: str) -> None:
+    @rule(call=forms, user_id=st.sampled_from(["user", "alias"]))
+    def forget(self, call: Form, user_id: str) -> None:
         call(self.workers.connection().forget, user_id)
         self.living = [self._new("user"), self._new("user"), self._new("alias")]
         self.living[2].init_sync()  # by which it is known again whose alias this is

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from tests.support_clients import client_at
-from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import FaultyServer
+from tests.support_forms import Form, both_forms
 from tests.support_storms import main as storms
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib._api import Identity
@@ -57,9 +57,9 @@ def test_a_connection_that_comes_back_to_a_closed_pool_is_closed() -> None:
     asyncio.run(scenario())
 
 
-@both_faces
+@both_forms
 def test_an_address_that_refuses_leaves_the_next_one_to_be_tried(
-    call: Face, monkeypatch: pytest.MonkeyPatch
+    call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def look_up(host: str, port: int) -> Future[list[str]]:
         return addresses

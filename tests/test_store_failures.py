@@ -11,7 +11,7 @@ from typing import Any, Callable
 import pytest
 
 from tests.stores.support_stores import FORK_WARNING, Kind, Time, in_children, sqlite
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from tests.support_server import Background
 from tests.support_sharing import Workers, clock, kind, workers
 from upgrade_client_lib import Hook, _store_access
@@ -66,7 +66,7 @@ def of(store: MemoryStore, **options: Any) -> Workers:
     return Workers(Kind("memory", lambda: store), **options)
 
 
-def condition(call: Face, workers: Workers) -> str:
+def condition(call: Form, workers: Workers) -> str:
     code: str = call(workers.client().decide, *QUEUE).condition
     return code
 
@@ -83,10 +83,10 @@ def warnings(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) 
     return said
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("method", ["get", "replace", "delete"])
 def test_a_store_that_fails_costs_a_warning_and_no_answer(
-    call: Face, warnings: list[str], clock: Time, method: str
+    call: Form, warnings: list[str], clock: Time, method: str
 ) -> None:
     hook = Heard()
     workers = of(Failing(method))
@@ -105,9 +105,9 @@ def test_a_store_that_fails_costs_a_warning_and_no_answer(
     assert bool(hook.errors) == (method != "delete")
 
 
-@both_faces
+@both_forms
 def test_a_store_that_works_again_is_used_again(
-    call: Face, warnings: list[str], clock: Time
+    call: Form, warnings: list[str], clock: Time
 ) -> None:
     store = Failing("get")
     workers = of(store)
@@ -124,10 +124,10 @@ def test_a_store_that_works_again_is_used_again(
     assert warnings[1:] == ["get of the store Failing works again"]
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("change", ["mark", "init", "link"])
 def test_what_could_not_be_written_is_removed_once_the_store_works_again(
-    call: Face, clock: Time, change: str
+    call: Form, clock: Time, change: str
 ) -> None:
     store = Failing()
     workers = of(store)
@@ -153,9 +153,9 @@ def test_what_could_not_be_written_is_removed_once_the_store_works_again(
     assert condition(call, workers) == ("second" if change == "mark" else "first")
 
 
-@both_faces
+@both_forms
 def test_of_very_many_that_could_not_be_written_the_first_are_given_up(
-    call: Face, warnings: list[str], clock: Time, monkeypatch: pytest.MonkeyPatch
+    call: Form, warnings: list[str], clock: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_store_access, "MAX_TO_DELETE", 1)
     store = Failing()
@@ -175,9 +175,9 @@ def test_of_very_many_that_could_not_be_written_the_first_are_given_up(
     assert store.calls.count("delete") == 2
 
 
-@both_faces
+@both_forms
 def test_a_slow_store_is_left_alone_for_a_while(
-    call: Face, warnings: list[str], monkeypatch: pytest.MonkeyPatch
+    call: Form, warnings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_store_access, "SLOW_SECONDS", 0.05)
     store = Failing("get")
@@ -207,18 +207,18 @@ def test_an_async_store_that_never_answers_is_left_alone(
     assert (condition, ["TimeoutError" in said for said in warnings]) == ("first", [True])
 
 
-@both_faces
-def test_a_store_that_takes_a_calls_time_does_not_cost_the_answer(call: Face, clock: Time) -> None:
+@both_forms
+def test_a_store_that_takes_a_calls_time_does_not_cost_the_answer(call: Form, clock: Time) -> None:
     store = Failing("get")
     store.error = lambda: clock.let_pass(60)
     client = of(store).client(group={})
     assert call(client.decide, *QUEUE).condition == "first"
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("value", [b"", b"{}", b"junk", "text", 7, None])
 def test_what_no_connection_wrote_counts_as_nothing(
-    call: Face, warnings: list[str], value: Any
+    call: Form, warnings: list[str], value: Any
 ) -> None:
     store = Failing("get")
     store.error = lambda: (value, 7)
@@ -228,17 +228,17 @@ def test_what_no_connection_wrote_counts_as_nothing(
     assert not warnings
 
 
-@both_faces
-def test_a_store_that_returns_something_else_has_failed(call: Face, warnings: list[str]) -> None:
+@both_forms
+def test_a_store_that_returns_something_else_has_failed(call: Form, warnings: list[str]) -> None:
     store = Failing("get")
     store.error = lambda: 7
     assert call(of(store).client(group={}).decide, *QUEUE).condition == "first"
     assert "TypeError" in warnings[0]
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("position", [0, 3, 4, 20, -1, -50, -500])
-def test_damaged_bytes_count_as_nothing(call: Face, workers: Workers, position: int) -> None:
+def test_damaged_bytes_count_as_nothing(call: Form, workers: Workers, position: int) -> None:
     call(workers.known().get_all_experiment_conditions)
     store = workers.kind.open()
     found = store.get(KEY)
@@ -276,9 +276,9 @@ class Busy(MemoryStore):
         return not self.is_busy and super().replace(key, value, version, ttl)
 
 
-@both_faces
+@both_forms
 def test_an_entry_that_others_always_change_is_removed(
-    call: Face, warnings: list[str], monkeypatch: pytest.MonkeyPatch
+    call: Form, warnings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared_entry, "MAX_ATTEMPTS", 3)
     store = Busy()
@@ -296,8 +296,8 @@ def test_an_entry_that_others_always_change_is_removed(
     assert not warnings
 
 
-@both_faces
-def test_a_first_entry_that_two_begin_at_once_is_one_entry(call: Face) -> None:
+@both_forms
+def test_a_first_entry_that_two_begin_at_once_is_one_entry(call: Form) -> None:
     store = MemoryStore()
     workers = of(store)
 
@@ -315,16 +315,16 @@ def test_a_first_entry_that_two_begin_at_once_is_one_entry(call: Face) -> None:
     assert call(workers.client().decide, *QUEUE).source is DecisionSource.CACHE
 
 
-@both_faces
-def test_forgetting_a_user_says_when_the_store_may_know_them_still(call: Face) -> None:
+@both_forms
+def test_forgetting_a_user_says_when_the_store_may_know_them_still(call: Form) -> None:
     with pytest.raises(RuntimeError, match="try again") as raised:
         call(of(Failing("get")).connection().forget, "user")
     assert isinstance(raised.value.__cause__, OSError)
 
 
-@both_faces
+@both_forms
 def test_neither_fresh_nor_stale_seconds_make_no_entry_of_no_time(
-    call: Face, warnings: list[str]
+    call: Form, warnings: list[str]
 ) -> None:
     workers = of(MemoryStore(), max_age=0, stale_if_error=0)
     for _ in range(2):
@@ -352,7 +352,7 @@ class Seen(MemoryStore):
         return super().replace(key, value, version, ttl)
 
 
-def use(call: Face, workers: Workers, store: MemoryStore, **options: Any) -> None:
+def use(call: Form, workers: Workers, store: MemoryStore, **options: Any) -> None:
     connection = workers.connection(store, token="secret-token", **options)
     client = connection.client("student-7", "my-app", token="other-token", group={})
     call(client.get_all_experiment_conditions)
@@ -362,9 +362,9 @@ def use(call: Face, workers: Workers, store: MemoryStore, **options: Any) -> Non
     call(connection.client("tablet-7", "my-app").decide, *QUEUE)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("key", ["a secret key", b"a secret key"])
-def test_with_a_hash_key_no_user_id_is_in_the_store(call: Face, key: str | bytes) -> None:
+def test_with_a_hash_key_no_user_id_is_in_the_store(call: Form, key: str | bytes) -> None:
     store = Seen()
     workers = of(store)
     use(call, workers, store, hash_key=key)
@@ -379,8 +379,8 @@ def test_with_a_hash_key_no_user_id_is_in_the_store(call: Face, key: str | bytes
     assert workers.server.count("assign") == 3
 
 
-@both_faces
-def test_no_token_is_in_the_store_and_all_expires(call: Face) -> None:
+@both_forms
+def test_no_token_is_in_the_store_and_all_expires(call: Form) -> None:
     store = Seen()
     use(call, of(store), store, max_age=60, stale_if_error=120)
     shown = repr(store.given)
@@ -408,8 +408,8 @@ def test_children_share_the_store_with_their_parent(tmp_path: Any) -> None:
 # ---- Odd entries ----
 
 
-@both_faces
-def test_a_user_is_removed_even_if_their_id_leads_in_a_circle(call: Face) -> None:
+@both_forms
+def test_a_user_is_removed_even_if_their_id_leads_in_a_circle(call: Form) -> None:
     store = MemoryStore()
     other = "https://upgrade.example.org other"
     for key, leads_to in ((KEY, other), (other, KEY)):
@@ -419,8 +419,8 @@ def test_a_user_is_removed_even_if_their_id_leads_in_a_circle(call: Face) -> Non
     assert store.get(other) is None
 
 
-@both_faces
-def test_an_id_that_is_linked_to_itself_leads_nowhere(call: Face, workers: Workers) -> None:
+@both_forms
+def test_an_id_that_is_linked_to_itself_leads_nowhere(call: Form, workers: Workers) -> None:
     call(workers.known().get_all_experiment_conditions)
     workers.server.answer("useraliases", {"userId": "user", "aliases": ["user"]})
     call(workers.client().set_alt_user_ids, ["alias"])
@@ -429,8 +429,8 @@ def test_an_id_that_is_linked_to_itself_leads_nowhere(call: Face, workers: Worke
     assert workers.server.count("assign") == 2
 
 
-@both_faces
-def test_a_mark_of_a_user_of_whom_nothing_is_stored_stores_nothing(call: Face) -> None:
+@both_forms
+def test_a_mark_of_a_user_of_whom_nothing_is_stored_stores_nothing(call: Form) -> None:
     store = MemoryStore()
     workers = of(store)
     assignment = call(workers.known().get_decision_point_assignment, *QUEUE)
@@ -439,9 +439,9 @@ def test_a_mark_of_a_user_of_whom_nothing_is_stored_stores_nothing(call: Face) -
     assert len(store) == 0
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("stated", [False, True])
-def test_an_init_that_repeats_stated_groups_makes_them_explicit(call: Face, stated: bool) -> None:
+def test_an_init_that_repeats_stated_groups_makes_them_explicit(call: Form, stated: bool) -> None:
     store = MemoryStore()
     workers = of(store)
     groups: Any = {"group": {"class": ["class-1"]}, "working_group": {"class": "class-1"}}
@@ -459,9 +459,9 @@ def test_an_init_that_repeats_stated_groups_makes_them_explicit(call: Face, stat
     assert entry.groups.group == {"class": ["class-1" if stated else "class-2"]}
 
 
-@both_faces
+@both_forms
 def test_a_change_whose_entry_could_not_be_read_before_leaves_open_whose_groups_are_the_last(
-    call: Face, clock: Time
+    call: Form, clock: Time
 ) -> None:
     store = Failing()
     workers = of(store)

@@ -9,7 +9,7 @@ from typing import Callable
 
 import pytest
 
-from tests.support_faces import Face, blocking, both_faces
+from tests.support_forms import Form, blocking, both_forms
 from upgrade_client_lib import UpgradeClient, UpgradeConnection
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import DecisionSource
@@ -28,7 +28,7 @@ def of_connection(user_id: str) -> Generator[UpgradeClient, None, None]:
         yield connection.client(user_id, "my-app")
 
 
-def source_of_decision(call: Face, make: Maker) -> DecisionSource | None:
+def source_of_decision(call: Form, make: Maker) -> DecisionSource | None:
     with make("user") as client:
         source: DecisionSource | None = call(client.decide, "home").source
     return source
@@ -37,10 +37,10 @@ def source_of_decision(call: Face, make: Maker) -> DecisionSource | None:
 both_makers = pytest.mark.parametrize("make", [of_client, of_connection])
 
 
-@both_faces
+@both_forms
 @both_makers
 def test_a_store_may_be_named(
-    call: Face,
+    call: Form,
     make: Maker,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -22,7 +22,6 @@ from tests.support_calls import (
     upgrade_with_user,
 )
 from tests.support_clock import MARGIN, Clock, taking
-from tests.support_faces import Face, both_faces
 from tests.support_faulty_server import (
     Fault,
     FaultyServer,
@@ -33,6 +32,7 @@ from tests.support_faulty_server import (
     processes_endlessly,
     unanswering_address,
 )
+from tests.support_forms import Form, both_forms
 from tests.support_server import SteeredServer
 from upgrade_client_lib import (
     RequestTimeoutError,
@@ -48,13 +48,13 @@ LONG = 30.0
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # quickly made
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     "fault",
     [never_answers, drips, drips_body, continues_endlessly, processes_endlessly],
     ids=["silence", "all", "body", "100", "102"],
 )
-def test_the_total_bounds_the_call_however_slowly_bytes_arrive(call: Face, fault: Fault) -> None:
+def test_the_total_bounds_the_call_however_slowly_bytes_arrive(call: Form, fault: Fault) -> None:
     with (
         FaultyServer(init=fault) as server,
         UpgradeConnection(server.url, timeout=SHORT, retries=5) as connection,
@@ -66,9 +66,9 @@ def test_the_total_bounds_the_call_however_slowly_bytes_arrive(call: Face, fault
     assert caught.value.may_have_been_applied
 
 
-@both_faces
+@both_forms
 def test_the_total_bounds_the_attempts_together(
-    call: Face, monkeypatch: pytest.MonkeyPatch
+    call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(random, "uniform", min)
     with (
@@ -84,8 +84,8 @@ def test_the_total_bounds_the_attempts_together(
     assert 2 <= caught.value.attempts <= 9
 
 
-@both_faces
-def test_a_read_that_takes_too_long_ends_before_the_total(call: Face) -> None:
+@both_forms
+def test_a_read_that_takes_too_long_ends_before_the_total(call: Form) -> None:
     with (
         FaultyServer(init=never_answers) as server,
         UpgradeConnection(
@@ -98,11 +98,11 @@ def test_a_read_that_takes_too_long_ends_before_the_total(call: Face) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, a full queue answers")
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     "timeout", [Timeout(total=LONG, connect=SHORT), Timeout(total=SHORT)], ids=["connect", "total"]
 )
-def test_a_connection_that_takes_too_long_sent_nothing(call: Face, timeout: Timeout) -> None:
+def test_a_connection_that_takes_too_long_sent_nothing(call: Form, timeout: Timeout) -> None:
     with (
         unanswering_address() as url,
         UpgradeConnection(url, timeout=timeout, retries=0) as connection,
@@ -171,10 +171,10 @@ def test_a_server_that_takes_a_large_request_slowly_does_not_outlast_the_total(
         connection.client("user", "my-app").log_sync([entry])
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("stuck", ["handshake", "request", "answer"])
 def test_a_step_has_no_longer_than_what_looking_up_the_host_left(
-    call: Face, stuck: str, monkeypatch: pytest.MonkeyPatch
+    call: Form, stuck: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looking_up, clock = socket.getaddrinfo, Clock.running(monkeypatch)
 
@@ -231,8 +231,8 @@ def slow_reader() -> Generator[str, None, None]:
 # ---- Callers who wait for each other ----
 
 
-@both_faces
-def test_a_cold_mark_takes_no_longer_than_its_total_and_is_sent_all_the_same(call: Face) -> None:
+@both_forms
+def test_a_cold_mark_takes_no_longer_than_its_total_and_is_sent_all_the_same(call: Form) -> None:
     upgrade = upgrade_with_user()
     with (
         FaultyServer(upgrade, assign=never_answers) as server,
@@ -244,9 +244,9 @@ def test_a_cold_mark_takes_no_longer_than_its_total_and_is_sent_all_the_same(cal
     assert marks_at_banner(upgrade) == 1
 
 
-@both_faces
+@both_forms
 def test_a_cold_mark_has_what_finding_out_its_ids_left_of_its_total(
-    call: Face, monkeypatch: pytest.MonkeyPatch
+    call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock.stopped(monkeypatch)
 
@@ -333,8 +333,8 @@ def test_the_total_bounds_calls_through_a_client_or_transport_of_the_users_own(
             connection.client("user", "my-app").init_sync()
 
 
-@both_faces
-def test_a_shorter_limit_of_the_users_own_client_holds(call: Face) -> None:
+@both_forms
+def test_a_shorter_limit_of_the_users_own_client_holds(call: Form) -> None:
     settings: dict[str, Any] = {"timeout": httpx.Timeout(None, read=SHORT), "verify": NO_TLS}
     own: dict[str, Any] = {
         "http_client": httpx.Client(**settings),

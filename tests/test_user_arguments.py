@@ -8,7 +8,7 @@ import pytest
 
 from tests.support_clients import client_at
 from tests.support_exchanges import Answer, ScriptedServer, playing
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from upgrade_client_lib import (
     BadRequestError,
     UnreadableAnswerError,
@@ -18,7 +18,7 @@ from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import ExperimentUser
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
@@ -36,7 +36,7 @@ from upgrade_client_lib.types import ExperimentUser
 )
 @pytest.mark.parametrize("method", ["init", "set_group_membership"])
 def test_wrong_groups_are_refused_before_anything_is_sent(
-    call: Face, method: str, wrong: object, named: str
+    call: Form, method: str, wrong: object, named: str
 ) -> None:
     client, server = nobody()
 
@@ -46,7 +46,7 @@ def test_wrong_groups_are_refused_before_anything_is_sent(
     assert server.sent == []
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
@@ -58,7 +58,7 @@ def test_wrong_groups_are_refused_before_anything_is_sent(
     ],
 )
 def test_a_wrong_working_group_is_refused_before_anything_is_sent(
-    call: Face, wrong: object, named: str
+    call: Form, wrong: object, named: str
 ) -> None:
     client, server = nobody()
 
@@ -70,8 +70,8 @@ def test_a_wrong_working_group_is_refused_before_anything_is_sent(
     assert server.sent == []
 
 
-@both_faces
-def test_there_is_no_working_group_of_none(call: Face) -> None:
+@both_forms
+def test_there_is_no_working_group_of_none(call: Form) -> None:
     client, server = nobody()
 
     with pytest.raises(TypeError, match=r"working_group must be .* not None"):
@@ -80,7 +80,7 @@ def test_there_is_no_working_group_of_none(call: Face) -> None:
     assert server.sent == []
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
@@ -93,7 +93,7 @@ def test_there_is_no_working_group_of_none(call: Face) -> None:
     ],
 )
 def test_wrong_aliases_are_refused_before_anything_is_sent(
-    call: Face, wrong: object, named: str
+    call: Form, wrong: object, named: str
 ) -> None:
     client, server = nobody()
 
@@ -103,8 +103,8 @@ def test_wrong_aliases_are_refused_before_anything_is_sent(
     assert server.sent == []
 
 
-@both_faces
-def test_text_that_is_no_unicode_is_refused_before_anything_is_sent(call: Face) -> None:
+@both_forms
+def test_text_that_is_no_unicode_is_refused_before_anything_is_sent(call: Form) -> None:
     client, server = nobody()
 
     with pytest.raises(ValueError, match="not valid Unicode"):
@@ -113,8 +113,8 @@ def test_text_that_is_no_unicode_is_refused_before_anything_is_sent(call: Face) 
     assert server.sent == []
 
 
-@both_faces
-def test_what_the_caller_changes_afterwards_changes_nothing(call: Face) -> None:
+@both_forms
+def test_what_the_caller_changes_afterwards_changes_nothing(call: Form) -> None:
     local = LocalUpgrade()
     client = client_at(local)
     group = {"class": ["class-1"]}
@@ -126,7 +126,7 @@ def test_what_the_caller_changes_afterwards_changes_nothing(call: Face) -> None:
     assert known.group == {"class": ["class-1"]}
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     "answer",
     [
@@ -140,7 +140,7 @@ def test_what_the_caller_changes_afterwards_changes_nothing(call: Face) -> None:
     ],
 )
 def test_an_answer_that_is_no_user_is_an_error_and_clears_nothing(
-    call: Face, answer: object
+    call: Form, answer: object
 ) -> None:
     server = ScriptedServer(Answer(200, ["FLAG"]), Answer(200, answer))
     client = server.client()
@@ -154,9 +154,9 @@ def test_an_answer_that_is_no_user_is_an_error_and_clears_nothing(
     assert len(server.sent) == 2
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("group", ["class-1", 5, ["class-1"], True])
-def test_a_group_that_cannot_be_read_leaves_the_user(call: Face, group: object) -> None:
+def test_a_group_that_cannot_be_read_leaves_the_user(call: Form, group: object) -> None:
     server = ScriptedServer(
         Answer(200, {"id": "u1", "group": group, "workingGroup": group, "x": 1})
     )
@@ -164,8 +164,8 @@ def test_a_group_that_cannot_be_read_leaves_the_user(call: Face, group: object) 
     assert call(server.client().init) == ExperimentUser("u1")
 
 
-@both_faces
-def test_of_the_groups_those_that_can_be_read_stay(call: Face) -> None:
+@both_forms
+def test_of_the_groups_those_that_can_be_read_stay(call: Form) -> None:
     group = {"class": ["class-1"], "school": "school-1", "team": None, "year": [2026]}
     working_group = {"class": "class-1", "school": ["school-1"], "team": None}
     server = ScriptedServer(
@@ -177,8 +177,8 @@ def test_of_the_groups_those_that_can_be_read_stay(call: Face) -> None:
     assert user == ExperimentUser("u1", {"class": ["class-1"]}, {"class": "class-1"})
 
 
-@both_faces
-def test_what_the_server_refuses_has_the_servers_own_words(call: Face) -> None:
+@both_forms
+def test_what_the_server_refuses_has_the_servers_own_words(call: Form) -> None:
     client, _, recorded = playing("init_group_numeric_member")
     answered: Any = recorded.answer.body
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support_clients import client_at
 from tests.support_exchanges import HOST, playing
-from tests.support_faces import Face, both_faces
+from tests.support_forms import Form, both_forms
 from upgrade_client_lib import (
     ServerError,
     UpgradeApiError,
@@ -25,7 +25,7 @@ WORKING_GROUP = {"class": "class-1", "school": "school-1"}
 # ---- What is sent, and what the answer becomes ----
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
@@ -53,7 +53,7 @@ WORKING_GROUP = {"class": "class-1", "school": "school-1"}
     ],
 )
 def test_init_sends_what_was_given_and_answers_the_stored_user(
-    call: Face, name: str, arguments: dict[str, Any]
+    call: Form, name: str, arguments: dict[str, Any]
 ) -> None:
     client, server, recorded = playing(name)
 
@@ -67,7 +67,7 @@ def test_init_sends_what_was_given_and_answers_the_stored_user(
     )
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("name", "group"),
     [
@@ -75,7 +75,7 @@ def test_init_sends_what_was_given_and_answers_the_stored_user(
         ("groupmembership_empty_list", {"class": []}),
     ],
 )
-def test_group_membership_is_replaced(call: Face, name: str, group: dict[str, list[str]]) -> None:
+def test_group_membership_is_replaced(call: Form, name: str, group: dict[str, list[str]]) -> None:
     client, server, recorded = playing(name)
 
     user = call(client.set_group_membership, group)
@@ -85,7 +85,7 @@ def test_group_membership_is_replaced(call: Face, name: str, group: dict[str, li
     assert user == ExperimentUser(recorded.user_id, group)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("name", "working_group"),
     [
@@ -94,7 +94,7 @@ def test_group_membership_is_replaced(call: Face, name: str, group: dict[str, li
         ("workinggroup_empty_object", {}),
     ],
 )
-def test_working_group_is_replaced(call: Face, name: str, working_group: dict[str, str]) -> None:
+def test_working_group_is_replaced(call: Form, name: str, working_group: dict[str, str]) -> None:
     client, server, recorded = playing(name)
 
     user = call(client.set_working_group, working_group)
@@ -104,12 +104,12 @@ def test_working_group_is_replaced(call: Face, name: str, working_group: dict[st
     assert user == ExperimentUser(recorded.user_id, None, working_group)
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     "name",
     ["useraliases_ok", "useraliases_repeat", "useraliases_unicode", "useraliases_empty_list"],
 )
-def test_aliases_are_linked_to_the_root_user(call: Face, name: str) -> None:
+def test_aliases_are_linked_to_the_root_user(call: Form, name: str) -> None:
     client, server, recorded = playing(name)
 
     linked = call(client.set_alt_user_ids, recorded.body["aliases"])
@@ -120,8 +120,8 @@ def test_aliases_are_linked_to_the_root_user(call: Face, name: str) -> None:
     assert linked == UserAliases(answered["userId"], answered["aliases"])
 
 
-@both_faces
-def test_each_alias_is_sent_once_and_in_order(call: Face) -> None:
+@both_forms
+def test_each_alias_is_sent_once_and_in_order(call: Form) -> None:
     # The server registered none of a list with a duplicate, and answered 200 all the same.
     client, server, recorded = playing("useraliases_duplicates")
     first, again, last = recorded.body["aliases"]
@@ -134,8 +134,8 @@ def test_each_alias_is_sent_once_and_in_order(call: Face) -> None:
     assert server.only.json == {"aliases": [last, first]}
 
 
-@both_faces
-def test_aliases_with_a_duplicate_are_linked_all_the_same(call: Face) -> None:
+@both_forms
+def test_aliases_with_a_duplicate_are_linked_all_the_same(call: Form) -> None:
     local = LocalUpgrade()
     client = client_at(local)
     call(client.init)
@@ -144,11 +144,11 @@ def test_aliases_with_a_duplicate_are_linked_all_the_same(call: Face) -> None:
     assert call(client_at(local, "a").init).id == "u1"
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     "name", ["useraliases_self", "useraliases_root_user", "useraliases_linked_to_other"]
 )
-def test_an_alias_that_is_taken_is_a_server_error(call: Face, name: str) -> None:
+def test_an_alias_that_is_taken_is_a_server_error(call: Form, name: str) -> None:
     client, _, recorded = playing(name)
     answered: Any = recorded.answer.body
 
@@ -159,7 +159,7 @@ def test_an_alias_that_is_taken_is_a_server_error(call: Face, name: str) -> None
     assert caught.value.status_code == 500
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize(
     ("name", "method"),
     [
@@ -168,7 +168,7 @@ def test_an_alias_that_is_taken_is_a_server_error(call: Face, name: str) -> None
     ],
 )
 def test_a_user_whom_the_server_does_not_know_is_told_to_call_init(
-    call: Face, name: str, method: str
+    call: Form, name: str, method: str
 ) -> None:
     client, _, recorded = playing(name)
     (argument,) = recorded.body.values()
@@ -177,8 +177,8 @@ def test_a_user_whom_the_server_does_not_know_is_told_to_call_init(
         call(getattr(client, method), argument)
 
 
-@both_faces
-def test_an_alias_speaks_for_its_root_user(call: Face) -> None:
+@both_forms
+def test_an_alias_speaks_for_its_root_user(call: Form) -> None:
     local = LocalUpgrade()
     local.flag("for-class-1", include={"class": ["class-1"]})
     root, alias = client_at(local), client_at(local, "u1-tablet")
@@ -192,8 +192,8 @@ def test_an_alias_speaks_for_its_root_user(call: Face) -> None:
 # ---- What a client knows of its user ----
 
 
-@both_faces
-def test_a_change_of_groups_answers_the_working_group_too(call: Face) -> None:
+@both_forms
+def test_a_change_of_groups_answers_the_working_group_too(call: Form) -> None:
     client = client_at(LocalUpgrade())
     call(client.init, {"class": ["class-1"]}, {"class": "class-1"})
 
@@ -202,8 +202,8 @@ def test_a_change_of_groups_answers_the_working_group_too(call: Face) -> None:
     assert user == ExperimentUser("u1", {"class": ["class-2"]}, {"class": "class-1"})
 
 
-@both_faces
-def test_a_change_of_the_working_group_answers_the_groups_too(call: Face) -> None:
+@both_forms
+def test_a_change_of_the_working_group_answers_the_groups_too(call: Form) -> None:
     client = client_at(LocalUpgrade())
     call(client.init, {"class": ["class-1"]}, {"class": "class-1"})
 
@@ -212,8 +212,8 @@ def test_a_change_of_the_working_group_answers_the_groups_too(call: Face) -> Non
     assert user == ExperimentUser("u1", {"class": ["class-1"]}, {"class": "class-2"})
 
 
-@both_faces
-def test_one_change_after_another_is_known(call: Face) -> None:
+@both_forms
+def test_one_change_after_another_is_known(call: Form) -> None:
     client = client_at(LocalUpgrade())
     call(client.init)
     call(client.set_group_membership, {"class": ["class-1"]})
@@ -227,8 +227,8 @@ def test_one_change_after_another_is_known(call: Face) -> None:
     assert call(client.set_working_group, {}) == ExperimentUser("u1", None, {})
 
 
-@both_faces
-def test_init_answers_what_the_server_has_and_the_client_goes_by_that(call: Face) -> None:
+@both_forms
+def test_init_answers_what_the_server_has_and_the_client_goes_by_that(call: Form) -> None:
     local = LocalUpgrade()
     call(client_at(local).init, {"class": ["class-1"]}, {"class": "class-1"})
     client = client_at(local)
@@ -239,8 +239,8 @@ def test_init_answers_what_the_server_has_and_the_client_goes_by_that(call: Face
     assert user.workingGroup == {"class": "class-1"}
 
 
-@both_faces
-def test_what_another_client_changed_is_not_known_here(call: Face) -> None:
+@both_forms
+def test_what_another_client_changed_is_not_known_here(call: Form) -> None:
     local = LocalUpgrade()
     call(client_at(local).init, {"class": ["class-1"]}, {"class": "class-1"})
     client = client_at(local)
@@ -248,8 +248,8 @@ def test_what_another_client_changed_is_not_known_here(call: Face) -> None:
     assert call(client.set_group_membership, GROUP) == ExperimentUser("u1", GROUP)
 
 
-@both_faces
-def test_a_failed_change_leaves_what_is_known(call: Face) -> None:
+@both_forms
+def test_a_failed_change_leaves_what_is_known(call: Form) -> None:
     local = LocalUpgrade()
     client = client_at(local)
     call(client.init, {"class": ["class-1"]}, {"class": "class-1"})
@@ -262,8 +262,8 @@ def test_a_failed_change_leaves_what_is_known(call: Face) -> None:
     assert user == ExperimentUser("u1", {"class": ["class-3"]}, {"class": "class-1"})
 
 
-@both_faces
-def test_none_erases_the_groups_and_leaving_them_out_keeps_them(call: Face) -> None:
+@both_forms
+def test_none_erases_the_groups_and_leaving_them_out_keeps_them(call: Form) -> None:
     local = LocalUpgrade()
     client = client_at(local)
     call(client.init, {"class": ["class-1"]}, {"class": "class-1"})
@@ -288,10 +288,10 @@ CHANGES = pytest.mark.parametrize(
 )
 
 
-@both_faces
+@both_forms
 @CHANGES
 def test_a_change_of_the_user_clears_flags_and_assignments(
-    call: Face, endpoint: str, method: str, arguments: list[Any]
+    call: Form, endpoint: str, method: str, arguments: list[Any]
 ) -> None:
     local = served()
     client = client_at(local)
@@ -305,11 +305,11 @@ def test_a_change_of_the_user_clears_flags_and_assignments(
     assert endpoints(local) == ["init", "assign", "featureflag", endpoint, "assign", "featureflag"]
 
 
-@both_faces
+@both_forms
 @pytest.mark.parametrize("status", [400, 401, 500])
 @CHANGES
 def test_a_change_that_failed_keeps_the_last_good_state(
-    call: Face, endpoint: str, method: str, arguments: list[Any], status: int
+    call: Form, endpoint: str, method: str, arguments: list[Any], status: int
 ) -> None:
     local = served()
     client = client_at(local)
@@ -324,10 +324,10 @@ def test_a_change_that_failed_keeps_the_last_good_state(
     assert endpoints(local) == ["init", "assign", "featureflag", endpoint]
 
 
-@both_faces
+@both_forms
 @CHANGES
 def test_a_change_during_an_outage_keeps_the_last_good_state(
-    call: Face, endpoint: str, method: str, arguments: list[Any]
+    call: Form, endpoint: str, method: str, arguments: list[Any]
 ) -> None:
     local = served()
     client = client_at(local)
@@ -342,8 +342,8 @@ def test_a_change_during_an_outage_keeps_the_last_good_state(
     assert read_everything(call, client) == before
 
 
-@both_faces
-def test_new_groups_decide_at_once(call: Face) -> None:
+@both_forms
+def test_new_groups_decide_at_once(call: Form) -> None:
     local = LocalUpgrade()
     local.flag("for-class-1", include={"class": ["class-1"]})
     local.experiment(
@@ -371,7 +371,7 @@ def served() -> LocalUpgrade:
     return local
 
 
-def read_everything(call: Face, client: UpgradeClient) -> list[object]:
+def read_everything(call: Form, client: UpgradeClient) -> list[object]:
     return [
         call(client.get_all_experiment_conditions),
         call(client.get_decision_point_assignment, "home", "banner"),
@@ -384,8 +384,8 @@ def endpoints(local: LocalUpgrade) -> list[str]:
     return [request.endpoint for request in local.requests]
 
 
-@both_faces
-def test_a_caller_may_change_what_they_were_given(call: Face) -> None:
+@both_forms
+def test_a_caller_may_change_what_they_were_given(call: Form) -> None:
     client = UpgradeClient("user", HOST, "my-app", transport=LocalUpgrade().transport)
     expected = ExperimentUser("user", GROUP, WORKING_GROUP)
 

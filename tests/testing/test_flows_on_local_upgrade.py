@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.support_flows import FLOWS
-from tests.support_replay import CASSETTES, FACE_NAMES, FaceName, Flow, cassette_of, run
+from tests.support_replay import CASSETTES, FORM_NAMES, Flow, FormName, cassette_of, run
 from tests.support_spec import YAML_LOADER
 from tests.testing.support_recorded import comparable, recorded_server
 from upgrade_client_lib import UpgradeConnection
@@ -59,13 +59,13 @@ def server() -> LocalUpgrade:
     return recorded_server()
 
 
-@pytest.mark.parametrize("face", FACE_NAMES)
+@pytest.mark.parametrize("form", FORM_NAMES)
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.__name__)
-def test_the_flow_goes_the_same_way(server: LocalUpgrade, flow: Flow, face: FaceName) -> None:
+def test_the_flow_goes_the_same_way(server: LocalUpgrade, flow: Flow, form: FormName) -> None:
     server.reset()
     listening = Listening(server)
     with UpgradeConnection("http://upgrade", transport=listening) as connection:
-        run(flow, connection, face)
+        run(flow, connection, form)
 
     assert listening.heard == list(recorded(flow))
 

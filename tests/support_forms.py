@@ -1,4 +1,4 @@
-"""Running one scenario through both faces: ``await method()`` and ``method_sync()``."""
+"""Running one scenario through both forms: ``await method()`` and ``method_sync()``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Callable, Protocol
 import pytest
 
 
-class Face(Protocol):
+class Form(Protocol):
     """A way to call a method that exists as ``name`` and ``name_sync``."""
 
     def __call__(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any: ...
@@ -29,7 +29,7 @@ def blocking(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return getattr(owner, f"{method.__name__}_sync")(*args, **kwargs)
 
 
-both_faces = pytest.mark.parametrize(
+both_forms = pytest.mark.parametrize(
     "call", [pytest.param(in_event_loop, id="async"), pytest.param(blocking, id="sync")]
 )
-"""Run a test with either face as its ``call``, as in ``call(client.init, group=...)``."""
+"""Run a test with either form as its ``call``, as in ``call(client.init, group=...)``."""
