@@ -53,9 +53,9 @@ def add(
     return store.add_event(queue, event_id, line, data, max_events=most, remember=remember)
 
 
-def take(store: EventStore, owner: str = "a", lease: float = LEASE, **more: Any) -> str | None:
+def take(store: EventStore, owner: str = "a", lease: float = LEASE) -> str | None:
     """Take an event, and return its id."""
-    event = store.take_event(QUEUE, owner, lease, **more)
+    event = store.take_event(QUEUE, owner, lease)
     return None if event is None else event.id
 
 
@@ -231,15 +231,6 @@ def test_an_event_that_waits_again_holds_its_line_for_the_delay(store: EventStor
     assert 3000 < seconds <= 3600
 
 
-def test_a_named_line_is_taken_before_it_is_due_unless_it_is_leased(store: EventStore) -> None:
-    add(store, "1")
-    take(store)
-    settle(store, "1", state="waiting", delay=3600)
-    assert take(store, line="other") is None
-    assert take(store, line="user") == "1"
-    assert take(store, "b", line="user") is None
-
-
 def test_no_event_is_taken_twice_by_threads(store: EventStore) -> None:
     for number in range(200):
         add(store, str(number), f"line {number % 10}", most=200)
@@ -330,7 +321,6 @@ def test_the_last_event_of_a_line_is_reopened_while_no_other_is_there(store: Eve
     take(store)
     settle(store, "1", state="refused")
     assert store.seconds_until_due(QUEUE) is None
-    assert take(store, line="user") is None
     assert store.reopen_event(QUEUE, "1", b"")
     assert take(store) == "1"
 

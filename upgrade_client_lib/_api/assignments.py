@@ -73,6 +73,7 @@ def read_assignment(
         experiment_type=_member_or_str(ExperimentType, item.get(_EXPERIMENT_TYPE)),
         payload=_payload(condition.get(_CONDITION_PAYLOAD)),
         factors=_factors(item.get(_FACTORS), current),
+        has_queue=len(conditions) > 1,
     )
 
 

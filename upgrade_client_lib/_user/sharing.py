@@ -13,7 +13,7 @@ from .. import _api
 from .._http import CallOptions
 from .._rules import arguments
 from .._rules.freshness import is_fresh, is_servable
-from .._rules.queues import Mark, MarkEffect, MarkOutcome, PointKey, effect_of_mark
+from .._rules.queues import Mark, MarkEffect, MarkOutcome, effect_of_mark
 from .._rules.sharing import (
     Groups,
     GroupsChange,
@@ -79,7 +79,7 @@ class SharedUser:
         self,
         backend: Backend,
         options: CallOptions,
-        ask: Callable[[CallOptions], Awaitable[Mapping[PointKey, _api.Item]]],
+        ask: Callable[[CallOptions], Awaitable[Record]],
         is_current: Callable[[Record], bool],
         *,
         force: bool,
@@ -94,7 +94,7 @@ class SharedUser:
             return self._current_record(context, is_current)
 
         async def ask_for_record(left: CallOptions) -> Record:
-            record = Record(self._user.identity, await ask(left), is_shared=True)
+            record = await ask(left)
             record.load_id = new_token()
             return record
 
@@ -390,6 +390,13 @@ class SharedUser:
     def _moment_to_recheck(self, answered_at: float) -> float:
         left = answered_at + self._user.server.max_age - time.time()
         return time.monotonic() + min(RECHECK_SECONDS, left)
+
+
+async def end_records(server: Server, backend: Backend, user_id: str) -> None:
+    """Have all workers ask anew what the server answers a user."""
+    if server.store_access is not None:
+        entry = SharedEntry(server.store_access, user_id)
+        await entry.update(backend, lambda known: known.of_changed_user(known.groups))
 
 
 async def forget(server: Server, backend: Backend, user_id: object) -> None:

@@ -53,15 +53,12 @@ class EventStore(Protocol):
         """
         ...
 
-    def take_event(
-        self, queue: str, owner: str, lease: float, line: str | None = None
-    ) -> StoredEvent | None:
+    def take_event(self, queue: str, owner: str, lease: float) -> StoredEvent | None:
         """Lease a line for ``lease`` seconds, have its head be ``"sending"``, and return the head.
 
         The state returned is the one that it had: ``"sending"`` says that another one took it, and
         did not settle it in time. Of the lines that are due and not leased, the one that is due for
-        the longest time is taken; with ``line``, that one alone, even if it is not due yet.
-        ``None`` where there is none.
+        the longest time is taken. ``None`` where there is none.
         """
         ...
 

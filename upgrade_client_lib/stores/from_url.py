@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from . import protocol
+from typing import TYPE_CHECKING, Union
+
+if TYPE_CHECKING:
+    from .memory import MemoryStore
+    from .redis import RedisStore
+    from .sqlite import SQLiteStore
+
+    OurStore = Union[MemoryStore, SQLiteStore, RedisStore]
 
 _REDIS = ("redis://", "rediss://", "unix://")
 _SQLITE = "sqlite:///"
 
 
-def store_from_url(url: str) -> protocol.Store:
+def store_from_url(url: str) -> OurStore:
     """Return the store that an address names.
 
     - ``memory:`` is a ``MemoryStore``,

@@ -120,26 +120,16 @@ class MemoryEvents:
         """Do what :meth:`add_event` does; it never suspends."""
         return self.add_event(queue, event_id, line, data, max_events=max_events, remember=remember)
 
-    def take_event(
-        self, queue: str, owner: str, lease: float, line: str | None = None
-    ) -> StoredEvent | None:
+    def take_event(self, queue: str, owner: str, lease: float) -> StoredEvent | None:
         """Lease a line and return its head; see ``EventStore``."""
         check_key(owner)
         now = time.monotonic()
         with self._events_lock:
             held = self._queues.get(queue)
-            if held is None:
-                return None
-            if line is None:
-                found = held.first_due()
-            else:
-                known = held.lines.get(line)
-                found = None if known is None or not known.active else (line, known)
-            if found is None:
+            found = None if held is None else held.first_due()
+            if held is None or found is None or found[1].due > now:
                 return None
             name, leased = found
-            if leased.due > now and (line is None or leased.owner):
-                return None
             leased.owner = owner
             held.schedule(name, leased, now + lease)
             event = held.events[next(iter(leased.active.values()))]

@@ -91,13 +91,9 @@ return 'added'
 """)
 
 _TAKE = _Script("""
-local owner, lease, line = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-if line then
-    if not redis.call('ZSCORE', key('lines'), line) or leased(line) then return false end
-else
-    line = redis.call('ZRANGEBYSCORE', key('lines'), '-inf', now, 'LIMIT', 0, 1)[1]
-    if not line then return false end
-end
+local owner, lease = ARGV[1], tonumber(ARGV[2])
+local line = redis.call('ZRANGEBYSCORE', key('lines'), '-inf', now, 'LIMIT', 0, 1)[1]
+if not line then return false end
 local e = event(redis.call('ZRANGE', key('line:' .. line), 0, 0)[1])
 redis.call('HSET', key('owner'), line, owner)
 redis.call('ZADD', key('lines'), now + lease, line)
@@ -220,13 +216,10 @@ class RedisEvents:
 
         return cast("Added", (await self._loops.run(add)).decode())
 
-    def take_event(
-        self, queue: str, owner: str, lease: float, line: str | None = None
-    ) -> StoredEvent | None:
+    def take_event(self, queue: str, owner: str, lease: float) -> StoredEvent | None:
         """Lease a line and return its head; see ``EventStore``."""
         check_key(owner)
-        named = () if line is None else (line,)
-        found = self._run(_TAKE, queue, owner, _milliseconds(lease), *named)
+        found = self._run(_TAKE, queue, owner, _milliseconds(lease))
         return None if found is None else _event(found)
 
     def settle_event(

@@ -82,7 +82,7 @@ DELETE FROM remembered WHERE (queue, id) IN (
     SELECT queue, id FROM remembered WHERE until <= ? LIMIT ?
 )
 """
-_DUE = "SELECT line, due, owner FROM lines WHERE queue = ? AND due <= ? ORDER BY due LIMIT 1"
+_DUE = "SELECT line FROM lines WHERE queue = ? AND due <= ? ORDER BY due LIMIT 1"
 _LEASE = "UPDATE lines SET owner = ?, due = ? WHERE queue = ? AND line = ?"
 _CHANGE = "UPDATE events SET state = ?, data = ? WHERE position = ?"
 _RELEASE = """
@@ -146,29 +146,18 @@ class SQLiteEvents:
             remember=remember,
         )
 
-    def take_event(
-        self, queue: str, owner: str, lease: float, line: str | None = None
-    ) -> StoredEvent | None:
+    def take_event(self, queue: str, owner: str, lease: float) -> StoredEvent | None:
         """Lease a line and return its head; see ``EventStore``."""
         check_key(owner)
-        if line is None and self.seconds_until_due(queue) != 0.0:
+        if self.seconds_until_due(queue) != 0.0:
             return None  # without a lock
 
         def take(connection: sqlite3.Connection) -> StoredEvent | None:
             now = time.time()
-            if line is None:
-                found = connection.execute(_DUE, (queue, now)).fetchone()
-            else:
-                found = connection.execute(
-                    "SELECT line, due, owner FROM lines"
-                    " WHERE queue = ? AND line = ? AND due IS NOT NULL",
-                    (queue, line),
-                ).fetchone()
+            found = connection.execute(_DUE, (queue, now)).fetchone()
             if found is None:
                 return None
-            name, due, holder = found
-            if due > now and holder:
-                return None
+            (name,) = found
             head = connection.execute(f"{_HEAD} ORDER BY position LIMIT 1", (queue, name))
             event = StoredEvent(*head.fetchone())
             connection.execute(_LEASE, (owner, now + lease, queue, name))
