@@ -34,7 +34,7 @@ from .exceptions import CircuitOpenError, UpgradeApiError
 from .hooks import NO_HOOKS, Call, HookList
 
 if TYPE_CHECKING:
-    from ._outbox import Outbox
+    from ._outbox import EventQueue
     from .stores import Store
     from .stores.from_url import OurStore
 
@@ -89,7 +89,7 @@ class Server:
         self._reachability = Reachability(settings.host_url)
         self._breaker = Breaker(settings.host_url, options.timeout.total) if breaker else None
         self.hooks = hooks
-        self.outbox: Outbox | None = None
+        self.outbox: EventQueue | None = None
         self.max_age = max_age
         self.stale_if_error = stale_if_error
         self.store_access = None

@@ -17,7 +17,7 @@ from ._http import (
     retries_option,
     timeout_option,
 )
-from ._outbox import FLUSH_AT_EXIT, MAX_EVENT_AGE, MAX_EVENTS, Outbox
+from ._outbox import FLUSH_AT_EXIT, MAX_EVENT_AGE, MAX_EVENTS, EventQueue, Outbox
 from ._rules import arguments
 from ._rules.environment import OUTBOX, STORE, read_settings
 from ._server import MAX_AGE, STALE_IF_ERROR, Server, store_of_environment
@@ -163,7 +163,7 @@ class UpgradeConnection:
             arguments.seconds("flush_at_exit", flush_at_exit),
         )
         if outbox is not None:
-            self._server.outbox = Outbox(
+            self._server.outbox = EventQueue(
                 self._server, outbox, partial(end_records, self._server), *limits
             )
 
@@ -198,7 +198,7 @@ class UpgradeConnection:
         """The outbox; a ``RuntimeError`` where the connection has none."""
         if self._server.outbox is None:
             raise RuntimeError("this connection has no outbox: it was made without outbox=")
-        return self._server.outbox
+        return Outbox(self._server.outbox)
 
     def client(
         self,

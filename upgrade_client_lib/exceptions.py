@@ -160,6 +160,10 @@ class OutboxError(Exception):
     same: then it is delivered.
     """
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
 
 class OutboxFullError(OutboxError):
     """An event that was not handed over: the outbox holds ``max_events`` already."""

@@ -6,7 +6,7 @@ from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Optional
 
 from .. import _api
-from .._outbox import Event, Outbox
+from .._outbox import Event, EventQueue
 from .._rules.queues import MarkEffect, PointKey, effect_of_waiting_mark
 from .._sync import Backend
 from .record import Record
@@ -20,7 +20,7 @@ Standing = Optional[tuple[tuple[str, Event], ...]]
 
 async def ask_beside_marks(
     user: User,
-    outbox: Outbox,
+    outbox: EventQueue,
     backend: Backend,
     assign: Coroutine[Any, Any, Mapping[PointKey, _api.Item]],
 ) -> Record:
@@ -56,7 +56,7 @@ async def ask_beside_marks(
     return record
 
 
-async def _standing(outbox: Outbox, backend: Backend, user: User) -> Standing:
+async def _standing(outbox: EventQueue, backend: Backend, user: User) -> Standing:
     try:
         return await outbox.standing(backend, user.identity.user_id)
     except Exception:
