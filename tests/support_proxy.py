@@ -8,8 +8,11 @@ import ssl
 import threading
 from contextlib import suppress
 from types import TracebackType
+from typing import TypeVar
 
 LONGEST = 5.0
+
+P = TypeVar("P", bound="Proxy")
 
 
 class Proxy:
@@ -33,7 +36,7 @@ class Proxy:
         """What was asked for: an address, or ``host:port`` for a tunnel."""
         return [request.split(" ")[1] for request in self.requests]
 
-    def __enter__(self) -> Proxy:
+    def __enter__(self: P) -> P:
         self._threads[0].start()
         return self
 
