@@ -49,6 +49,7 @@ class User:
     """One user in one context, on one server, and what this process knows of them."""
 
     __slots__ = (
+        "__weakref__",
         "_assignments",
         "_initialized",
         "closed",
