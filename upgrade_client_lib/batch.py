@@ -137,10 +137,7 @@ def decide_many(
     ``users`` raises is raised after the rows of the users before. Leaving the loop early lets
     calls that are under way end, when it blocks; in an event loop they are cancelled.
     """
-    given: object = users
-    is_iterable = isinstance(given, (Iterable, AsyncIterable))
-    if not is_iterable or isinstance(given, (str, bytes)):
-        raise TypeError(f"users must be an iterable of users, not {type(given).__name__}")
+    _check_users(users)
     return BatchRows(
         _Batch(
             connection,
@@ -345,6 +342,11 @@ async def _async_iterator(
     else:
         for user in users:
             yield user
+
+
+def _check_users(users: object) -> None:
+    if isinstance(users, (str, bytes)) or not isinstance(users, (Iterable, AsyncIterable)):
+        raise TypeError(f"users must be an iterable of users, not {type(users).__name__}")
 
 
 def _checked_points(points: Iterable[AnyPoint]) -> tuple[tuple[str, str], ...]:

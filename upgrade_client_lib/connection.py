@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._http import (
     DEFAULT_MAX_RESPONSE_BYTES,
@@ -18,6 +18,7 @@ from ._http import (
 )
 from ._rules import arguments
 from ._rules.environment import read_settings
+from ._rules.pickling import portable
 from ._server import MAX_AGE, STALE_IF_ERROR, Server, store_of_environment
 from ._sync import ASYNC, SYNC, run_sync
 from ._user import forget
@@ -92,6 +93,14 @@ class UpgradeConnection:
         async_http_client: the same for async calls.
         transport: an httpx transport to send through instead of sockets, such as
             ``LocalUpgrade().transport``; closing it is yours.
+        pickle_secrets: whether ``token``, ``headers``, ``hash_key`` and a proxy's password go into
+            a pickle of the connection. By default they are left out, and making a client of what
+            was unpickled without them is a ``RuntimeError`` that names them; without the token
+            alone, one may be given to the client.
+
+    A connection pickles as its settings, without sockets and without what it knows: a worker on
+    another machine gets one that makes its own. With a store, httpx parts or an SSL context of your
+    own it does not pickle, a ``TypeError``. Copying it gives the same connection.
 
     Raises ``TypeError`` or ``ValueError``, which names the argument. Redirects are never
     followed. Use after :meth:`close` is a ``RuntimeError``.
@@ -120,7 +129,11 @@ class UpgradeConnection:
         http_client: httpx.Client | None = None,
         async_http_client: httpx.AsyncClient | None = None,
         transport: HttpTransport | None = None,
+        pickle_secrets: bool = False,
     ) -> None:
+        self._settings = {name: value for name, value in locals().items() if name != "self"}
+        self._lacking: tuple[str, ...] = ()
+        arguments.boolean("pickle_secrets", pickle_secrets)
         self._server = Server(
             TransportSettings(
                 host_url=arguments.host_url(host_url),
@@ -187,6 +200,12 @@ class UpgradeConnection:
 
         The arguments are those of :class:`UpgradeClient`.
         """
+        lacking = [name for name in self._lacking if name != "token" or not token]
+        if lacking:
+            raise RuntimeError(
+                f"this connection was pickled without its {' and '.join(lacking)}: make it with"
+                " pickle_secrets=True, or make one here, such as UpgradeConnection.from_env()"
+            )
         return UpgradeClient(
             user_id,
             self.host_url,
@@ -249,6 +268,21 @@ class UpgradeConnection:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._unpickled, portable(self._settings)
+
+    @classmethod
+    def _unpickled(cls, settings: Mapping[str, Any], lacking: tuple[str, ...]) -> UpgradeConnection:
+        connection = cls(**settings)
+        connection._lacking = lacking
+        return connection
+
+    def __copy__(self) -> UpgradeConnection:
+        return self
+
+    def __deepcopy__(self, memo: object) -> UpgradeConnection:
+        return self
 
     def __repr__(self) -> str:
         return f"UpgradeConnection({self.host_url!r})"
