@@ -39,6 +39,7 @@ MODULES = [
     "upgrade_client_lib.types.responses",
     "upgrade_client_lib.types",
     "upgrade_client_lib",
+    "upgrade_client_lib.batch",
     "upgrade_client_lib.stores",
     "upgrade_client_lib.testing",
 ]
@@ -87,6 +88,8 @@ def surface() -> list[str]:
                 lines += class_lines(value)
             elif inspect.isclass(value):
                 lines.append(f"class {public}, as above")
+            elif inspect.isfunction(value):
+                lines.append(f"{public}{shown_signature(value)}")
             else:
                 lines.append(f"{public}: {shown(value)}")
         lines.append("")

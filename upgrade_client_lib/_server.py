@@ -36,7 +36,6 @@ from .hooks import NO_HOOKS, Call, HookList
 if TYPE_CHECKING:
     from ._outbox import EventQueue
     from .stores import Store
-    from .stores.from_url import OurStore
 
 T = TypeVar("T")
 
@@ -218,7 +217,7 @@ def shared_server(
     return server
 
 
-def store_of_environment(variable: str, url: str) -> OurStore | None:
+def store_of_environment(variable: str, url: str) -> Store | None:
     """Return the store that the environment names; a ``ValueError`` names the variable."""
     if not url:
         return None

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from ._http import (
     DEFAULT_MAX_RESPONSE_BYTES,
@@ -20,6 +20,7 @@ from ._http import (
 from ._outbox import FLUSH_AT_EXIT, MAX_EVENT_AGE, MAX_EVENTS, EventQueue, Outbox
 from ._rules import arguments
 from ._rules.environment import OUTBOX, STORE, read_settings
+from ._rules.pickling import portable
 from ._server import MAX_AGE, STALE_IF_ERROR, Server, store_of_environment
 from ._sync import ASYNC, SYNC, run_sync
 from ._user import end_records, forget
@@ -101,6 +102,14 @@ class UpgradeConnection:
         async_http_client: the same for async calls.
         transport: an httpx transport to send through instead of sockets, such as
             ``LocalUpgrade().transport``; closing it is yours.
+        pickle_secrets: whether ``token``, ``headers``, ``hash_key`` and a proxy's password go into
+            a pickle of the connection. By default they are left out, and making a client of what
+            was unpickled without them is a ``RuntimeError`` that names them; without the token
+            alone, one may be given to the client.
+
+    A connection pickles as its settings, without sockets and without what it knows: a worker on
+    another machine gets one that makes its own. With a store, httpx parts or an SSL context of your
+    own it does not pickle, a ``TypeError``. Copying it gives the same connection.
 
     Raises ``TypeError`` or ``ValueError``, which names the argument. Redirects are never
     followed. Use after :meth:`close` is a ``RuntimeError``.
@@ -133,7 +142,11 @@ class UpgradeConnection:
         http_client: httpx.Client | None = None,
         async_http_client: httpx.AsyncClient | None = None,
         transport: HttpTransport | None = None,
+        pickle_secrets: bool = False,
     ) -> None:
+        self._settings = {name: value for name, value in locals().items() if name != "self"}
+        self._lacking: tuple[str, ...] = ()
+        arguments.boolean("pickle_secrets", pickle_secrets)
         self._server = Server(
             TransportSettings(
                 host_url=arguments.host_url(host_url),
@@ -185,7 +198,7 @@ class UpgradeConnection:
             token=settings.token,
             timeout=DEFAULT_OPTIONS.timeout if settings.timeout is None else settings.timeout,
             store=store_of_environment(STORE, settings.store_url),
-            outbox=store_of_environment(OUTBOX, settings.outbox_url),
+            outbox=cast("Any", store_of_environment(OUTBOX, settings.outbox_url)),
         )
 
     @property
@@ -217,6 +230,12 @@ class UpgradeConnection:
 
         The arguments are those of :class:`UpgradeClient`.
         """
+        lacking = [name for name in self._lacking if name != "token" or not token]
+        if lacking:
+            raise RuntimeError(
+                f"this connection was pickled without its {' and '.join(lacking)}: make it with"
+                " pickle_secrets=True, or make one here, such as UpgradeConnection.from_env()"
+            )
         return UpgradeClient(
             user_id,
             self.host_url,
@@ -289,6 +308,21 @@ class UpgradeConnection:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._unpickled, portable(self._settings)
+
+    @classmethod
+    def _unpickled(cls, settings: Mapping[str, Any], lacking: tuple[str, ...]) -> UpgradeConnection:
+        connection = cls(**settings)
+        connection._lacking = lacking
+        return connection
+
+    def __copy__(self) -> UpgradeConnection:
+        return self
+
+    def __deepcopy__(self, memo: object) -> UpgradeConnection:
+        return self
 
     def __repr__(self) -> str:
         return f"UpgradeConnection({self.host_url!r})"

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Union
-
-if TYPE_CHECKING:
-    from .memory import MemoryStore
-    from .redis import RedisStore
-    from .sqlite import SQLiteStore
-
-    OurStore = Union[MemoryStore, SQLiteStore, RedisStore]
+from . import protocol
 
 _REDIS = ("redis://", "rediss://", "unix://")
 _SQLITE = "sqlite:///"
 
 
-def store_from_url(url: str) -> OurStore:
+def store_from_url(url: str) -> protocol.Store:
     """Return the store that an address names.
 
     - ``memory:`` is a ``MemoryStore``,
