@@ -23,6 +23,8 @@ import nox
 
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml("pyproject.toml")
+EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
+INTEGRATIONS = ["openfeature"]
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 OLDEST, *NEWER = nox.project.python_versions(PROJECT)
 PYTHONS = [OLDEST, *NEWER] if RUNNING in [OLDEST, *NEWER] else [OLDEST, *NEWER, RUNNING]
@@ -110,13 +112,20 @@ def redis(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def minimums(session: nox.Session) -> None:
     """Run the tests with the lowest versions of the run-time dependencies and of redis."""
-    project = PROJECT["project"]
-    lowest = [
-        re.sub(r">=([^,]+).*", r"==\1", requirement)
-        for requirement in [*project["dependencies"], *project["optional-dependencies"]["redis"]]
-    ]
-    session.install("-e", ".", *group("tests"), *lowest)
+    requirements = [*PROJECT["project"]["dependencies"], *EXTRAS["redis"]]
+    session.install("-e", ".", *group("tests"), *lowest(requirements))
     session.run("pytest", *IN_PARALLEL, *session.posargs, env=COMPILED)
+
+
+@nox.session(python=PYTHONS)
+@nox.parametrize("versions", [nox.param("oldest", id="oldest"), nox.param("newest", id="newest")])
+def integrations(session: nox.Session, versions: str) -> None:
+    """Run the tests of integrations with the oldest and the newest versions that extras allow."""
+    session.install("-e", ".[all]", *group("tests", "examples"))
+    if versions == "oldest":
+        session.install(*lowest([one for name in INTEGRATIONS for one in EXTRAS[name]]))
+    required = {**COMPILED, "UPGRADE_REQUIRE_REDIS": "1"}
+    session.run("pytest", *IN_PARALLEL, "tests/integrations", *session.posargs, env=required)
 
 
 @nox.session(python=COVERED)
@@ -327,6 +336,11 @@ def release(session: nox.Session) -> None:
 def group(*names: str) -> tuple[str, ...]:
     """Return the requirements of dependency groups in pyproject.toml."""
     return nox.project.dependency_groups(PROJECT, *names)
+
+
+def lowest(requirements: list[str]) -> list[str]:
+    """Return requirements of the lowest version of each that is allowed."""
+    return [re.sub(r">=([^,;]+)[^;]*", r"==\1", requirement) for requirement in requirements]
 
 
 def install(session: nox.Session, *groups: str) -> None:

@@ -41,6 +41,7 @@ MODULES = [
     "upgrade_client_lib",
     "upgrade_client_lib.stores",
     "upgrade_client_lib.testing",
+    "upgrade_client_lib.integrations.openfeature",
 ]
 
 

@@ -170,6 +170,19 @@ class UpgradeConnection:
         """The server's address, as it is used."""
         return self._server.host_url
 
+    @property
+    def circuit_open(self) -> bool:
+        """Whether reads fail at once, since the last ones found no server; see ``breaker``.
+
+        It stays so until a read was answered.
+        """
+        return self._server.circuit_open
+
+    @property
+    def has_store(self) -> bool:
+        """Whether decisions may come from a store while the server is away."""
+        return self._server.store_access is not None
+
     def client(
         self,
         user_id: str,
