@@ -24,6 +24,8 @@ import nox
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml("pyproject.toml")
 DEPENDENCIES: list[str] = PROJECT["project"]["dependencies"]
+EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
+INTEGRATIONS = ["openfeature"]
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 OLDEST, *NEWER = nox.project.python_versions(PROJECT)
 PYTHONS = [OLDEST, *NEWER] if RUNNING in [OLDEST, *NEWER] else [OLDEST, *NEWER, RUNNING]
@@ -112,9 +114,20 @@ def redis(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def minimums(session: nox.Session) -> None:
     """Run the tests with the lowest versions of the run-time dependencies and of redis."""
-    redis = PROJECT["project"]["optional-dependencies"]["redis"]
-    session.install("-e", ".", *group("tests"), *lowest([*DEPENDENCIES, *redis]))
+    requirements = [*DEPENDENCIES, *EXTRAS["redis"]]
+    session.install("-e", ".", *group("tests"), *lowest(requirements))
     session.run("pytest", *IN_PARALLEL, *session.posargs, env=COMPILED)
+
+
+@nox.session(python=PYTHONS)
+@nox.parametrize("versions", [nox.param("oldest", id="oldest"), nox.param("newest", id="newest")])
+def integrations(session: nox.Session, versions: str) -> None:
+    """Run the tests of integrations with the oldest and the newest versions that extras allow."""
+    session.install("-e", ".[all]", *group("tests", "examples"))
+    if versions == "oldest":
+        session.install(*lowest([one for name in INTEGRATIONS for one in EXTRAS[name]]))
+    required = {**COMPILED, "UPGRADE_REQUIRE_REDIS": "1"}
+    session.run("pytest", *IN_PARALLEL, "tests/integrations", *session.posargs, env=required)
 
 
 @nox.session(python=COVERED)
@@ -340,14 +353,14 @@ def group(*names: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PROJECT, *names)
 
 
+def lowest(requirements: list[str]) -> list[str]:
+    """Return requirements of the lowest version of each that is allowed."""
+    return [re.sub(r">=([^,;]+)[^;]*", r"==\1", requirement) for requirement in requirements]
+
+
 def install(session: nox.Session, *groups: str) -> None:
     """Install the project as it lies here, and what dependency groups ask for."""
     session.install("-e", ".", *group(*groups))
-
-
-def lowest(requirements: list[str]) -> list[str]:
-    """Return requirements of the lowest versions that those given allow."""
-    return [re.sub(r">=([^,]+).*", r"==\1", requirement) for requirement in requirements]
 
 
 def git(session: nox.Session, *arguments: str) -> str:

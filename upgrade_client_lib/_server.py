@@ -126,6 +126,11 @@ class Server:
         self.hooks.call("after", call)
         return value
 
+    @property
+    def circuit_open(self) -> bool:
+        """Whether the last reads found no server, and none was answered since."""
+        return self._breaker is not None and self._breaker.is_open
+
     def circuit_error(self) -> CircuitOpenError | None:
         """Return the error with which a read would fail at once now, if it would."""
         if self._breaker is None or not self._breaker.is_open:

@@ -213,6 +213,24 @@ class UpgradeConnection:
             raise RuntimeError("this connection has no outbox: it was made without outbox=")
         return Outbox(self._server.outbox)
 
+    @property
+    def has_outbox(self) -> bool:
+        """Whether marks, logs and rewards can be handed over."""
+        return self._server.outbox is not None
+
+    @property
+    def circuit_open(self) -> bool:
+        """Whether reads fail at once, since the last ones found no server; see ``breaker``.
+
+        It stays so until a read was answered.
+        """
+        return self._server.circuit_open
+
+    @property
+    def has_store(self) -> bool:
+        """Whether decisions may come from a store while the server is away."""
+        return self._server.store_access is not None
+
     def client(
         self,
         user_id: str,
