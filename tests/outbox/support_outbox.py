@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Mapping
 from typing import Any
 
@@ -108,10 +109,10 @@ def decided(client: UpgradeClient, site: str = "home", target: str = "banner") -
 
 def counts_when(connection: UpgradeConnection, *states: str) -> Mapping[str, int]:
     """The counts, once there are events in these states and nothing is being sent."""
-    counts: Mapping[str, int] = {}
-    for _ in range(int(PATIENCE / 0.01)):
+    deadline = time.monotonic() + PATIENCE
+    while True:
         connection.outbox.flush_sync(0.01)
         counts = connection.outbox.counts_sync()
-        if set(counts) == set(states):
-            break
-    return counts
+        if set(counts) == set(states) or time.monotonic() >= deadline:
+            return counts
+        time.sleep(0.001)

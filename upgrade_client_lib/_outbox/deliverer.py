@@ -47,6 +47,7 @@ class Deliverer:
         self._condition = threading.Condition()  # reentrant, for signal handlers
         self._threads = 0
         self._idle = 0
+        self._busy = 0
         self._is_stopping = False
         self._paused_until = 0.0
         self._failures = 0
@@ -84,9 +85,9 @@ class Deliverer:
                 self._note_store_failure(error)
                 due = STORE_PAUSE_SECONDS
             with self._condition:
-                is_busy = self._idle < self._threads and not self._is_paused()
                 waits = max(due or 0.0, self._paused_until - time.monotonic())
-                if due is None or left <= 0 or (not is_busy and waits > left):
+                is_over = due is None or waits > left
+                if left <= 0 or (is_over and not self._busy):
                     return
                 if self._threads or self._is_stopping:
                     self._condition.wait(min(left, 0.05))
@@ -136,6 +137,16 @@ class Deliverer:
         """Deliver an event; return whether there may be more to do at once."""
         if not self._may_send():
             return False
+        with self._condition:
+            self._busy += 1
+        try:
+            return self._take_and_deliver(owner)
+        finally:
+            with self._condition:
+                self._busy -= 1
+                self._condition.notify_all()
+
+    def _take_and_deliver(self, owner: str) -> bool:
         try:
             stored = self._delivery.store.take_event(self._delivery.queue, owner, LEASE_SECONDS)
         except Exception as error:
@@ -146,15 +157,10 @@ class Deliverer:
             _logger.info("the outbox's store works again")
         if stored is None:
             return False
-        self._deliver(stored, owner)
-        return True
-
-    def _deliver(self, stored: StoredEvent, owner: str) -> None:
         result = self._delivery.deliver(stored, owner)
         if result.pauses:
             self._pause(result.error)
-        with self._condition:
-            self._condition.notify_all()
+        return True
 
     def _note_store_failure(self, error: Exception) -> None:
         if not self._store_failed:
@@ -178,10 +184,13 @@ class Deliverer:
                 return False
             self._is_probing = True
         try:
-            error = self._probe()
+            event = self._any_event()
+            error = None if event is None else self._delivery.probe(event)
         finally:
             with self._condition:
                 self._is_probing = False
+        if event is None:
+            return False
         if error is not None:
             self._pause(error)
             return False
@@ -192,12 +201,13 @@ class Deliverer:
         _logger.info("the outbox delivers again")
         return True
 
-    def _probe(self) -> UpgradeApiError | None:
+    def _any_event(self) -> StoredEvent | None:
+        """Return an event whose user the server can be asked about; it is not taken."""
         store, queue = self._delivery.store, self._delivery.queue
-        for state in (WAITING, SENDING):
-            with suppress(Exception):  # a store that fails is noted when an event is taken
-                for stored in store.list_events(queue, state, 1):
-                    return self._delivery.probe(stored)
+        with suppress(Exception):  # a store that fails is noted when an event is taken
+            for state in (WAITING, SENDING):
+                for event in store.list_events(queue, state, 1):
+                    return event
         return None
 
     def _pause(self, error: UpgradeApiError | None) -> None:
