@@ -11,6 +11,7 @@ import argparse
 import logging
 import secrets
 import tempfile
+import time
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from itertools import count
@@ -52,6 +53,14 @@ POINTS: list[Point] = [
 CODES = ["control", "treatment", "wA", "wB", "wC", "color=red; shape=circle", "s2a"]
 
 
+FLAGS_APART = 0.3
+"""For how many seconds a request for flags waits after another one.
+
+A 6.5 server notes after it answered which flags a user was shown the first time. Where two such
+notes of a user meet, the server ends.
+"""
+
+
 class Forwarding(httpx.BaseTransport):
     """Sends every request to the server at an address, whichever host it names."""
 
@@ -59,6 +68,7 @@ class Forwarding(httpx.BaseTransport):
         self._address = httpx.URL(address)
         # Idle connections are dropped well before the server does.
         self._transport = httpx.HTTPTransport(limits=httpx.Limits(keepalive_expiry=1.0))
+        self._next_flags = 0.0
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url.copy_with(
@@ -72,8 +82,13 @@ class Forwarding(httpx.BaseTransport):
             content=request.read(),
             extensions=request.extensions,
         )
+        asks_for_flags = url.path.endswith("/featureflag")
+        if asks_for_flags:
+            time.sleep(max(self._next_flags - time.monotonic(), 0.0))
         response = self._transport.handle_request(forwarded)
         response.read()
+        if asks_for_flags:
+            self._next_flags = time.monotonic() + FLAGS_APART
         kept = {
             name: value
             for name, value in response.headers.items()
