@@ -154,6 +154,17 @@ def storm(session: nox.Session, anyio: str) -> None:
 
 
 @nox.session
+def sharing(session: nox.Session) -> None:
+    """Compare 500 random sequences of several workers' calls with the server at an address.
+
+    `nox -s sharing -- http://127.0.0.1:3030`: the server must hold what `record` wants, and keeps
+    the users of the sequences. Needs a redis-server, unless --store memory or sqlite follows.
+    """
+    session.install("-e", ".[redis]", *group("tests"))
+    session.run("python", "-m", "tests.support_sharing_sequences", *session.posargs)
+
+
+@nox.session
 def mutation(session: nox.Session) -> None:
     """Change caches, rotation and retries a little, many times over, and see if a test notices.
 
