@@ -21,6 +21,8 @@ from ._http import (
     HttpTransport,
     Operation,
     Reachability,
+    Request,
+    Response,
     Transport,
     TransportSettings,
     send_with_retries,
@@ -122,6 +124,11 @@ class Server:
         call = attrs.evolve(call, attempts=attempts, seconds=time.monotonic() - started)
         self.hooks.call("after", call)
         return value
+
+    def send_once(self, request: Request) -> Response:
+        """Send a request once, blocking, and return the response, whatever its status."""
+        deadline = time.monotonic() + self.options.timeout.total
+        return self._transport.send(request, self.options.attempt_limits(deadline))
 
     def circuit_error(self) -> CircuitOpenError | None:
         """Return the error with which a read would fail at once now, if it would."""
