@@ -21,6 +21,8 @@ from ._http import (
     HttpTransport,
     Operation,
     Reachability,
+    Request,
+    Response,
     Transport,
     TransportSettings,
     send_with_retries,
@@ -130,6 +132,11 @@ class Server:
     def circuit_open(self) -> bool:
         """Whether the last reads found no server, and none was answered since."""
         return self._breaker is not None and self._breaker.is_open
+
+    def send_once(self, request: Request) -> Response:
+        """Send a request once, blocking, and return the response, whatever its status."""
+        deadline = time.monotonic() + self.options.timeout.total
+        return self._transport.send(request, self.options.attempt_limits(deadline))
 
     def circuit_error(self) -> CircuitOpenError | None:
         """Return the error with which a read would fail at once now, if it would."""
