@@ -24,7 +24,7 @@ import nox
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml("pyproject.toml")
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
-INTEGRATIONS = ["openfeature"]
+INTEGRATIONS = ["openfeature", "opentelemetry"]
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 OLDEST, *NEWER = nox.project.python_versions(PROJECT)
 PYTHONS = [OLDEST, *NEWER] if RUNNING in [OLDEST, *NEWER] else [OLDEST, *NEWER, RUNNING]
