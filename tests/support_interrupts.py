@@ -18,20 +18,19 @@ from types import FrameType
 
 import attrs
 
-from tests.support_faulty_server import FaultyServer
-from tests.support_storms import CONNECTIONS, LATER, Aftermath
-from upgrade_client_lib import UpgradeClient, UpgradeConnection
+from tests.support_storms import CONNECTIONS, LATER, Aftermath, connected, leases_and_waiters
+from upgrade_client_lib import UpgradeClient
 
 
 class Interrupt(BaseException):
     """What the signal handler raises."""
 
 
-def storm_of_interrupts(calls: int, seed: int) -> Aftermath:
+def storm_of_interrupts(calls: int, seed: int, way: str) -> Aftermath:
     """Raise an exception in blocking calls from a signal handler, up to 2 ms after each began."""
     with (
-        FaultyServer() as server,
-        UpgradeConnection(server.url, max_connections=CONNECTIONS) as connection,
+        connected(way) as (server, connection),
+        connection,
         _interrupts(),
         warnings.catch_warnings(),
     ):
@@ -43,10 +42,16 @@ def storm_of_interrupts(calls: int, seed: int) -> Aftermath:
         gc.collect()
         with ThreadPoolExecutor(2 * CONNECTIONS) as threads:
             later = [threads.submit(client.init_sync) for _ in range(LATER)]
-            succeeded = [call.result().id for call in later]
-        gc.collect()
-        left = max(server.open_connections(CONNECTIONS) - CONNECTIONS, 0)
-        return Aftermath(interrupted, calls - interrupted, len(succeeded), left)
+            failed = sum(call.exception() is not None for call in later)
+        leases, waiters = leases_and_waiters()
+        return Aftermath(
+            stopped=interrupted,
+            finished=calls - interrupted,
+            failed=failed,
+            sockets=max(server.open_connections(CONNECTIONS) - CONNECTIONS, 0),
+            leases=leases,
+            waiters=waiters,
+        )
 
 
 def _interrupted(client: UpgradeClient, delay: float) -> bool:
@@ -81,4 +86,5 @@ def _interrupts() -> Generator[None, None, None]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(attrs.asdict(storm_of_interrupts(*map(int, sys.argv[1:])))))
+    calls, seed, way = sys.argv[1:]
+    print(json.dumps(attrs.asdict(storm_of_interrupts(int(calls), int(seed), way))))

@@ -34,6 +34,7 @@ from .exceptions import CircuitOpenError, UpgradeApiError
 from .hooks import NO_HOOKS, Call, HookList
 
 if TYPE_CHECKING:
+    from ._outbox import EventQueue
     from .stores import Store
 
 T = TypeVar("T")
@@ -61,6 +62,7 @@ class Server:
         "host_url",
         "max_age",
         "options",
+        "outbox",
         "stale_if_error",
         "store_access",
         "token",
@@ -86,6 +88,7 @@ class Server:
         self._reachability = Reachability(settings.host_url)
         self._breaker = Breaker(settings.host_url, options.timeout.total) if breaker else None
         self.hooks = hooks
+        self.outbox: EventQueue | None = None
         self.max_age = max_age
         self.stale_if_error = stale_if_error
         self.store_access = None
@@ -224,7 +227,7 @@ def shared_server(
     return server
 
 
-def store_of_environment(url: str) -> Store | None:
+def store_of_environment(variable: str, url: str) -> Store | None:
     """Return the store that the environment names; a ``ValueError`` names the variable."""
     if not url:
         return None
@@ -233,11 +236,11 @@ def store_of_environment(url: str) -> Store | None:
     try:
         return store_from_url(url)
     except ValueError as error:
-        raise ValueError(f"the environment variable {STORE} is wrong: {error}") from None
+        raise ValueError(f"the environment variable {variable} is wrong: {error}") from None
 
 
 def _new_shared(host_url: str, options: CallOptions, store_url: str) -> Server:
-    store = store_of_environment(store_url)
+    store = store_of_environment(STORE, store_url)
     server = Server(TransportSettings(host_url=host_url), options=options, store=store)
     finalizer = weakref.finalize(server, server._transport.close)  # pyright: ignore[reportPrivateUsage]
     finalizer.atexit = False  # all are closed then

@@ -21,6 +21,7 @@ from ._narrow import items_or_none
 if TYPE_CHECKING:
     from .decision import Decision, FlagDecision
     from .exceptions import UpgradeApiError
+    from .types import OutboxEvent
 
 __all__ = ["Call", "Hook"]
 
@@ -64,10 +65,22 @@ class Hook:
         """Note that a call was cancelled or interrupted, or the connection was closed."""
 
     def store_failed(self, error: Exception) -> None:
-        """Note that the connection's store failed, with the error that it raised."""
+        """Note that the connection's store, or its outbox's, failed: with what it raised."""
 
     def decided(self, decision: Decision | FlagDecision) -> None:
         """Note what ``decide`` or ``decide_flag`` returned."""
+
+    def handover_failed(self, error: Exception) -> None:
+        """Note that ``decision.mark()`` could not hand a mark over to the outbox."""
+
+    def event_delivered(self, event: OutboxEvent) -> None:
+        """Note that the server accepted an event of the outbox; called in its own thread."""
+
+    def event_set_aside(self, event: OutboxEvent) -> None:
+        """Note that an event of the outbox waits for a person, or has expired; see its ``state``.
+
+        Called in the outbox's own thread.
+        """
 
 
 _logger = logging.getLogger("upgrade_client_lib")

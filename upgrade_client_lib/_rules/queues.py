@@ -113,6 +113,12 @@ def effect_of_mark(
     return NO_EFFECT
 
 
+def effect_of_waiting_mark(mark: Mark, rotation: Rotation, state: PointState) -> MarkEffect:
+    """Return what a mark that the server does not have yet will do to what it answered."""
+    effect = effect_of_mark(mark, "applied", rotation, state)
+    return MarkEffect(invalidate="experiment") if effect.discard else effect
+
+
 def _effect_on_queue(
     mark: Mark, outcome: MarkOutcome, rotation: Rotation, state: PointState
 ) -> MarkEffect:
