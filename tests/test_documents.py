@@ -42,7 +42,7 @@ ROOT = Path(__file__).parent.parent
 EXPORTS = ROOT / "tests" / "recordings" / "exports"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ADDRESS = "http://127.0.0.1:3030"
-FRAMEWORKS = r"(?m)^from ((?:django|fastapi|flask|openfeature)\b\S*) import"
+FRAMEWORKS = r"(?m)^from ((?:django|fastapi|flask|openfeature|opentelemetry)\b\S*) import"
 BLOCK = re.compile(r'(?ms)^( *)```(\w+)(?: title="([^"\n]+)")?\n(.*?)^\1```$')
 EXPORT = re.compile(r"export (\w+)=(.+)")
 RUN = (

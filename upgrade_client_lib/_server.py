@@ -114,6 +114,7 @@ class Server:
             endpoint=operation.request.endpoint,
             user_id=identity.user_id,
             context=identity.context,
+            host_url=self.host_url,
         )
         self.hooks.call("before", call)
         started = time.monotonic()
@@ -123,6 +124,10 @@ class Server:
             seconds = time.monotonic() - started
             call = attrs.evolve(call, attempts=error.attempts, seconds=seconds, error=error)
             self.hooks.call("failed", call)
+            raise
+        except BaseException:
+            call = attrs.evolve(call, seconds=time.monotonic() - started)
+            self.hooks.call("abandoned", call)
             raise
         call = attrs.evolve(call, attempts=attempts, seconds=time.monotonic() - started)
         self.hooks.call("after", call)
