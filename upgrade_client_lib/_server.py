@@ -234,7 +234,7 @@ def shared_server(
     return server
 
 
-def store_of_environment(variable: str, url: str) -> Store | None:
+def store_of_environment(url: str, variable: str = STORE) -> Store | None:
     """Return the store that the environment names; a ``ValueError`` names the variable."""
     if not url:
         return None
@@ -247,7 +247,7 @@ def store_of_environment(variable: str, url: str) -> Store | None:
 
 
 def _new_shared(host_url: str, options: CallOptions, store_url: str) -> Server:
-    store = store_of_environment(STORE, store_url)
+    store = store_of_environment(store_url)
     server = Server(TransportSettings(host_url=host_url), options=options, store=store)
     finalizer = weakref.finalize(server, server._transport.close)  # pyright: ignore[reportPrivateUsage]
     finalizer.atexit = False  # all are closed then

@@ -40,7 +40,9 @@ class Evaluate(Protocol):
 def blocking(
     kind: str, key: str, default: Any, context: EvaluationContext | None = STUDENT
 ) -> FlagEvaluationDetails[Any]:
-    details: Any = getattr(api.get_client(), f"get_{kind}_details")(key, default, context)
+    details: FlagEvaluationDetails[Any] = getattr(api.get_client(), f"get_{kind}_details")(
+        key, default, context
+    )
     return details
 
 

@@ -372,20 +372,15 @@ def test_an_observed_connection_tells_of_its_circuit_breaker(
 
 
 def test_an_observed_connection_tells_of_its_outbox(told: Told, local: LocalUpgrade) -> None:
-    class Outbox:
-        def counts(self) -> Mapping[str, int]:
-            return {"waiting": 3, "set aside": 1}
-
-    class ConnectionWithOutbox(UpgradeConnection):
-        outbox = Outbox()
-
-    connection = ConnectionWithOutbox("http://upgrade.local", transport=local.transport)
+    connection = UpgradeConnection(
+        "http://upgrade.local", transport=local.transport, outbox=MemoryStore()
+    )
     told.hook.observe(connection)
+    connection.client("stranger", "my-app").enqueue_reward_sync("SUCCESS", "an id")
+    assert connection.outbox.flush_sync(10) == 0
     points = told.points("upgrade.client.outbox.events")
-    assert {point.attributes["state"]: point.value for point in points} == {
-        "waiting": 3,
-        "set aside": 1,
-    }
+    assert {point.attributes["state"]: point.value for point in points} == {"refused": 1}
+    connection.close()
 
 
 def test_an_abandoned_call_is_timed(told: Told, local: LocalUpgrade) -> None:

@@ -179,10 +179,9 @@ class OpenTelemetryHook(Hook):
 
     def _outboxes(self, options: CallbackOptions) -> Iterator[Observation]:
         for connection in list(self._connections):
-            outbox: Any = getattr(connection, "outbox", None)
-            if outbox is None:
+            if not connection.has_outbox:
                 continue
-            for state, count in outbox.counts().items():
+            for state, count in connection.outbox.counts_sync().items():
                 yield Observation(count, {"state": str(state), **_server(connection.host_url)})
 
 
