@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml("pyproject.toml")
 DEPENDENCIES: list[str] = PROJECT["project"]["dependencies"]
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
-INTEGRATIONS = ["openfeature"]
+INTEGRATIONS = ["openfeature", "opentelemetry"]
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 OLDEST, *NEWER = nox.project.python_versions(PROJECT)
 PYTHONS = [OLDEST, *NEWER] if RUNNING in [OLDEST, *NEWER] else [OLDEST, *NEWER, RUNNING]
@@ -151,6 +151,17 @@ def storm(session: nox.Session, anyio: str) -> None:
     named = [requirement for requirement in DEPENDENCIES if requirement.startswith("anyio>")]
     session.install("-e", ".", *group("storm"), *(lowest(named) if anyio == "oldest" else named))
     session.run("python", "-c", "from tests.support_storms import main; main(10_000, 2_000)")
+
+
+@nox.session
+def sharing(session: nox.Session) -> None:
+    """Compare 500 random sequences of several workers' calls with the server at an address.
+
+    `nox -s sharing -- http://127.0.0.1:3030`: the server must hold what `record` wants, and keeps
+    the users of the sequences. Needs a redis-server, unless --store memory or sqlite follows.
+    """
+    session.install("-e", ".[redis]", *group("tests"))
+    session.run("python", "-m", "tests.support_sharing_sequences", *session.posargs)
 
 
 @nox.session

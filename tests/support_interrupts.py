@@ -18,7 +18,14 @@ from types import FrameType
 
 import attrs
 
-from tests.support_storms import CONNECTIONS, LATER, Aftermath, connected, leases_and_waiters
+from tests.support_storms import (
+    CONNECTIONS,
+    LATER,
+    Aftermath,
+    connected,
+    leases_and_waiters,
+    stretched,
+)
 from upgrade_client_lib import UpgradeClient
 
 
@@ -27,7 +34,8 @@ class Interrupt(BaseException):
 
 
 def storm_of_interrupts(calls: int, seed: int, way: str) -> Aftermath:
-    """Raise an exception in blocking calls from a signal handler, up to 2 ms after each began."""
+    """Raise an exception in blocking calls from a signal handler."""
+    longest = stretched(2e-3, way)
     with (
         connected(way) as (server, connection),
         connection,
@@ -38,7 +46,7 @@ def storm_of_interrupts(calls: int, seed: int, way: str) -> Aftermath:
         client = connection.client("user", "my-app")
         client.init_sync()
         chance = random.Random(seed)
-        interrupted = sum(_interrupted(client, chance.uniform(1e-5, 2e-3)) for _ in range(calls))
+        interrupted = sum(_interrupted(client, chance.uniform(1e-5, longest)) for _ in range(calls))
         gc.collect()
         with ThreadPoolExecutor(2 * CONNECTIONS) as threads:
             later = [threads.submit(client.init_sync) for _ in range(LATER)]

@@ -34,6 +34,11 @@ WAYS = ("plain", "TLS", "CONNECT", "SOCKS")
 """How calls reach the server; a CONNECT proxy relays TLS."""
 
 
+def stretched(seconds: float, way: str) -> float:
+    """Return for how long calls may take: encrypting and asking a proxy takes longer."""
+    return seconds if way == "plain" else 5 * seconds
+
+
 @attrs.frozen
 class Aftermath:
     """What a storm met and what it left.
@@ -94,13 +99,15 @@ def leases_and_waiters() -> tuple[int, int]:
 
 
 def storm_of_cancellations(calls: int, seed: int, way: str = "plain") -> Aftermath:
-    """Cancel calls of an event loop, up to 20 ms after each was begun."""
+    """Cancel calls of an event loop, up to 20 ms after each was begun; 100 ms if not plain."""
+    chance = random.Random(seed)
+    delays = [chance.uniform(0.0, stretched(0.02, way)) for _ in range(calls)]
     with connected(way) as (server, connection):
-        return asyncio.run(_cancel_many(server, connection, calls, random.Random(seed)))
+        return asyncio.run(_cancel_many(server, connection, delays))
 
 
 async def _cancel_many(
-    server: FaultyServer, connection: UpgradeConnection, calls: int, chance: random.Random
+    server: FaultyServer, connection: UpgradeConnection, delays: list[float]
 ) -> Aftermath:
     others_leases, others_waiters = leases_and_waiters()
     async with connection:
@@ -118,9 +125,8 @@ async def _cancel_many(
             except asyncio.CancelledError:
                 cancelled += 1
 
-        for _ in range(calls // AT_ONCE):
-            delays = [chance.uniform(0.0, 0.02) for _ in range(AT_ONCE)]
-            await asyncio.gather(*(call(delay) for delay in delays))
+        for begun in range(0, len(delays), AT_ONCE):
+            await asyncio.gather(*(call(delay) for delay in delays[begun : begun + AT_ONCE]))
         later = await asyncio.gather(*(client.init() for _ in range(LATER)), return_exceptions=True)
         others = {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
         tasks = len((await asyncio.wait(others, timeout=5))[1]) if others else 0
@@ -128,7 +134,7 @@ async def _cancel_many(
         sockets = await asyncio.to_thread(server.open_connections, CONNECTIONS)
     return Aftermath(
         stopped=cancelled,
-        finished=calls - cancelled,
+        finished=len(delays) - cancelled,
         failed=sum(isinstance(result, BaseException) for result in later),
         sockets=max(sockets - CONNECTIONS, 0),
         leases=leases - others_leases,
@@ -140,7 +146,8 @@ async def _cancel_many(
 def storm_of_interrupts(calls: int, seed: int, way: str = "plain") -> Aftermath:
     """Raise an exception in blocking calls from a signal handler, up to 2 ms after each began.
 
-    In a process of its own, which coverage does not watch: its locks do not survive this.
+    Up to 10 ms if not plain. In a process of its own, which coverage does not watch: its locks do
+    not survive this.
     """
     environment = {name: os.environ[name] for name in os.environ if "COV" not in name}
     ran = subprocess.run(

@@ -181,9 +181,9 @@ def test_users_are_taken_as_they_are_needed(collected: Collect) -> None:
     taken: list[str] = []
 
     def users() -> Iterator[BatchUser]:
-        for number in range(1_000):
-            taken.append(f"user-{number}")
-            yield BatchUser(f"user-{number}", group={})
+        while True:
+            taken.append(f"user-{len(taken)}")
+            yield BatchUser(taken[-1], group={})
 
     with UpgradeConnection("http://upgrade.local", transport=server) as connection:
         rows = decide_many(connection, "my-app", users(), [BANNER], concurrency=2)
@@ -273,21 +273,19 @@ def test_rows_come_once(connection: UpgradeConnection) -> None:
     assert list(rows) == []
 
 
-def test_async_users_are_taken_one_at_a_time(connection: UpgradeConnection) -> None:
-    async def users() -> AsyncIterator[BatchUser]:
-        for user in known(*(f"user-{number}" for number in range(50))):
-            await asyncio.sleep(0)
-            yield user
+async def async_users() -> AsyncIterator[BatchUser]:
+    for user in known(*(f"user-{number}" for number in range(50))):
+        await asyncio.sleep(0)
+        yield user
 
-    rows = collect_async(lambda: decide_many(connection, "my-app", users(), [BANNER]))
+
+def test_async_users_are_taken_one_at_a_time(connection: UpgradeConnection) -> None:
+    rows = collect_async(lambda: decide_many(connection, "my-app", async_users(), [BANNER]))
     assert [row.user for row in rows] == [f"user-{number}" for number in range(50)]
 
 
 def test_async_users_are_not_for_a_loop_that_blocks(connection: UpgradeConnection) -> None:
-    async def users() -> AsyncIterator[str]:
-        yield "u1"
-
-    rows = decide_many(connection, "my-app", users(), [BANNER])
+    rows = decide_many(connection, "my-app", async_users(), [BANNER])
     with pytest.raises(TypeError, match="async for"):
         next(rows)
 

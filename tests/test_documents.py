@@ -4,7 +4,7 @@ Each page is run from top to bottom against the sample school, served at the add
 pages name:
 
 - `python` blocks run in one namespace; those of the notebooks' page as cells, in an event loop.
-- A `python` block with a title is a file of this name beside the others.
+- A block with a title is a file of this name beside the others.
 - A `text` block is what the block before it printed.
 - Of `sh` blocks, the commands run that call this library or run tests.
 """
@@ -42,9 +42,15 @@ ROOT = Path(__file__).parent.parent
 EXPORTS = ROOT / "tests" / "recordings" / "exports"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ADDRESS = "http://127.0.0.1:3030"
-FRAMEWORKS = r"(?m)^from ((?:django|fastapi|flask|openfeature)\b\S*) import"
+FRAMEWORKS = r"(?m)^from ((?:django|fastapi|flask|openfeature|opentelemetry)\b\S*) import"
 BLOCK = re.compile(r'(?ms)^( *)```(\w+)(?: title="([^"\n]+)")?\n(.*?)^\1```$')
-RUN = ("python -m upgrade_client_lib.testing ", "python -m pytest", "python -m unittest")
+EXPORT = re.compile(r"export (\w+)=(.+)")
+RUN = (
+    "upgrade-client ",
+    "python -m upgrade_client_lib.testing ",
+    "python -m pytest",
+    "python -m unittest",
+)
 
 
 @attrs.frozen
@@ -131,7 +137,7 @@ class Reader:
 
     def read(self, block: Block) -> None:
         where = f"{self._page.name}, line {block.line}"
-        if block.language == "python" and block.title is not None:
+        if block.title is not None:
             (self._folder / block.title).write_text(block.code, "utf-8")
             importlib.invalidate_caches()  # so that a block that follows can import it
         elif block.language == "python":
@@ -143,7 +149,9 @@ class Reader:
         else:
             assert block.language == "sh", f"{where}: who runs {block.language}?"
             for command in block.code.splitlines():
-                if command.startswith(RUN):
+                if exported := EXPORT.fullmatch(command):
+                    self._environment[exported[1]] = exported[2]
+                elif command.startswith(RUN):
                     self._command(command, where)
 
     def _run(self, block: Block) -> None:
@@ -160,7 +168,10 @@ class Reader:
             await result
 
     def _command(self, command: str, where: str) -> None:
-        _, *arguments = shlex.split(command.replace("--port 3030", "--port 0"))
+        command = command.replace("--port 3030", "--port 0")
+        if command.startswith("upgrade-client "):
+            command = command.replace("upgrade-client", "python -m upgrade_client_lib", 1)
+        _, *arguments = shlex.split(command)
         with subprocess.Popen(
             [sys.executable, *arguments],
             stdout=subprocess.PIPE,

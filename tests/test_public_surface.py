@@ -43,6 +43,7 @@ MODULES = [
     "upgrade_client_lib.stores",
     "upgrade_client_lib.testing",
     "upgrade_client_lib.integrations.openfeature",
+    "upgrade_client_lib.integrations.opentelemetry",
 ]
 
 

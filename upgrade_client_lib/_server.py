@@ -21,6 +21,8 @@ from ._http import (
     HttpTransport,
     Operation,
     Reachability,
+    Request,
+    Response,
     Transport,
     TransportSettings,
     send_with_retries,
@@ -112,6 +114,7 @@ class Server:
             endpoint=operation.request.endpoint,
             user_id=identity.user_id,
             context=identity.context,
+            host_url=self.host_url,
         )
         self.hooks.call("before", call)
         started = time.monotonic()
@@ -122,6 +125,10 @@ class Server:
             call = attrs.evolve(call, attempts=error.attempts, seconds=seconds, error=error)
             self.hooks.call("failed", call)
             raise
+        except BaseException:
+            call = attrs.evolve(call, seconds=time.monotonic() - started)
+            self.hooks.call("abandoned", call)
+            raise
         call = attrs.evolve(call, attempts=attempts, seconds=time.monotonic() - started)
         self.hooks.call("after", call)
         return value
@@ -130,6 +137,11 @@ class Server:
     def circuit_open(self) -> bool:
         """Whether the last reads found no server, and none was answered since."""
         return self._breaker is not None and self._breaker.is_open
+
+    def send_once(self, request: Request) -> Response:
+        """Send a request once, blocking, and return the response, whatever its status."""
+        deadline = time.monotonic() + self.options.timeout.total
+        return self._transport.send(request, self.options.attempt_limits(deadline))
 
     def circuit_error(self) -> CircuitOpenError | None:
         """Return the error with which a read would fail at once now, if it would."""

@@ -32,11 +32,13 @@ class Call:
 
     ``endpoint`` is the operation, as in ``"POST /api/v6/mark"``. Before the call, ``attempts`` is 0
     and ``seconds`` 0.0. ``error`` is what the call ended with, ``None`` for success.
+    ``host_url`` is the server's address.
     """
 
     endpoint: str
     user_id: str
     context: str
+    host_url: str = ""
     attempts: int = 0
     seconds: float = 0.0
     error: UpgradeApiError | None = None
@@ -47,8 +49,7 @@ class Hook:
 
     Methods are called in the thread or task of the call, so they should be fast, and cannot be
     async. An exception in a hook is logged, once for each hook and method, and never reaches the
-    caller. A call that is cancelled or interrupted, or made on a closed connection, has a
-    ``before`` and nothing after it.
+    caller. After ``before``, each call has one of ``after``, ``failed`` and ``abandoned``.
     """
 
     def before(self, call: Call) -> None:
@@ -59,6 +60,9 @@ class Hook:
 
     def failed(self, call: Call) -> None:
         """Note that a call failed; ``call.error`` says how."""
+
+    def abandoned(self, call: Call) -> None:
+        """Note that a call was cancelled or interrupted, or the connection was closed."""
 
     def store_failed(self, error: Exception) -> None:
         """Note that the connection's store, or its outbox's, failed: with what it raised."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-PACKAGES = {"openfeature": "openfeature"}
+PACKAGES = {"openfeature": "openfeature", "opentelemetry": "opentelemetry"}
 """What each integration needs."""
 
 

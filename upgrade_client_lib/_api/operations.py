@@ -205,6 +205,11 @@ def reward(
     )
 
 
+def version() -> Request:
+    """Return the request for the server's version, the one that needs no user."""
+    return Request("GET", "/api/version", {}, b"", idempotent=True, token="")
+
+
 def _read(
     get_kwargs: Callable[..., dict[str, Any]],
     identity: Identity,

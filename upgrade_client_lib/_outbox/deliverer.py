@@ -44,9 +44,12 @@ class Deliverer:
         call_after_fork_on(self, Deliverer._begin)
 
     def _begin(self) -> None:
-        self._condition = threading.Condition()  # reentrant, for signal handlers
+        lock = threading.RLock()  # reentrant, for signal handlers
+        self._work = threading.Condition(lock)  # there may be something to do
+        self._done = threading.Condition(lock)  # something was done, or a thread ended
         self._threads = 0
         self._idle = 0
+        self._busy = 0
         self._is_stopping = False
         self._paused_until = 0.0
         self._failures = 0
@@ -56,19 +59,14 @@ class Deliverer:
 
     def wake(self) -> None:
         """Have somebody look for an event that was just added."""
-        with self._condition:
-            if self._is_stopping:
-                return
-            if self._idle:
-                self._condition.notify_all()
-            elif self._threads < MAX_THREADS:
-                self._start()
+        with self._work:
+            self._work.notify()
+            self._have_enough_threads()
 
     def try_now(self) -> None:
         """End a pause: the server is tried again at once."""
-        with self._condition:
+        with self._work:
             self._paused_until = 0.0
-            self._condition.notify_all()
         self.wake()
 
     def flush(self, seconds: float) -> None:
@@ -83,29 +81,31 @@ class Deliverer:
             except Exception as error:
                 self._note_store_failure(error)
                 due = STORE_PAUSE_SECONDS
-            with self._condition:
-                is_busy = self._idle < self._threads and not self._is_paused()
+            with self._done:
                 waits = max(due or 0.0, self._paused_until - time.monotonic())
-                if due is None or left <= 0 or (not is_busy and waits > left):
+                is_over = due is None or waits > left
+                if left <= 0 or (is_over and not self._busy):
                     return
                 if self._threads or self._is_stopping:
-                    self._condition.wait(min(left, 0.05))
+                    self._done.wait(min(left, 0.05))
                     continue
             self._work_once(os.urandom(8).hex())  # no thread could be started
 
     def stop(self, seconds: float) -> None:
         """Have all threads end after the event at hand; wait for them for some time."""
         deadline = time.monotonic() + seconds
-        with self._condition:
+        with self._done:
             self._is_stopping = True
-            self._condition.notify_all()
+            self._work.notify_all()
             while self._threads and time.monotonic() < deadline:
-                self._condition.wait(deadline - time.monotonic())
+                self._done.wait(deadline - time.monotonic())
 
     # ---- Threads ----
 
-    def _start(self) -> None:
-        """Start a thread; called under the lock."""
+    def _have_enough_threads(self) -> None:
+        """Start a thread if all are busy; called under the lock."""
+        if self._is_stopping or self._idle or self._threads >= MAX_THREADS:
+            return
         thread = threading.Thread(target=self._run, name="upgrade_client_lib outbox", daemon=True)
         with suppress(RuntimeError):  # the interpreter shuts down
             thread.start()
@@ -113,29 +113,37 @@ class Deliverer:
 
     def _run(self) -> None:
         owner = os.urandom(8).hex()
-        condition = self._condition  # a fork's child has another one
         idle_since: float | None = None
         while True:
             if self._work_once(owner):
                 idle_since = None
                 continue
-            with condition:
+            with self._work:
                 now = time.monotonic()
                 idle_since = now if idle_since is None else idle_since
                 is_needless = self._threads > 1 and now - idle_since >= IDLE_SECONDS
                 if self._is_stopping or is_needless:
                     self._threads -= 1
-                    condition.notify_all()
+                    self._done.notify_all()
                     return
                 self._idle += 1
-                condition.notify_all()  # who waits for all to be idle
-                condition.wait(POLL_SECONDS)
+                self._work.wait(POLL_SECONDS)
                 self._idle -= 1
 
     def _work_once(self, owner: str) -> bool:
         """Deliver an event; return whether there may be more to do at once."""
         if not self._may_send():
             return False
+        with self._done:
+            self._busy += 1
+        try:
+            return self._take_and_deliver(owner)
+        finally:
+            with self._done:
+                self._busy -= 1
+                self._done.notify_all()
+
+    def _take_and_deliver(self, owner: str) -> bool:
         try:
             stored = self._delivery.store.take_event(self._delivery.queue, owner, LEASE_SECONDS)
         except Exception as error:
@@ -146,15 +154,12 @@ class Deliverer:
             _logger.info("the outbox's store works again")
         if stored is None:
             return False
-        self._deliver(stored, owner)
-        return True
-
-    def _deliver(self, stored: StoredEvent, owner: str) -> None:
+        with self._work:
+            self._have_enough_threads()  # there may be more
         result = self._delivery.deliver(stored, owner)
         if result.pauses:
             self._pause(result.error)
-        with self._condition:
-            self._condition.notify_all()
+        return True
 
     def _note_store_failure(self, error: Exception) -> None:
         if not self._store_failed:
@@ -170,7 +175,7 @@ class Deliverer:
 
     def _may_send(self) -> bool:
         """Whether the server can be used. After a pause, one thread finds out."""
-        with self._condition:
+        with self._work:
             if not self._is_paused():
                 return not self._is_stopping
             now = time.monotonic()
@@ -178,30 +183,34 @@ class Deliverer:
                 return False
             self._is_probing = True
         try:
-            error = self._probe()
+            event = self._any_event()
+            error = None if event is None else self._delivery.probe(event)
         finally:
-            with self._condition:
+            with self._work:
                 self._is_probing = False
+        if event is None:
+            return False
         if error is not None:
             self._pause(error)
             return False
-        with self._condition:
+        _logger.info("the outbox delivers again")
+        with self._work:
             self._failures = 0
             self.pausing_error = None
-            self._condition.notify_all()
-        _logger.info("the outbox delivers again")
+            self._work.notify_all()
         return True
 
-    def _probe(self) -> UpgradeApiError | None:
+    def _any_event(self) -> StoredEvent | None:
+        """Return an event whose user the server can be asked about; it is not taken."""
         store, queue = self._delivery.store, self._delivery.queue
-        for state in (WAITING, SENDING):
-            with suppress(Exception):  # a store that fails is noted when an event is taken
-                for stored in store.list_events(queue, state, 1):
-                    return self._delivery.probe(stored)
+        with suppress(Exception):  # a store that fails is noted when an event is taken
+            for state in (WAITING, SENDING):
+                for event in store.list_events(queue, state, 1):
+                    return event
         return None
 
     def _pause(self, error: UpgradeApiError | None) -> None:
-        with self._condition:
+        with self._work:
             if time.monotonic() < self._paused_until:
                 return  # several events failed at once
             self._failures += 1
@@ -209,6 +218,5 @@ class Deliverer:
             self._paused_until = time.monotonic() + seconds
             self.pausing_error = error
             is_first = self._failures == 1
-            self._condition.notify_all()
         level = logging.WARNING if is_first else logging.DEBUG
         _logger.log(level, "the outbox pauses for %.0f s, since %s", seconds, error)

@@ -110,7 +110,8 @@ class Delivery:
             return None
         try:
             seconds = min(self._options.timeout.total, SEND_SECONDS)
-            operation = _api.assign(self._identity(event))
+            # Not as a read, which the circuit breaker might keep from being sent.
+            operation = attrs.evolve(_api.assign(self._identity(event)), is_read=False)
             self._call(event, operation, self._options.within(seconds))
         except UpgradeApiError as error:
             verdict = _verdict(error, event)

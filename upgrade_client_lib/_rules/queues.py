@@ -82,8 +82,8 @@ def effect_of_mark(
     rotation: Rotation,
     state: PointState | None,
     *,
+    repeats_last: bool,
     stored_experiment_id: str | None = None,
-    repeats_last: bool = False,
 ) -> MarkEffect:
     """Return what a mark does to a record in which its point has this state.
 

@@ -27,7 +27,8 @@ from ..client import UpgradeClient
 from ..connection import UpgradeConnection
 from ..decision import Decision, FlagDecision
 from ..exceptions import UpgradeApiError, UserNotInitializedError
-from ..types import DecisionReason, DecisionSource, LogInput, LogMetrics, Payload, PayloadType
+from ..types import LogInput, LogMetrics, Payload, PayloadType
+from ._decisions import reason_of, variant_of
 
 try:
     from openfeature.event import ProviderEvent, ProviderEventDetails
@@ -57,12 +58,6 @@ if TYPE_CHECKING:
 __all__ = ["UpgradeProvider"]
 
 T = TypeVar("T")
-
-_REASONS = {
-    DecisionSource.SERVER: Reason.TARGETING_MATCH,
-    DecisionSource.CACHE: Reason.CACHED,
-    DecisionSource.STALE: Reason.STALE,
-}
 
 _logger = logging.getLogger("upgrade_client_lib")
 
@@ -113,7 +108,9 @@ class UpgradeProvider(AbstractProvider):
     ) -> FlagResolutionDetails[bool]:
         """Return, blocking, whether a flag is on."""
         key, client = _key(flag_key), self._client(evaluation_context)
-        return self._flag_details(client.decide_flag_sync(key, default=default_value))
+        decision = client.decide_flag_sync(key, default=default_value)
+        self._tell_availability()
+        return _explained(decision, decision.enabled)
 
     async def resolve_boolean_details_async(
         self,
@@ -123,7 +120,9 @@ class UpgradeProvider(AbstractProvider):
     ) -> FlagResolutionDetails[bool]:
         """Return whether a flag is on."""
         key, client = _key(flag_key), self._client(evaluation_context)
-        return self._flag_details(await client.decide_flag(key, default=default_value))
+        decision = await client.decide_flag(key, default=default_value)
+        self._tell_availability()
+        return _explained(decision, decision.enabled)
 
     # ---- Decision points ----
 
@@ -268,26 +267,7 @@ class UpgradeProvider(AbstractProvider):
         self, decision: Decision, default: T, value_of: Callable[[Decision], T]
     ) -> FlagResolutionDetails[T]:
         self._tell_availability()
-        assignment = decision.assignment
-        if assignment is None:
-            return _unassigned(decision, default)
-        metadata = _metadata(decision)
-        if assignment.experiment_id is not None:
-            metadata["experiment_id"] = assignment.experiment_id
-        return FlagResolutionDetails(
-            value_of(decision),
-            reason=_reason(decision),
-            variant=decision.condition,
-            flag_metadata=metadata,
-        )
-
-    def _flag_details(self, decision: FlagDecision) -> FlagResolutionDetails[bool]:
-        self._tell_availability()
-        if decision.reason is not DecisionReason.ASSIGNED:
-            return _unassigned(decision, decision.enabled)
-        return FlagResolutionDetails(
-            True, reason=_reason(decision), variant="on", flag_metadata=_metadata(decision)
-        )
+        return _explained(decision, value_of(decision) if decision else default)
 
     # ---- Events ----
 
@@ -332,28 +312,32 @@ def _point(flag_key: str) -> tuple[str, str]:
         raise FlagNotFoundError(f"{error}; a key is site/target: {flag_key!r}") from error
 
 
-def _reason(decision: Decision | FlagDecision) -> Reason:
-    return _REASONS[decision.source or DecisionSource.SERVER]
+def _explained(decision: Decision | FlagDecision, value: T) -> FlagResolutionDetails[T]:
+    """Return a value and what the decision says of it."""
+    error = decision.error
+    if error is not None:
+        unknown_user = isinstance(error, UserNotInitializedError)
+        return FlagResolutionDetails(
+            value,
+            error_code=ErrorCode.INVALID_CONTEXT if unknown_user else ErrorCode.GENERAL,
+            error_message=str(error),
+            reason=Reason.ERROR,
+        )
+    return FlagResolutionDetails(
+        value,
+        reason=Reason(reason_of(decision)),
+        variant=variant_of(decision),
+        flag_metadata=_metadata(decision),
+    )
 
 
 def _metadata(decision: Decision | FlagDecision) -> dict[str, bool | int | float | str]:
-    return {} if decision.source is None else {"source": str(decision.source)}
-
-
-def _unassigned(decision: Decision | FlagDecision, value: T) -> FlagResolutionDetails[T]:
-    """Return a value for which nothing was assigned, with the reason."""
-    error = decision.error
-    if error is None:
-        return FlagResolutionDetails(
-            value, reason=Reason.DEFAULT, flag_metadata=_metadata(decision)
-        )
-    unknown_user = isinstance(error, UserNotInitializedError)
-    return FlagResolutionDetails(
-        value,
-        error_code=ErrorCode.INVALID_CONTEXT if unknown_user else ErrorCode.GENERAL,
-        error_message=str(error),
-        reason=Reason.ERROR,
-    )
+    metadata: dict[str, bool | int | float | str] = {"source": str(decision.source)}
+    if isinstance(decision, Decision) and decision.assignment is not None:
+        experiment_id = decision.assignment.experiment_id
+        if experiment_id is not None:
+            metadata["experiment_id"] = experiment_id
+    return metadata
 
 
 # ---- Values ----

@@ -19,9 +19,17 @@ A sample school in the context {DEFAULT_CONTEXT}, whose groups are class-1 and c
 at home/banner, student-4 gets the treatment, and student-6 the control."""
 
 
-def main(arguments: Sequence[str] | None = None, stopped: Event | None = None) -> int:
-    """Serve until Ctrl-C, SIGTERM or ``stopped``; give the exit status."""
-    options = _parser().parse_args(arguments)
+def main(
+    arguments: Sequence[str] | None = None,
+    stopped: Event | None = None,
+    *,
+    name: str = "python -m upgrade_client_lib.testing",
+) -> int:
+    """Serve until Ctrl-C, SIGTERM or ``stopped``, or explain; give the exit status.
+
+    ``name`` is what the command is called.
+    """
+    options = _parser(name).parse_args(arguments)
     try:
         sample = not (options.exports or options.flags)
         if sample:
@@ -32,6 +40,9 @@ def main(arguments: Sequence[str] | None = None, stopped: Event | None = None) -
             )
         for context in options.contexts:
             local.context(context)
+        if options.explain is not None:
+            print(local.explain(*options.explain))
+            return 0
         with (
             _stopped_by_signals(Event() if stopped is None else stopped) as stop,
             local.serve(options.host, options.port, report=_report) as url,
@@ -76,9 +87,9 @@ def _report(method: str, path: str, user: str | None, status: int, seconds: floa
     print(f"{status} {method} {path} {user or '-'} {seconds * 1000:.1f} ms", flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(name: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m upgrade_client_lib.testing",
+        prog=name,
         description="Serves experiments and feature flags that UpGrade's web page exported, "
         "or a sample school where none are given.",
     )
@@ -101,6 +112,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=3030, help="default: %(default)s")
     parser.add_argument(
         "--server", choices=("6.5", "6.7"), default="6.5", help="which UpGrade to stand in for"
+    )
+    parser.add_argument(
+        "--explain",
+        nargs=3,
+        metavar=("USER", "SITE", "TARGET"),
+        help="serve nothing: print why a new user gets a condition there, or none",
     )
     parser.add_argument("--version", action="version", version=__version__)
     return parser
