@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 
 from .._fork import call_after_fork_on
+from .._locks import held
 from .arguments import check_key, check_record, new_version, positive_int
 
 _Record = tuple[bytes, int, float]
@@ -48,7 +49,7 @@ class MemoryStore:
     def get(self, key: str) -> tuple[bytes, int] | None:
         """Return the value and its version; ``None`` where there is none, or it has expired."""
         check_key(key)
-        with self._lock:
+        with held(self._lock):
             record = self._live(key, time.monotonic())
             if record is None:
                 return None
@@ -63,7 +64,7 @@ class MemoryStore:
         check_record(key, value, version, ttl)
         now = time.monotonic()
         written = (value, new_version(), now + ttl)
-        with self._lock:
+        with held(self._lock):
             record = self._live(key, now)
             if version != (None if record is None else record[1]):
                 return False
@@ -75,7 +76,7 @@ class MemoryStore:
     def delete(self, key: str) -> None:
         """Remove a value; that there is none is no error."""
         check_key(key)
-        with self._lock:
+        with held(self._lock):
             self._records.pop(key, None)
 
     async def get_async(self, key: str) -> tuple[bytes, int] | None:
