@@ -27,6 +27,7 @@ from ._http import (
     TransportSettings,
     send_with_retries,
 )
+from ._locks import held
 from ._rules import arguments
 from ._rules.environment import STORE
 from ._rules.scrubbing import Secrets
@@ -223,7 +224,7 @@ def shared_server(
 ) -> Server:
     """Return this process's one server of a host, for calls with these options and this store."""
     key = _address(host_url), options, store_url
-    with _shared_lock:
+    with held(_shared_lock):
         server = _shared.get(key)
         if server is None:
             server = _shared[key] = _new_shared(*key)
