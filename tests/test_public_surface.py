@@ -42,6 +42,8 @@ MODULES = [
     "upgrade_client_lib.batch",
     "upgrade_client_lib.stores",
     "upgrade_client_lib.testing",
+    "upgrade_client_lib.integrations.openfeature",
+    "upgrade_client_lib.integrations.opentelemetry",
 ]
 
 
@@ -199,7 +201,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error(name: str) -> None:
 
 
 def test_types_exports_all_that_its_submodules_do() -> None:
-    below = [types.enums, types.requests, types.responses]
+    below = [types.enums, types.outbox, types.requests, types.responses]
 
     assert [name for module in below for name in exported(module)] == types.__all__
 

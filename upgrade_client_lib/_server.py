@@ -36,6 +36,7 @@ from .exceptions import CircuitOpenError, UpgradeApiError
 from .hooks import NO_HOOKS, Call, HookList
 
 if TYPE_CHECKING:
+    from ._outbox import EventQueue
     from .stores import Store
 
 T = TypeVar("T")
@@ -63,6 +64,7 @@ class Server:
         "host_url",
         "max_age",
         "options",
+        "outbox",
         "stale_if_error",
         "store_access",
         "token",
@@ -88,6 +90,7 @@ class Server:
         self._reachability = Reachability(settings.host_url)
         self._breaker = Breaker(settings.host_url, options.timeout.total) if breaker else None
         self.hooks = hooks
+        self.outbox: EventQueue | None = None
         self.max_age = max_age
         self.stale_if_error = stale_if_error
         self.store_access = None
@@ -111,6 +114,7 @@ class Server:
             endpoint=operation.request.endpoint,
             user_id=identity.user_id,
             context=identity.context,
+            host_url=self.host_url,
         )
         self.hooks.call("before", call)
         started = time.monotonic()
@@ -121,9 +125,18 @@ class Server:
             call = attrs.evolve(call, attempts=error.attempts, seconds=seconds, error=error)
             self.hooks.call("failed", call)
             raise
+        except BaseException:
+            call = attrs.evolve(call, seconds=time.monotonic() - started)
+            self.hooks.call("abandoned", call)
+            raise
         call = attrs.evolve(call, attempts=attempts, seconds=time.monotonic() - started)
         self.hooks.call("after", call)
         return value
+
+    @property
+    def circuit_open(self) -> bool:
+        """Whether the last reads found no server, and none was answered since."""
+        return self._breaker is not None and self._breaker.is_open
 
     def send_once(self, request: Request) -> Response:
         """Send a request once, blocking, and return the response, whatever its status."""
@@ -221,7 +234,7 @@ def shared_server(
     return server
 
 
-def store_of_environment(url: str) -> Store | None:
+def store_of_environment(variable: str, url: str) -> Store | None:
     """Return the store that the environment names; a ``ValueError`` names the variable."""
     if not url:
         return None
@@ -230,11 +243,11 @@ def store_of_environment(url: str) -> Store | None:
     try:
         return store_from_url(url)
     except ValueError as error:
-        raise ValueError(f"the environment variable {STORE} is wrong: {error}") from None
+        raise ValueError(f"the environment variable {variable} is wrong: {error}") from None
 
 
 def _new_shared(host_url: str, options: CallOptions, store_url: str) -> Server:
-    store = store_of_environment(store_url)
+    store = store_of_environment(STORE, store_url)
     server = Server(TransportSettings(host_url=host_url), options=options, store=store)
     finalizer = weakref.finalize(server, server._transport.close)  # pyright: ignore[reportPrivateUsage]
     finalizer.atexit = False  # all are closed then

@@ -47,8 +47,14 @@ def look_up(host: str, port: int) -> Future[Sequence[str]]:
         future: Future[Sequence[str]] = Future()
         future.set_running_or_notify_cancel()  # so that no waiter can cancel it
         name = f"upgrade_client_lib look-up of {host}"
-        threading.Thread(target=_run, args=(key, future), name=name, daemon=True).start()
-        _running[key] = future  # last, so that none is waited for whose thread did not start
+        thread = threading.Thread(target=_run, args=(key, future), name=name, daemon=True)
+        try:
+            thread.start()
+            _running[key] = future  # last, so that none is waited for whose thread did not start
+            return future
+        except RuntimeError:  # the interpreter shuts down
+            pass
+    _run(key, future)
     return future
 
 

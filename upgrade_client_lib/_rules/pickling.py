@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-BOUND = ("store", "ssl_context", "http_client", "async_http_client", "transport")
+BOUND = ("store", "outbox", "ssl_context", "http_client", "async_http_client", "transport")
 """What belongs to one process."""
 
 

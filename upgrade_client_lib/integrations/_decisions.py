@@ -1,0 +1,28 @@
+"""Decisions in the terms that OpenFeature and OpenTelemetry share."""
+
+from __future__ import annotations
+
+from ..decision import Decision, FlagDecision
+from ..types import DecisionReason, DecisionSource
+
+_ASSIGNED = {
+    DecisionSource.SERVER: "TARGETING_MATCH",
+    DecisionSource.CACHE: "CACHED",
+    DecisionSource.STALE: "STALE",
+}
+
+
+def reason_of(decision: Decision | FlagDecision) -> str:
+    """Return OpenFeature's name of the reason."""
+    if decision.reason is DecisionReason.ERROR:
+        return "ERROR"
+    if decision.reason is DecisionReason.NOT_ASSIGNED or decision.source is None:
+        return "DEFAULT"
+    return _ASSIGNED[decision.source]
+
+
+def variant_of(decision: Decision | FlagDecision) -> str | None:
+    """Return what was assigned; ``None`` where nothing was."""
+    if decision.reason is not DecisionReason.ASSIGNED:
+        return None
+    return decision.condition if isinstance(decision, Decision) else "on"
