@@ -111,10 +111,39 @@ def redis(session: nox.Session) -> None:
     session.run("pytest", "tests/stores", *session.posargs, env=required)
 
 
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Open LocalUpgrade's page in Chromium, which must be installed with its driver.
+
+    -- --screenshot renews the picture of the page in the documentation.
+    """
+    install(session, "tests", "browser")
+    arguments = list(session.posargs)
+    required = {**COMPILED, "UPGRADE_REQUIRE_BROWSER": "1"}
+    if "--screenshot" in arguments:
+        arguments.remove("--screenshot")
+        required["UPGRADE_SCREENSHOT"] = "1"
+    session.run("pytest", "tests/browser", *arguments, env=required)
+
+
+@nox.session
+def pictures(session: nox.Session) -> None:
+    """Draw the documentation's pictures from the texts beside them, with Graphviz."""
+    install(session, "tests")
+    session.run("python", "-m", "tests.support_pictures")
+
+
+@nox.session(python="3.11")
+def spark(session: nox.Session) -> None:
+    """Run the example for Spark, on two local workers; wants Java 17 or newer."""
+    session.install("-e", ".", *group("tests", "spark"))
+    session.run("pytest", "tests/spark", *session.posargs, env={"UPGRADE_REQUIRE_SPARK": "1"})
+
+
 @nox.session(python=PYTHONS)
 def minimums(session: nox.Session) -> None:
-    """Run the tests with the lowest versions of the run-time dependencies and of redis."""
-    requirements = [*DEPENDENCIES, *EXTRAS["redis"]]
+    """Run the tests with the lowest versions of the run-time dependencies, of cli and of redis."""
+    requirements = [*DEPENDENCIES, *EXTRAS["cli"], *EXTRAS["redis"]]
     session.install("-e", ".", *group("tests"), *lowest(requirements))
     session.run("pytest", *IN_PARALLEL, *session.posargs, env=COMPILED)
 

@@ -119,7 +119,7 @@ def _conditions(state: ServerState, experiment: Experiment) -> Html:
         [
             condition.code,
             _bar(condition.weight / 100, "bar"),
-            element("td", f"{condition.weight:g} %", class_="number"),
+            element("td", f"{condition.weight:.4g} %", class_="number"),
             _bar(enrolled[condition.code] / (total or 1), "bar enrolled"),
             element("td", str(enrolled[condition.code]), class_="number"),
         ]

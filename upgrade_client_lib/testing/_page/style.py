@@ -16,8 +16,8 @@ section.card { border: 1px solid var(--line); border-radius: .5rem; padding: .8r
 .note { opacity: .75; margin: .2rem 0 .6rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .25rem .6rem .25rem 0; vertical-align: top;
-         border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
-td.number { text-align: right; white-space: nowrap; }
+         border-bottom: 1px solid var(--line); overflow-wrap: break-word; }
+td.number { white-space: nowrap; width: 15%; }
 svg.bar { background: var(--soft); border-radius: 3px; height: .7rem; width: 11rem; }
 svg.bar rect { fill: var(--bar); } svg.enrolled rect { fill: var(--done); }
 summary { cursor: pointer; padding: .25rem 0; } ul { margin: .2rem 0; padding-left: 1.2rem; }
