@@ -420,6 +420,16 @@ def test_an_event_is_logged_with_its_value_and_its_attributes(local: LocalUpgrad
     assert (local.marks, local.rewards) == ((), ())
 
 
+def test_with_an_outbox_an_event_is_handed_over(local: LocalUpgrade) -> None:
+    local.metric("seconds")
+    connection = connected(local, outbox=MemoryStore())
+    provide(connection)
+    connection.client("student-1", "my-app").init_sync()
+    track("seconds", 95.5)
+    connection.close()  # which delivers it
+    local.assert_logged("seconds", value=95.5, user="student-1")
+
+
 def test_an_event_without_values_is_no_metric(
     local: LocalUpgrade, caplog: pytest.LogCaptureFixture
 ) -> None:

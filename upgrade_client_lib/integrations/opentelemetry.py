@@ -179,10 +179,9 @@ class OpenTelemetryHook(Hook):
 
     def _outboxes(self, options: CallbackOptions) -> Iterator[Observation]:
         for connection in list(self._connections):
-            if not connection.has_outbox:
-                continue
-            for state, count in connection.outbox.counts_sync().items():
-                yield Observation(count, {"state": str(state), **_server(connection.host_url)})
+            if connection.has_outbox:
+                for state, count in connection.outbox.counts_sync().items():
+                    yield Observation(count, {"state": state, **_server(connection.host_url)})
 
 
 def _key(decision: Decision | FlagDecision) -> str:
