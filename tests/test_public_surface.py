@@ -42,6 +42,9 @@ MODULES = [
     "upgrade_client_lib.batch",
     "upgrade_client_lib.stores",
     "upgrade_client_lib.testing",
+    "upgrade_client_lib.integrations.celery",
+    "upgrade_client_lib.integrations.fastapi",
+    "upgrade_client_lib.integrations.flask",
     "upgrade_client_lib.integrations.openfeature",
     "upgrade_client_lib.integrations.opentelemetry",
 ]

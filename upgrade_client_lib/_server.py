@@ -27,6 +27,7 @@ from ._http import (
     TransportSettings,
     send_with_retries,
 )
+from ._locks import held
 from ._rules import arguments
 from ._rules.environment import STORE
 from ._rules.scrubbing import Secrets
@@ -223,7 +224,7 @@ def shared_server(
 ) -> Server:
     """Return this process's one server of a host, for calls with these options and this store."""
     key = _address(host_url), options, store_url
-    with _shared_lock:
+    with held(_shared_lock):
         server = _shared.get(key)
         if server is None:
             server = _shared[key] = _new_shared(*key)
@@ -234,7 +235,7 @@ def shared_server(
     return server
 
 
-def store_of_environment(variable: str, url: str) -> Store | None:
+def store_of_environment(url: str, variable: str = STORE) -> Store | None:
     """Return the store that the environment names; a ``ValueError`` names the variable."""
     if not url:
         return None
@@ -247,7 +248,7 @@ def store_of_environment(variable: str, url: str) -> Store | None:
 
 
 def _new_shared(host_url: str, options: CallOptions, store_url: str) -> Server:
-    store = store_of_environment(STORE, store_url)
+    store = store_of_environment(store_url)
     server = Server(TransportSettings(host_url=host_url), options=options, store=store)
     finalizer = weakref.finalize(server, server._transport.close)  # pyright: ignore[reportPrivateUsage]
     finalizer.atexit = False  # all are closed then

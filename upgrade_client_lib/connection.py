@@ -19,7 +19,7 @@ from ._http import (
 )
 from ._outbox import FLUSH_AT_EXIT, MAX_EVENT_AGE, MAX_EVENTS, EventQueue, Outbox
 from ._rules import arguments
-from ._rules.environment import OUTBOX, STORE, read_settings
+from ._rules.environment import OUTBOX, read_settings
 from ._rules.pickling import portable
 from ._server import MAX_AGE, STALE_IF_ERROR, Server, store_of_environment
 from ._sync import ASYNC, SYNC, run_sync
@@ -197,8 +197,8 @@ class UpgradeConnection:
             settings.host_url,
             token=settings.token,
             timeout=DEFAULT_OPTIONS.timeout if settings.timeout is None else settings.timeout,
-            store=store_of_environment(STORE, settings.store_url),
-            outbox=cast("Any", store_of_environment(OUTBOX, settings.outbox_url)),
+            store=store_of_environment(settings.store_url),
+            outbox=cast("Any", store_of_environment(settings.outbox_url, OUTBOX)),
         )
 
     @property

@@ -40,7 +40,9 @@ class Evaluate(Protocol):
 def blocking(
     kind: str, key: str, default: Any, context: EvaluationContext | None = STUDENT
 ) -> FlagEvaluationDetails[Any]:
-    details: Any = getattr(api.get_client(), f"get_{kind}_details")(key, default, context)
+    details: FlagEvaluationDetails[Any] = getattr(api.get_client(), f"get_{kind}_details")(
+        key, default, context
+    )
     return details
 
 
@@ -416,6 +418,16 @@ def test_an_event_is_logged_with_its_value_and_its_attributes(local: LocalUpgrad
     local.assert_logged("seconds", value=95.5, user="student-1")
     local.assert_logged("path", value="short", user="student-1")
     assert (local.marks, local.rewards) == ((), ())
+
+
+def test_with_an_outbox_an_event_is_handed_over(local: LocalUpgrade) -> None:
+    local.metric("seconds")
+    connection = connected(local, outbox=MemoryStore())
+    provide(connection)
+    connection.client("student-1", "my-app").init_sync()
+    track("seconds", 95.5)
+    connection.close()  # which delivers it
+    local.assert_logged("seconds", value=95.5, user="student-1")
 
 
 def test_an_event_without_values_is_no_metric(

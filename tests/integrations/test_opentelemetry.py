@@ -372,20 +372,14 @@ def test_an_observed_connection_tells_of_its_circuit_breaker(
 
 
 def test_an_observed_connection_tells_of_its_outbox(told: Told, local: LocalUpgrade) -> None:
-    class Outbox:
-        def counts(self) -> Mapping[str, int]:
-            return {"waiting": 3, "set aside": 1}
-
-    class ConnectionWithOutbox(UpgradeConnection):
-        outbox = Outbox()
-
-    connection = ConnectionWithOutbox("http://upgrade.local", transport=local.transport)
+    local.down()
+    connection = connected(told, local.transport, outbox=MemoryStore(), flush_at_exit=0)
     told.hook.observe(connection)
-    points = told.points("upgrade.client.outbox.events")
-    assert {point.attributes["state"]: point.value for point in points} == {
-        "waiting": 3,
-        "set aside": 1,
-    }
+    connection.client("student-1", "my-app").enqueue_reward_sync("SUCCESS", "an-experiment")
+    (point,) = told.points("upgrade.client.outbox.events")
+    assert point.value == 1
+    assert point.attributes["state"] in {"waiting", "sending"}
+    connection.close()
 
 
 def test_an_abandoned_call_is_timed(told: Told, local: LocalUpgrade) -> None:

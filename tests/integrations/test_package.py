@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-PACKAGES = {"openfeature": "openfeature", "opentelemetry": "opentelemetry"}
+PACKAGES = {
+    "celery": "celery",
+    "django": "django",
+    "fastapi": "starlette",
+    "flask": "flask",
+    "openfeature": "openfeature",
+    "opentelemetry": "opentelemetry",
+}
 """What each integration needs."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 
@@ -202,13 +202,14 @@ def test_without_an_outbox_nothing_can_be_handed_over(call: Form, served: Served
     client = known_user(connection)
     decision = decided(client)
     assert decision.assignment is not None
-    for handing_over in [
-        lambda: call(client.enqueue_log, LOG),
-        lambda: call(client.enqueue_reward, "SUCCESS", "an id"),
-        lambda: call(decision.assignment.enqueue_mark, "condition applied"),
-    ]:
+    ways: list[tuple[Callable[..., Any], list[Any]]] = [
+        (client.enqueue_log, [LOG]),
+        (client.enqueue_reward, ["SUCCESS", "an id"]),
+        (decision.assignment.enqueue_mark, ["condition applied"]),
+    ]
+    for method, given in ways:
         with pytest.raises(RuntimeError, match="outbox=store"):
-            handing_over()
+            call(method, *given)
     assert isinstance(call(decision.mark), MarkedDecisionPoint)
     assert not connection.has_outbox
     with pytest.raises(RuntimeError, match="made without outbox="):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 
 from upgrade_client_lib._rules import delivery
@@ -29,6 +30,7 @@ def judged(
 
 
 REFUSED = Verdict("refused")
+UNDECIDED = Verdict("undecided", may_have_been_applied=True)
 PAUSE = Verdict("again", pauses=True)
 
 
@@ -72,13 +74,15 @@ def test_what_concerns_all_events_pauses_them(failure: dict[str, Any], status: i
 def test_what_may_have_been_applied_is_repeated_only_where_that_is_safe(
     status: int | None,
 ) -> None:
-    assert judged(UNKNOWN, status) == Verdict("later", pauses=True, delay=QUIET)
+    later = Verdict("later", pauses=True, delay=QUIET, may_have_been_applied=True)
+    assert judged(UNKNOWN, status) == later
     for kind in ["queue", "reward"]:
-        assert judged(UNKNOWN, status, kind=kind) == Verdict("undecided", pauses=True)
+        assert judged(UNKNOWN, status, kind=kind) == attrs.evolve(UNDECIDED, pauses=True)
 
 
 def test_what_may_have_been_applied_is_not_repeated_for_ever() -> None:
-    assert judged(UNKNOWN, None, delivery.MAX_ATTEMPTS) == Verdict("undecided", pauses=True)
+    last = judged(UNKNOWN, None, delivery.MAX_ATTEMPTS)
+    assert last == attrs.evolve(UNDECIDED, pauses=True)
 
 
 @pytest.mark.parametrize("error_type", ["Query Failed", None])
@@ -91,7 +95,7 @@ def test_a_server_that_fails_is_tried_again_with_growing_delays(error_type: str 
     assert len(delays) == 7
     assert {failed(attempts).fate for attempts in range(1, 8)} == {"later"}
     assert failed(8) == REFUSED
-    assert failed(1, "queue") == Verdict("undecided")
+    assert failed(1, "queue") == UNDECIDED
 
 
 def test_a_refusal_of_one_event_by_a_proxy_is_tried_again() -> None:

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from .._fork import call_after_fork
+from .._locks import held
 
 _lock = threading.RLock()
 _running: dict[tuple[str, int], Future[Sequence[str]]] = {}
@@ -40,7 +41,7 @@ def look_up(host: str, port: int) -> Future[Sequence[str]]:
         known.set_result(numeric)
         return known
     key = host, port
-    with _lock:
+    with held(_lock):
         running = _running.get(key)
         if running is not None:
             return running
@@ -70,7 +71,7 @@ def _run(key: tuple[str, int], future: Future[Sequence[str]]) -> None:
 
 
 def _forget(key: tuple[str, int], future: Future[Sequence[str]]) -> None:
-    with _lock:
+    with held(_lock):
         if _running.get(key) is future:
             del _running[key]
 

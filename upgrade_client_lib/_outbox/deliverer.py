@@ -144,6 +144,7 @@ class Deliverer:
                 self._done.notify_all()
 
     def _take_and_deliver(self, owner: str) -> bool:
+        lease_ends = time.monotonic() + LEASE_SECONDS
         try:
             stored = self._delivery.store.take_event(self._delivery.queue, owner, LEASE_SECONDS)
         except Exception as error:
@@ -156,7 +157,7 @@ class Deliverer:
             return False
         with self._work:
             self._have_enough_threads()  # there may be more
-        result = self._delivery.deliver(stored, owner)
+        result = self._delivery.deliver(stored, owner, lease_ends)
         if result.pauses:
             self._pause(result.error)
         return True

@@ -65,9 +65,8 @@ class Delivery:
         self._max_event_age = max_event_age
         self._drop_answers = drop_answers
 
-    def deliver(self, stored: StoredEvent, owner: str) -> Result:
-        """Send an event whose line was just leased, and settle it."""
-        lease_ends = time.monotonic() + LEASE_SECONDS
+    def deliver(self, stored: StoredEvent, owner: str, lease_ends: float) -> Result:
+        """Send an event whose line is leased, and settle it."""
         settlement = _Settlement(self, stored, owner)
         event = decode(stored.data)
         if event is None:
@@ -80,7 +79,10 @@ class Delivery:
             return self._judged(settlement, event, verdict)
         if event.has_expired(self._max_event_age, time.time()):
             return self._set_aside(settlement, event, "expired")
-        seconds = min(self._options.timeout.total, SEND_SECONDS, lease_ends - time.monotonic())
+        lease = lease_ends - time.monotonic()
+        if lease <= 0:  # this process was stopped: the event is another one's by now
+            return Result(SENDING)
+        seconds = min(self._options.timeout.total, SEND_SECONDS, lease)
         try:
             self._send(event, self._options.within(seconds))
         except _NoLongerAssignedError as changed:
@@ -199,6 +201,8 @@ class Delivery:
         verdict: delivery.Verdict,
         error: UpgradeApiError | None = None,
     ) -> Result:
+        if verdict.may_have_been_applied:
+            event = attrs.evolve(event, may_have_been_applied=True)
         if verdict.fate in ("refused", "undecided", "initialize"):
             state = "undecided" if verdict.fate == "undecided" else "refused"
             return self._set_aside(settlement, event, state, error, verdict.pauses)
@@ -215,6 +219,8 @@ class Delivery:
         error: UpgradeApiError | None = None,
         pauses: bool = False,
     ) -> Result:
+        if event.may_have_been_applied:  # by an attempt before the last one
+            state = "undecided"
         data = encode(event)
         was_sent = event.mark is not None and state == "undecided"
         settlement.settle(state, data, passes=was_sent)

@@ -90,6 +90,7 @@ class Event:
 
     ``groups`` are those that the client knew or was told of. ``created_at`` is as by
     ``time.time()``, and so is ``retried_at``, when a person wanted to have it sent again.
+    ``may_have_been_applied`` says so of any of the attempts so far.
     """
 
     user_id: str
@@ -101,6 +102,7 @@ class Event:
     attempts: int = 0
     problem: str | None = None
     retried_at: float | None = None
+    may_have_been_applied: bool = False
 
     @property
     def kind(self) -> delivery.Kind:
@@ -201,6 +203,7 @@ def decode(data: bytes) -> Event | None:
             known["attempts"],
             known["problem"],
             known["retried_at"],
+            known["may_have_been_applied"],
         )
     except (ValueError, TypeError, KeyError):
         return None

@@ -50,11 +50,18 @@ class Failure:
 
 @attrs.frozen
 class Verdict:
-    """What becomes of the event, and whether all events wait since the server cannot be used."""
+    """What becomes of the event, and whether all events wait since the server cannot be used.
+
+    ``may_have_been_applied`` says that the server may have done what it was sent.
+    """
 
     fate: Fate
     pauses: bool = False
     delay: float = 0.0
+    may_have_been_applied: bool = False
+
+
+_UNDECIDED = Verdict("undecided", may_have_been_applied=True)
 
 
 def verdict(failure: Failure, *, attempts: int, is_repeatable: bool, has_queue: bool) -> Verdict:
@@ -68,7 +75,7 @@ def verdict(failure: Failure, *, attempts: int, is_repeatable: bool, has_queue: 
         return Verdict("initialize")
     if failure.from_upgrade and status is not None:
         if 500 <= status < 600 and not _is_bad_condition(failure.error_type):
-            return Verdict("undecided") if has_queue else after_failure(attempts)
+            return _UNDECIDED if has_queue else after_failure(attempts)
         if status not in (401, 403, 408, 429) and (400 <= status < 500 or status == 500):
             return Verdict("refused")
     if status in _REFUSED_BY_ANYBODY:
@@ -92,8 +99,8 @@ def after_failure(attempts: int) -> Verdict:
 def after_uncertainty(attempts: int, *, is_repeatable: bool) -> Verdict:
     """Return what becomes of an event that may have been applied."""
     if not is_repeatable or attempts >= MAX_ATTEMPTS:
-        return Verdict("undecided")
-    return Verdict("later", delay=QUIET_SECONDS)
+        return _UNDECIDED
+    return Verdict("later", delay=QUIET_SECONDS, may_have_been_applied=True)
 
 
 def pause_after(failures: int) -> float:

@@ -115,7 +115,7 @@ def effect_of_mark(
 
 def effect_of_waiting_mark(mark: Mark, rotation: Rotation, state: PointState) -> MarkEffect:
     """Return what a mark that the server does not have yet will do to what it answered."""
-    effect = effect_of_mark(mark, "applied", rotation, state)
+    effect = effect_of_mark(mark, "applied", rotation, state, repeats_last=False)
     return MarkEffect(invalidate="experiment") if effect.discard else effect
 
 

@@ -18,6 +18,7 @@ import attrs
 
 from .. import _api
 from .._http import PARSE_ERRORS
+from .._locks import held
 from .._rules.queues import MarkEffect, PointKey, PointState, Scope
 from ..assignment import Assignment, Marker, attach_marker
 from ..decision import Decision, FlagDecision
@@ -110,7 +111,7 @@ class Record:
             pass
         advanced_by = self.advanced_by.get(point, 0)
         assignment = self._read(point, advanced_by, marker)
-        with single_flight.lock:
+        with held(single_flight.lock):
             if assignment is None:
                 self._empty += 1
                 if self._empty > MAX_EMPTY_POINTS:
@@ -125,7 +126,7 @@ class Record:
     def keep_decision(self, point: PointKey, decision: Decision) -> None:
         """Keep a decision for warm reads, if its point is still what it was made of."""
         site, target = point
-        with single_flight.lock:
+        with held(single_flight.lock):
             if self.current_by_site.get(site, {}).get(target, _ABSENT) is decision.assignment:
                 self.decisions_by_site.setdefault(site, {})[target] = decision
 

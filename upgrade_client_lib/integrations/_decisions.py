@@ -26,3 +26,28 @@ def variant_of(decision: Decision | FlagDecision) -> str | None:
     if decision.reason is not DecisionReason.ASSIGNED:
         return None
     return decision.condition if isinstance(decision, Decision) else "on"
+
+
+def undecided(context: str, site: str, target: str | None, default: str) -> Decision:
+    """Return the decision for a request of nobody, about whom UpGrade is not asked."""
+    return Decision(
+        user_id="",
+        context=context,
+        site=site,
+        target=target or "",
+        condition=default,
+        reason=DecisionReason.NOT_ASSIGNED,
+        source=None,
+    )
+
+
+def undecided_flag(context: str, key: str, default: bool) -> FlagDecision:
+    """Return the decision about a flag for a request of nobody."""
+    return FlagDecision(
+        user_id="",
+        context=context,
+        key=key,
+        enabled=default,
+        reason=DecisionReason.NOT_ASSIGNED,
+        source=None,
+    )

@@ -26,7 +26,7 @@ from .._rules import arguments
 from ..client import UpgradeClient
 from ..connection import UpgradeConnection
 from ..decision import Decision, FlagDecision
-from ..exceptions import UpgradeApiError, UserNotInitializedError
+from ..exceptions import OutboxError, UpgradeApiError, UserNotInitializedError
 from ..types import LogInput, LogMetrics, Payload, PayloadType
 from ._decisions import reason_of, variant_of
 
@@ -208,7 +208,8 @@ class UpgradeProvider(AbstractProvider):
     ) -> None:
         """Log metrics of the user, blocking: the event's value by its name, and its attributes.
 
-        It never marks and never rewards. Server and network raise nothing: what could not be sent
+        They are handed over to the connection's outbox, where it has one, and else sent. It never
+        marks and never rewards. Server, network and outbox raise nothing: what could not be sent
         is logged as a warning, and so is an event that has neither value nor attributes, which is
         no metric. A value that no metric can hold is a ``ValueError`` or ``TypeError``.
         """
@@ -220,10 +221,14 @@ class UpgradeProvider(AbstractProvider):
         if not metrics:
             _logger.warning("%r is not logged: it has no value to log", tracking_event_name)
             return
-        entry = LogInput(datetime.now(timezone.utc), LogMetrics(metrics))
+        entries = [LogInput(datetime.now(timezone.utc), LogMetrics(metrics))]
+        client = self._client(evaluation_context)
         try:
-            self._client(evaluation_context).log_sync([entry])
-        except UpgradeApiError as error:
+            if self._connection.has_outbox:
+                client.enqueue_log_sync(entries)
+            else:
+                client.log_sync(entries)
+        except (OutboxError, UpgradeApiError) as error:
             _logger.warning("%r is not logged: %s", tracking_event_name, error)
 
     # ---- What these share ----

@@ -179,11 +179,9 @@ class OpenTelemetryHook(Hook):
 
     def _outboxes(self, options: CallbackOptions) -> Iterator[Observation]:
         for connection in list(self._connections):
-            outbox: Any = getattr(connection, "outbox", None)
-            if outbox is None:
-                continue
-            for state, count in outbox.counts().items():
-                yield Observation(count, {"state": str(state), **_server(connection.host_url)})
+            if connection.has_outbox:
+                for state, count in connection.outbox.counts_sync().items():
+                    yield Observation(count, {"state": state, **_server(connection.host_url)})
 
 
 def _key(decision: Decision | FlagDecision) -> str:

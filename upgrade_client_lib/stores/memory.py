@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 
 from .._fork import call_after_fork_on
+from .._locks import held
 from .arguments import check_key, check_record, new_version, positive_int
 from .memory_events import MemoryEvents
 
@@ -50,7 +51,7 @@ class MemoryStore(MemoryEvents):
     def get(self, key: str) -> tuple[bytes, int] | None:
         """Return the value and its version; ``None`` where there is none, or it has expired."""
         check_key(key)
-        with self._lock:
+        with held(self._lock):
             record = self._live(key, time.monotonic())
             if record is None:
                 return None
@@ -65,7 +66,7 @@ class MemoryStore(MemoryEvents):
         check_record(key, value, version, ttl)
         now = time.monotonic()
         written = (value, new_version(), now + ttl)
-        with self._lock:
+        with held(self._lock):
             record = self._live(key, now)
             if version != (None if record is None else record[1]):
                 return False
@@ -77,7 +78,7 @@ class MemoryStore(MemoryEvents):
     def delete(self, key: str) -> None:
         """Remove a value; that there is none is no error."""
         check_key(key)
-        with self._lock:
+        with held(self._lock):
             self._records.pop(key, None)
 
     async def get_async(self, key: str) -> tuple[bytes, int] | None:

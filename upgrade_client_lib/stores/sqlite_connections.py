@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Callable, TypeVar
 
 from .._fork import fork_waits
+from .._locks import held
 
 T = TypeVar("T")
 
@@ -47,7 +48,7 @@ class Connections:
         self._used: dict[int, sqlite3.Connection | None] = {}  # by thread
         self._closed = False
         weakref.finalize(self, _close_all, self._idle).atexit = False
-        with _gate:
+        with held(_gate):
             _instances.add(self)
 
     def are_idle(self) -> bool:
@@ -61,7 +62,7 @@ class Connections:
         It is closed after an exception, unless that says that the file was locked.
         """
         thread = threading.get_ident()
-        with _gate:
+        with held(_gate):
             if self._closed:
                 raise sqlite3.ProgrammingError("the store is closed")
             connection = self._idle.pop() if self._idle else None

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from threading import Event
-from types import FrameType
 
+from .._signals import stopped_by_signals, wait_until_stopped
 from .._version import __version__
 from .local import DEFAULT_CONTEXT, LocalUpgrade
 from .school import sample_school
@@ -44,32 +42,18 @@ def main(
             print(local.explain(*options.explain))
             return 0
         with (
-            _stopped_by_signals(Event() if stopped is None else stopped) as stop,
+            stopped_by_signals(Event() if stopped is None else stopped) as stop,
             local.serve(options.host, options.port, report=_report) as url,
         ):
             print(f"UpGrade {options.server} at {url}, until Ctrl-C", flush=True)
             if sample:
                 print(_SAMPLE)
             print(*_served(local), sep="\n", flush=True)
-            while not stop.wait(0.5):  # not for ever, or Windows would not see Ctrl-C
-                pass
+            wait_until_stopped(stop)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-@contextmanager
-def _stopped_by_signals(stop: Event) -> Generator[Event, None, None]:
-    def handle(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _served(local: LocalUpgrade) -> Iterator[str]:
