@@ -6,14 +6,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
 
 from tests.cli.support_cli import Command, Ended, hand_over
 from upgrade_client_lib import UpgradeClient
-from upgrade_client_lib.cli import deliver
 from upgrade_client_lib.testing import LocalUpgrade
 
 
@@ -154,84 +152,20 @@ def test_what_waits_is_delivered_without_any_extra(
     )
     given = command.environment({"UPGRADE_OUTBOX": outbox})
     done = subprocess.run(
-        [sys.executable, "-c", program, "deliver", "--seconds", "30"],
+        [sys.executable, "-c", program, "deliver", "--once", "30"],
         env={**{name: value for name, value in given.items() if value}},
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.endswith("left: nothing\n")
+    assert done.stderr == ""
     assert [log.user for log in local.logs] == ["u1"]
-
-
-@pytest.fixture
-def environment(command: Command, outbox: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in command.environment({"UPGRADE_OUTBOX": outbox}).items():
-        if value is not None:
-            monkeypatch.setenv(name, value)
-
-
-@pytest.mark.usefixtures("environment")
-def test_what_cannot_be_delivered_in_time_is_left(
-    command: Command, local: LocalUpgrade, outbox: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    known(command, "u1")
-    local.down()
-    hand_over(command.host_url, outbox, "u1")
-    assert deliver.main(["--seconds", "0.1"]) == 1
-    local.up()
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.endswith("left: 1 waiting\n")
-
-
-@pytest.mark.usefixtures("environment")
-def test_it_delivers_until_it_is_stopped(
-    command: Command, local: LocalUpgrade, outbox: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    known(command, "u1")
-    hand_over(command.host_url, outbox, "u1")
-
-    class WhenDelivered(Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            return bool(local.logs) or super().wait(timeout)
-
-    assert deliver.main([], WhenDelivered()) == 0
-    assert "until Ctrl-C" in capsys.readouterr().err
-
-
-def test_a_signal_stops_it(command: Command, outbox: str) -> None:
-    with command.process("deliver", UPGRADE_OUTBOX=outbox) as process:
-        assert process.stderr is not None
-        assert process.stderr.readline().startswith("delivering to http://127.0.0.1")
-        process.terminate()
-        _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, "left: nothing\n")
-
-
-@pytest.mark.parametrize(
-    ("variable", "message"),
-    [
-        ("UPGRADE_OUTBOX", "UPGRADE_OUTBOX must be set"),
-        ("UPGRADE_HOST_URL", "UPGRADE_HOST_URL must be set"),
-    ],
-)
-@pytest.mark.usefixtures("environment")
-def test_a_missing_setting_is_status_2(
-    variable: str,
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.delenv(variable)
-    assert deliver.main([]) == 2
-    assert message in capsys.readouterr().err
 
 
 def test_the_command_passes_its_arguments_on(command: Command) -> None:
     helped = command("deliver", "--help")
-    assert (helped.status, "--seconds" in helped.out) == (0, True)
+    assert (helped.status, "--once" in helped.out) == (0, True)
 
 
 # ---- Files of users ----

@@ -11,9 +11,9 @@ def main(name: str = "upgrade-client") -> None:
     ``deliver`` needs neither.
     """
     if sys.argv[1:2] == ["deliver"]:
-        from . import deliver
+        from .._delivering import main as deliver
 
-        sys.exit(deliver.main(sys.argv[2:], name=f"{name} deliver"))
+        sys.exit(deliver(sys.argv[2:], name))
     try:
         from .commands import upgrade_client
     except ModuleNotFoundError as error:

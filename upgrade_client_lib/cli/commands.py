@@ -8,9 +8,9 @@ import attrs
 import click
 
 from .. import __version__
+from .._delivering import main as deliver_events
 from ..testing import __main__ as local_upgrade
 from ..types import MarkedDecisionPointStatus
-from . import deliver as delivering
 from .assign import assign
 from .doctor import doctor
 from .outbox import outbox
@@ -105,7 +105,7 @@ _as_they_are: dict[str, Any] = {
 @click.pass_context
 def deliver(context: click.Context, arguments: tuple[str, ...]) -> None:
     """Deliver what waits in the outbox, until Ctrl-C."""
-    context.exit(delivering.main(arguments, name=context.command_path))
+    context.exit(deliver_events(arguments, str(context.find_root().info_name)))
 
 
 @upgrade_client.command(**_as_they_are)

@@ -18,7 +18,6 @@ from rich.text import Text
 
 from .. import _api
 from .._http import Response
-from .._rules.environment import STORE
 from .._server import Server, store_of_environment
 from ..connection import UpgradeConnection
 from ..exceptions import (
@@ -148,7 +147,7 @@ class Checkup:
         if not url:
             return Finding("store", True, "none is set")
         try:
-            store: Any = store_of_environment(STORE, url)
+            store: Any = store_of_environment(url)
             key = f"upgrade-client-doctor-{os.urandom(8).hex()}"
             took = _milliseconds(lambda: store.replace(key, b"ok", None, 60.0))
             found = store.get(key)
