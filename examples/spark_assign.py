@@ -65,6 +65,7 @@ def main() -> None:
     local = LocalUpgrade()
     local.experiment("letter", "subject", conditions={"your week": 50, "keep going": 50})
     host_url = os.environ.get("UPGRADE_HOST_URL")
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # which has this library
     spark = SparkSession.builder.master("local[2]").appName("upgrade").getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     try:

@@ -12,10 +12,12 @@ import pytest
 from tests.support_server import SteeredServer, local_upgrade
 from upgrade_client_lib import (
     NoConnectionError,
+    OutboxFullError,
     UpgradeConnection,
     UserNotInitializedError,
 )
 from upgrade_client_lib.batch import AnyPoint, AnyUser, BatchRow, BatchRows, BatchUser, decide_many
+from upgrade_client_lib.stores import MemoryStore
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import DecisionPoint, DecisionReason, Payload, PayloadType
 
@@ -344,6 +346,9 @@ def test_a_cancelled_loop_leaves_no_call_behind() -> None:
         ({"context": ""}, ValueError, "context must not be empty"),
         ({"concurrency": 0}, ValueError, "concurrency must be 1 or more"),
         ({"concurrency": True}, TypeError, "concurrency must be a whole number"),
+        ({"mark": True}, ValueError, "make the connection with outbox="),
+        ({"mark": "yes"}, TypeError, "mark must be True or False"),
+        ({"job": "letters"}, ValueError, "job goes with mark=True"),
     ],
 )
 def test_wrong_arguments_are_named_before_anything_is_sent(
@@ -373,6 +378,100 @@ def test_a_row_becomes_plain_data(connection: UpgradeConnection) -> None:
     }
     assert first.as_dict()["payload"] is None
     assert "User not found" in first.as_dict()["error"]
+
+
+# ---- Marks ----
+
+
+@pytest.fixture
+def marking(local: LocalUpgrade) -> Iterator[UpgradeConnection]:
+    with UpgradeConnection(
+        "http://upgrade.local", transport=local.transport, outbox=MemoryStore(), flush_at_exit=30.0
+    ) as one:
+        yield one
+
+
+def test_what_is_decided_is_marked_by_the_outbox(
+    marking: UpgradeConnection, local: LocalUpgrade, collected: Collect
+) -> None:
+    points = [BANNER, ("home", "footer")]
+    users: list[AnyUser] = [*known("u1"), "nobody"]
+    rows = collected(lambda: decide_many(marking, "my-app", users, points, mark=True))
+    assert [row.reason for row in rows] == [ASSIGNED, NOT_ASSIGNED, ERROR, ERROR]
+    assert marking.outbox.flush_sync(30.0) == 0
+    assert [(mark.user, mark.target, mark.condition, mark.status) for mark in local.marks] == [
+        ("u1", "banner", "warm", "condition applied"),
+        ("u1", "footer", None, "no condition assigned"),
+    ]
+
+
+def test_a_job_that_runs_again_marks_nobody_again(
+    marking: UpgradeConnection, local: LocalUpgrade, collected: Collect
+) -> None:
+    users = known("u1", "u2")
+
+    def run(job: str) -> int:
+        collected(lambda: decide_many(marking, "my-app", users, [BANNER], mark=True, job=job))
+        assert marking.outbox.flush_sync(30.0) == 0
+        return len(local.marks)
+
+    assert [run("week 1"), run("week 1"), run("week 2"), run("week 2")] == [2, 2, 4, 4]
+
+
+def test_queues_are_decided_before_they_are_marked(collected: Collect) -> None:
+    local = local_upgrade()
+    points = [("twin", "one"), ("twin", "two")]
+    with UpgradeConnection(
+        "http://upgrade.local", transport=local.transport, outbox=MemoryStore(), flush_at_exit=30.0
+    ) as one:
+        rows = collected(lambda: decide_many(one, "my-app", known("u1"), points, mark=True))
+        assert one.outbox.flush_sync(30.0) == 0
+    assert [row.condition for row in rows] == ["first", "first"]
+    assert [mark.condition for mark in local.marks] == ["first", "first"]
+
+
+def test_a_mark_that_is_not_handed_over_is_an_error_beside_the_condition(
+    local: LocalUpgrade, collected: Collect
+) -> None:
+    local.hang(endpoint="mark")
+    with UpgradeConnection(
+        "http://upgrade.local",
+        transport=local.transport,
+        outbox=MemoryStore(),
+        max_events=1,
+        flush_at_exit=0.0,
+    ) as one:
+        rows = collected(
+            lambda: decide_many(
+                one, "my-app", known("u1", "u2"), [BANNER], mark=True, concurrency=1
+            )
+        )
+        local.up()
+    assert [(row.condition, type(row.error)) for row in rows] == [
+        ("warm", type(None)),
+        ("warm", OutboxFullError),
+    ]
+
+
+def test_what_is_stale_and_says_that_nothing_is_assigned_is_not_marked(
+    local: LocalUpgrade, collected: Collect
+) -> None:
+    with UpgradeConnection(
+        "http://upgrade.local",
+        transport=local.transport,
+        store=MemoryStore(),
+        max_age=0.0,
+        retries=0,
+        outbox=MemoryStore(),
+        flush_at_exit=30.0,
+    ) as one:
+        footer = [("home", "footer")]
+        collected(lambda: decide_many(one, "my-app", known("u1"), footer))
+        local.down()
+        (row,) = collected(lambda: decide_many(one, "my-app", ["u1"], footer, mark=True))
+        local.up()
+        assert row.reason is NOT_ASSIGNED
+        assert one.outbox.counts_sync() == {}
 
 
 def test_memory_does_not_grow_with_the_number_of_users() -> None:

@@ -39,6 +39,8 @@ class Marker(Protocol):
         status: object,
         uniquifier: object,
         client_error: object,
+        *,
+        event_id: str = "",
     ) -> OutboxEvent: ...
 
 

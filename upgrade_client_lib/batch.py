@@ -7,15 +7,18 @@
 ...         print(row.user, row.condition, row.reason)
 """
 
+# Marks are handed over under ids of their own, which is no public option:
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import deque
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
-    Awaitable,
     Generator,
     Iterable,
     Iterator,
@@ -23,19 +26,30 @@ from collections.abc import (
     Sequence,
 )
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Callable, Union
+from typing import Any, Union
 
 import attrs
 
 from ._narrow import items_or_none
 from ._rules import arguments
-from ._sync import run_sync
+from ._sync import ASYNC, SYNC, Backend, run_sync
+from ._user import MarkDetails
 from .client import UpgradeClient
 from .connection import UpgradeConnection
 from .decision import Decision
-from .types import DecisionPoint, DecisionReason, Payload
+from .exceptions import OutboxError
+from .types import (
+    DecisionPoint,
+    DecisionReason,
+    DecisionSource,
+    MarkedDecisionPointStatus,
+    Payload,
+)
 
 __all__ = ["BatchRow", "BatchRows", "BatchUser", "decide_many"]
+
+APPLIED = MarkedDecisionPointStatus.CONDITION_APPLIED
+NONE_ASSIGNED = MarkedDecisionPointStatus.NO_CONDITION_ASSIGNED
 
 AHEAD = 50
 """How many users are begun before the rows of the slowest are there, for each that is in flight."""
@@ -63,7 +77,8 @@ class BatchRow:
 
     ``condition`` is the code of the assigned condition, ``""`` where none is assigned; ``reason``
     says which, or that there was an ``error``: an ``UpgradeApiError``, or the ``ValueError`` or
-    ``TypeError`` of a user who cannot be asked for, such as one whose id no header carries.
+    ``TypeError`` of a user who cannot be asked for, such as one whose id no header carries. An
+    ``OutboxError`` beside a condition says that it could not be marked.
     """
 
     user: str
@@ -107,6 +122,8 @@ def decide_many(
     points: Iterable[AnyPoint],
     *,
     concurrency: int = 20,
+    mark: bool = False,
+    job: str = "",
 ) -> BatchRows:
     """Return the rows of these users at these decision points, for ``for`` and ``async for``.
 
@@ -117,9 +134,9 @@ def decide_many(
     they may be an async iterable too.
 
     One request is sent for each user, however many points there are, and one to make them known
-    where that is needed. Nothing is marked, no flags are asked for, and one user's rows are
-    decided by ``UpgradeClient.decide``, so that hooks hear of them and a store knows them
-    afterwards.
+    where that is needed. Nothing is marked without ``mark=True``, no flags are asked for, and a
+    user's rows are decided by ``UpgradeClient.decide``, so that hooks hear of them and a store
+    knows them afterwards.
 
     >>> rows = decide_many(connection, "my-app", ["u1", BatchUser("u2", group={})], points)
     >>> async for row in rows:
@@ -132,12 +149,22 @@ def decide_many(
         points: decision points, as pairs of site and target or as ``DecisionPoint``.
         concurrency: how many users are asked for at a time; a connection sends
             ``max_connections`` at once, 20 by default.
+        mark: whether what is decided is marked, by the connection's outbox: a condition as applied,
+            and none as none. A row has an ``error`` beside its condition where that could not be
+            handed over.
+        job: the name of this job. Under the same name, context, user and point, a mark is handed
+            over once, however often the job runs within the connection's ``max_event_age``.
 
     Raises ``TypeError`` or ``ValueError``, which names the argument, before anything is sent. What
     ``users`` raises is raised after the rows of the users before. Leaving the loop early lets
     calls that are under way end, when it blocks; in an event loop they are cancelled.
     """
     _check_users(users)
+    if arguments.boolean("mark", mark) and not connection.has_outbox:
+        raise ValueError("mark=True goes through an outbox: make the connection with outbox=")
+    name = arguments.text("job", job)
+    if name and not mark:
+        raise ValueError("job goes with mark=True")
     return BatchRows(
         _Batch(
             connection,
@@ -145,6 +172,7 @@ def decide_many(
             users,
             _checked_points(points),
             arguments.positive("concurrency", concurrency),
+            name if mark else None,
         )
     )
 
@@ -190,6 +218,8 @@ class _Batch:
     users: Iterable[AnyUser] | AsyncIterable[AnyUser]
     points: tuple[tuple[str, str], ...]
     concurrency: int
+    job: str | None
+    """Under which name marks are handed over; ``None`` where nothing is marked."""
 
     @property
     def most_begun(self) -> int:
@@ -198,35 +228,51 @@ class _Batch:
 
     async def decide(self, user: AnyUser) -> list[BatchRow]:
         """Return a user's rows, in an event loop."""
-        return await self._rows_of(user, _decide)
+        return await self._rows_of(ASYNC, user)
 
     def decide_sync(self, user: AnyUser) -> list[BatchRow]:
         """Return a user's rows, blocking."""
-        return run_sync(self._rows_of(user, _decide_blocking))
+        return run_sync(self._rows_of(SYNC, user))
 
-    async def _rows_of(
-        self, user: AnyUser, decide: Callable[[UpgradeClient, str, str], Awaitable[Decision]]
-    ) -> list[BatchRow]:
+    async def _rows_of(self, backend: Backend, user: AnyUser) -> list[BatchRow]:
         try:
             client = self._client(user)
         except (TypeError, ValueError) as error:
             return self._failed(user, error)
-        rows: list[BatchRow] = []
-        for site, target in self.points:
-            decision = await decide(client, site, target)
+        decisions: list[Decision] = []
+        for point in self.points:
+            decision = client.decide_sync(*point) if backend.blocks else await client.decide(*point)
             if decision.error is not None:  # one response serves all points
                 return self._failed(user, decision.error)
-            rows.append(
-                BatchRow(
-                    decision.user_id,
-                    site,
-                    target,
-                    decision.condition,
-                    decision.payload,
-                    decision.reason,
-                )
-            )
+            decisions.append(decision)
+        rows = [_row(decision) for decision in decisions]
+        if self.job is not None:
+            for place, decision in enumerate(decisions):
+                problem = await self._hand_over(backend, client, decision)
+                if problem is not None:
+                    rows[place] = attrs.evolve(rows[place], error=problem)
         return rows
+
+    async def _hand_over(
+        self, backend: Backend, client: UpgradeClient, decision: Decision
+    ) -> OutboxError | None:
+        """Hand the mark of a decision over to the outbox, once for the job; return what failed."""
+        point = decision.site, decision.target
+        named = "\0".join([str(self.job), self.context, client.user_id, *point])
+        event_id = hashlib.sha256(named.encode()).hexdigest()
+        assignment = decision.assignment
+        try:
+            if assignment is not None:
+                await assignment._client_marker.enqueue(
+                    backend, assignment, APPLIED, "", "", event_id=event_id
+                )
+            elif decision.source is not DecisionSource.STALE:
+                marker = client._user.marker(client._options)
+                details = MarkDetails.validated(NONE_ASSIGNED, "", "")
+                await marker.enqueue_unassigned(backend, point, details, event_id=event_id)
+        except OutboxError as error:
+            return error
+        return None
 
     def _client(self, user: object) -> UpgradeClient:
         if isinstance(user, str):
@@ -245,12 +291,15 @@ class _Batch:
         ]
 
 
-async def _decide(client: UpgradeClient, site: str, target: str) -> Decision:
-    return await client.decide(site, target)
-
-
-async def _decide_blocking(client: UpgradeClient, site: str, target: str) -> Decision:
-    return client.decide_sync(site, target)
+def _row(decision: Decision) -> BatchRow:
+    return BatchRow(
+        decision.user_id,
+        decision.site,
+        decision.target,
+        decision.condition,
+        decision.payload,
+        decision.reason,
+    )
 
 
 def _rows(batch: _Batch) -> Generator[BatchRow, None, None]:

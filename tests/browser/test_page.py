@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,8 +82,14 @@ def local() -> LocalUpgrade:
 def url(local: LocalUpgrade, chrome: Chrome) -> Iterator[str]:
     with local.serve() as address:
         yield address
-        complaints = [entry["message"] for entry in chrome.get_log("browser")]
+        complaints = [entry["message"] for entry in notes(chrome)]
         assert not [one for one in complaints if "favicon" not in one]
+
+
+def notes(chrome: Any) -> list[dict[str, Any]]:
+    """What the browser noted since it was last asked."""
+    found: list[dict[str, Any]] = chrome.get_log("browser")
+    return found
 
 
 def shows(chrome: Chrome, name: str, text: str) -> bool:
@@ -137,7 +144,7 @@ def test_a_page_elsewhere_switches_nothing(chrome: Chrome, url: str, tmp_path: P
     chrome.find_element(By.TAG_NAME, "button").click()
     waiting = WebDriverWait(chrome, PATIENCE)
     assert waiting.until(lambda _: "only this page itself may" in chrome.page_source)
-    chrome.get_log("browser")  # where the browser notes the refusal
+    notes(chrome)  # where the browser notes the refusal
     chrome.get(url)
     assert shows(chrome, "faults", "answers 0.5 s late")
 

@@ -13,9 +13,14 @@ from typing import Any
 import attrs
 from click.testing import CliRunner
 
+from tests.support_server import PATIENCE
+from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib.cli.commands import upgrade_client
+from upgrade_client_lib.stores import store_from_url
+from upgrade_client_lib.testing import LocalUpgrade
+from upgrade_client_lib.types import LogInput, LogMetrics
 
-VARIABLES = ("HOST_URL", "CONTEXT", "TOKEN", "TIMEOUT", "STORE")
+VARIABLES = ("HOST_URL", "CONTEXT", "TOKEN", "TIMEOUT", "STORE", "OUTBOX")
 STREAMS: dict[str, Any] = {"mix_stderr": False} if version("click").startswith("8.1.") else {}
 
 
@@ -58,3 +63,19 @@ class Command:
         given: dict[str, str | None] = {f"UPGRADE_{name}": None for name in VARIABLES}
         given.update(UPGRADE_HOST_URL=self.host_url, UPGRADE_CONTEXT=self.context)
         return {**given, **more}
+
+
+LOG = [LogInput("2026-11-20T08:00:00.000Z", LogMetrics({"totalTimeSeconds": 95}))]
+
+
+def hand_over(url: str, outbox: str, *users: str, token: str = "", delivers: bool = False) -> None:
+    """Hand a log over for each user; it waits, unless it is delivered at once."""
+    away = LocalUpgrade()
+    away.down()
+    store: Any = store_from_url(outbox)
+    options: dict[str, Any] = {"flush_at_exit": 0.0, "transport": away.transport}
+    if delivers:
+        options = {"flush_at_exit": PATIENCE}
+    with UpgradeConnection(url, outbox=store, token=token, **options) as connection:
+        for user in users:
+            connection.client(user, "my-app").enqueue_log_sync(LOG)

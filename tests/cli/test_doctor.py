@@ -13,7 +13,7 @@ from typing import Any, Optional
 import pytest
 import trustme
 
-from tests.cli.support_cli import Command, Ended
+from tests.cli.support_cli import Command, Ended, hand_over
 from tests.support_faulty_server import Fault, FaultyServer, answers
 from upgrade_client_lib import UpgradeClient
 from upgrade_client_lib.stores import MemoryStore
@@ -67,6 +67,7 @@ def test_all_is_well(local: LocalUpgrade, url: str) -> None:
         "context": True,
         "latency": True,
         "store": True,
+        "outbox": True,
     }
     assert all_["server"][1] == f"{url} answers"
     assert all_["version"][1] == "UpGrade 6.5.0"
@@ -127,7 +128,7 @@ def test_a_server_that_wants_no_token() -> None:
 def test_a_server_that_is_away(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'upgrade.db'}"
     all_ = checked("http://127.0.0.1:9", "--timeout", "1", "--store", store, status=1)
-    assert list(all_) == ["server", "store"]
+    assert list(all_) == ["server", "store", "outbox"]
     ok, message = all_["server"]
     assert ok is False
     assert "Check the address, the network and any proxy" in message
@@ -253,3 +254,34 @@ def test_a_store_that_forgets(url: str, monkeypatch: pytest.MonkeyPatch) -> None
         False,
         "what is written to it cannot be read again",
     )
+
+
+# ---- The outbox ----
+
+
+def test_an_outbox_that_is_empty_or_has_events_that_wait(
+    local: LocalUpgrade, url: str, tmp_path: Path
+) -> None:
+    outbox = f"sqlite:///{tmp_path / 'outbox.db'}"
+    assert checked(url, "--outbox", outbox, status=0)["outbox"] == (True, "it is empty")
+    hand_over(url, outbox, "u1")
+    assert checked(url, "--outbox", outbox, status=0)["outbox"] == (True, "1 waiting")
+
+
+def test_an_outbox_with_events_that_were_set_aside(
+    local: LocalUpgrade, url: str, tmp_path: Path
+) -> None:
+    outbox = f"sqlite:///{tmp_path / 'outbox.db'}"
+    known(local)
+    local.fail_next("log", status=409)
+    hand_over(url, outbox, "u1", token=local.token, delivers=True)
+    ok, message = checked(url, "--outbox", outbox, status=1, UPGRADE_TOKEN=local.token)["outbox"]
+    assert ok is False
+    assert message == "1 refused: see `upgrade-client outbox list --help`"
+
+
+def test_an_outbox_that_cannot_be_opened(url: str, tmp_path: Path) -> None:
+    outbox = f"sqlite:///{tmp_path / 'nowhere' / 'outbox.db'}"
+    ok, message = checked(url, "--outbox", outbox, status=1)["outbox"]
+    assert ok is False
+    assert "Error" in message

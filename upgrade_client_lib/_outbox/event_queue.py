@@ -184,12 +184,13 @@ class EventQueue:
         """Deliver what can be delivered in ``flush_at_exit`` seconds, and stop."""
         deadline = time.monotonic() + self._flush_at_exit
         self._is_closed = True
-        self._deliverer.flush(self._flush_at_exit)
+        if self._flush_at_exit:  # else nothing is begun that it would not wait for
+            self._deliverer.flush(self._flush_at_exit)
         self._deliverer.stop(max(deadline - time.monotonic(), 0.1))
 
     def flush_at_exit(self, waited: float) -> None:
         """Deliver what can be delivered, if the process waited for others so many seconds."""
-        if not self._is_closed:
+        if self._flush_at_exit and not self._is_closed:
             self._deliverer.flush(max(self._flush_at_exit - waited, 0.0))
 
     def _still_standing(self, number: int, error: UpgradeApiError | None) -> UpgradeApiError:

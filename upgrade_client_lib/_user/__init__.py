@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from .cache import AssignmentCache
 from .decisions import decide, decide_flag
+from .marks import MarkDetails
 from .operations import User
 from .sharing import end_records, forget
 
-__all__ = ["AssignmentCache", "User", "decide", "decide_flag", "end_records", "forget"]
+__all__ = [
+    "AssignmentCache",
+    "MarkDetails",
+    "User",
+    "decide",
+    "decide_flag",
+    "end_records",
+    "forget",
+]

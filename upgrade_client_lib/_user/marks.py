@@ -98,9 +98,9 @@ class UserMarker:
         return await self._hand_over(backend, to_send, event_id)
 
     async def enqueue_unassigned(
-        self, backend: Backend, point: PointKey, details: MarkDetails
+        self, backend: Backend, point: PointKey, details: MarkDetails, *, event_id: str = ""
     ) -> OutboxEvent:
-        """Hand the mark of a point over at which nothing is assigned."""
+        """Hand the mark of a point over at which nothing is assigned; see :meth:`enqueue`."""
         return await self._hand_over(
             backend,
             MarkToSend(
@@ -113,6 +113,7 @@ class UserMarker:
                 details.client_error,
                 has_queue=False,
             ),
+            event_id,
         )
 
     async def _hand_over(

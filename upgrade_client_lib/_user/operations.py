@@ -328,7 +328,7 @@ class User:
             to_send,
             self.stated_groups or (self.group, self.working_group),
         )
-        return await outbox.add(backend, event, event_id)
+        return await outbox.add(backend, event, event_id, remember=bool(event_id))
 
     async def call(
         self,

@@ -14,6 +14,7 @@ from typing import IO, Callable
 import attrs
 import click
 
+from .._rules.environment import OUTBOX
 from ..assignment import Assignment
 from ..batch import BatchRow, BatchUser, decide_many
 from ..decision import Decision
@@ -64,6 +65,11 @@ _FLUSH_SECONDS = 1.0
 @click.option("--out", type=_FILE, help="With --users: the .csv or .jsonl file to write.")
 @click.option("--resume", is_flag=True, help="Go on where the rows of --out end.")
 @click.option(
+    "--mark",
+    is_flag=True,
+    help="With --users: mark what is decided, by the --outbox, once for this file of users.",
+)
+@click.option(
     "--concurrency",
     type=click.IntRange(min=1),
     default=20,
@@ -82,6 +88,7 @@ def assign(
     points: tuple[tuple[str, str], ...],
     out: Path | None,
     resume: bool,
+    mark: bool,
     concurrency: int,
     settings: Settings,
     as_json: bool,
@@ -89,17 +96,17 @@ def assign(
     """Print what USER is assigned, everywhere or at one decision point.
 
     With --users, all users of a file at the points given: a row for each. Users with groups in the
-    file are made known to the server; nobody is marked.
+    file are made known to the server; nobody is marked without --mark.
     """
     with errors_reported():
         if users is None:
-            _check_absent(points=points, out=out, resume=resume)
+            _check_absent(points=points, out=out, resume=resume, mark=mark)
             if user is None:
                 raise ValueError("give a USER, or --users FILE")
             _assign_one(settings, user, site, target, as_json)
             return
         _check_absent(USER=user)
-        batch = _Batch(settings, users, points, out, concurrency)
+        batch = _Batch(settings, users, points, out, concurrency, mark)
         context.exit(batch.run(resume, "jsonl" if as_json else "csv"))
 
 
@@ -171,12 +178,15 @@ class _Batch:
     points: tuple[tuple[str, str], ...]
     out: Path | None
     concurrency: int
+    mark: bool
 
     def run(self, resume: bool, standard_format: str) -> int:
         """Write the rows, and return the exit status."""
         format_of(self.users)
         if not self.points:
             raise ValueError("--users goes with one --point SITE TARGET or more")
+        if self.mark and self.settings.server.outbox_url in ("", "memory:"):
+            raise ValueError(f"--mark goes with an --outbox ({OUTBOX}) that outlives this command")
         if resume and self.out is None:
             raise ValueError("--resume goes with --out, after whose rows it goes on")
         try:
@@ -205,6 +215,7 @@ class _Batch:
             retries=_PATIENT_RETRIES,
             timeout=_PATIENT_SECONDS,
             breaker=False,
+            **({} if self.mark else {"outbox": None}),
         )
         async with connection:
             decided = decide_many(
@@ -213,17 +224,24 @@ class _Batch:
                 rows.users,
                 self.points,
                 concurrency=self.concurrency,
+                mark=self.mark,
+                job=str(self.users.resolve()) if self.mark else "",
             )
             flushed = time.monotonic()
-            count = 0
+            count, has_failed = 0, False
             async for row in decided:
                 rows.write(row)
                 count += 1
-                if count % len(self.points) == 0:  # an error is one of all rows of a user
-                    progress.add(failed=row.error is not None)
+                has_failed = has_failed or row.error is not None
+                if count % len(self.points) == 0:
+                    progress.add(failed=has_failed)
+                    has_failed = False
                     if time.monotonic() - flushed > _FLUSH_SECONDS:
                         rows.file.flush()
                         flushed = time.monotonic()
+            if self.mark:
+                await connection.outbox.flush(_PATIENT_SECONDS)
+                progress.note_events(await connection.outbox.counts())
 
     @contextmanager
     def _rows_file(self, resume: bool, standard_format: str) -> Generator[_Rows, None, None]:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import attrs
 import click
 
 from .. import __version__
+from .._delivering import main as deliver_events
 from ..testing import __main__ as local_upgrade
+from ..types import MarkedDecisionPointStatus
 from .assign import assign
 from .doctor import doctor
+from .outbox import outbox
 from .output import EXIT_STATUSES, errors_reported, json_option, print_json, print_table
 from .settings import Settings, settings_options
+
+APPLIED = MarkedDecisionPointStatus.CONDITION_APPLIED
+NONE_ASSIGNED = MarkedDecisionPointStatus.NO_CONDITION_ASSIGNED
 
 
 @click.group(epilog=EXIT_STATUSES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,6 +32,7 @@ def upgrade_client() -> None:
 
 upgrade_client.add_command(assign)
 upgrade_client.add_command(doctor)
+upgrade_client.add_command(outbox)
 
 
 @upgrade_client.command()
@@ -40,10 +50,65 @@ def flags(user: str, settings: Settings, as_json: bool) -> None:
         print_table(["flag"], [[key] for key in keys])
 
 
-@upgrade_client.command(
-    add_help_option=False,
-    context_settings={"ignore_unknown_options": True},
+@upgrade_client.command()
+@click.argument("user")
+@click.argument("site")
+@click.argument("target", default="")
+@click.option(
+    "--status",
+    type=click.Choice([str(status) for status in MarkedDecisionPointStatus]),
+    help="What became of the condition; by default, that what is assigned was applied.",
 )
+@click.option("--uniquifier", default="", help="A text that is stored with the mark.")
+@settings_options
+@json_option
+def mark(
+    user: str,
+    site: str,
+    target: str,
+    status: str | None,
+    uniquifier: str,
+    settings: Settings,
+    as_json: bool,
+) -> None:
+    """Tell the server now that USER reached a decision point, with what is assigned there."""
+    with errors_reported(), settings.connection(outbox=None) as connection:
+        client = connection.client(user, settings.context)
+        assignment = client.get_decision_point_assignment_sync(site, target)
+        if assignment is None:
+            marked = client.mark_decision_point_sync(
+                site, target, None, _status(status, NONE_ASSIGNED), uniquifier
+            )
+        else:
+            marked = assignment.mark_decision_point_sync(_status(status, APPLIED), uniquifier)
+    told = attrs.asdict(marked)
+    if as_json:
+        print_json(told)
+    else:
+        print_table(list(told), [[value or "" for value in told.values()]])
+
+
+def _status(given: str | None, default: MarkedDecisionPointStatus) -> MarkedDecisionPointStatus:
+    return default if given is None else MarkedDecisionPointStatus(given)
+
+
+# The commands below have parsers of their own, since they work without click.
+
+_as_they_are: dict[str, Any] = {
+    "add_help_option": False,
+    "context_settings": {"ignore_unknown_options": True},
+}
+
+
+@upgrade_client.command(**_as_they_are)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def deliver(context: click.Context, arguments: tuple[str, ...]) -> None:
+    """Deliver what waits in the outbox, until Ctrl-C."""
+    context.exit(deliver_events(arguments, str(context.find_root().info_name)))
+
+
+@upgrade_client.command(**_as_they_are)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def serve(context: click.Context, arguments: tuple[str, ...]) -> None:

@@ -26,6 +26,7 @@ from ..exceptions import (
     UpgradeApiError,
     UserNotInitializedError,
 )
+from ..types import OutboxEventState
 from .output import FAILED, advice, errors_reported, json_option, print_json, print_table
 from .settings import Settings, settings_options
 
@@ -75,9 +76,11 @@ class Checkup:
 
     def findings(self) -> Iterator[Finding]:
         """Yield what each check finds, one after the other."""
-        with self.settings.without_store().connection(retries=0, breaker=False) as connection:
+        plain = {"store": None, "outbox": None}
+        with self.settings.connection(retries=0, breaker=False, **plain) as connection:
             yield from self._about_server(connection)
         yield self._about_store()
+        yield self._about_outbox()
 
     def _about_server(self, connection: UpgradeConnection) -> Iterator[Finding]:
         server: Server = connection._server  # pyright: ignore[reportPrivateUsage]
@@ -154,6 +157,19 @@ class Checkup:
         if found is None or found[0] != b"ok":
             return Finding("store", False, "what is written to it cannot be read again")
         return Finding("store", True, f"written and read, a write in {took:.1f} ms")
+
+    def _about_outbox(self) -> Finding:
+        if not self.settings.server.outbox_url:
+            return Finding("outbox", True, "none is set")
+        try:
+            with self.settings.connection(store=None, flush_at_exit=0.0) as connection:
+                counts = connection.outbox.counts_sync()
+        except Exception as error:  # as of a store
+            return Finding("outbox", False, f"{type(error).__name__}: {error}")
+        told = ", ".join(f"{number:,} {state}" for state, number in counts.items())
+        if set(counts) - {OutboxEventState.WAITING, OutboxEventState.SENDING}:
+            return Finding("outbox", False, f"{told}: see `upgrade-client outbox list --help`")
+        return Finding("outbox", True, told or "it is empty")
 
 
 def _about_encryption(host_url: str) -> Finding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -33,6 +33,7 @@ class Progress:
         self._before = done
         self._done = 0
         self.failed = 0
+        self._events = ""
         self._task = bar.add_task("", total=max(expected, done), completed=done, failed="")
 
     def add(self, *, failed: bool) -> None:
@@ -43,6 +44,11 @@ class Progress:
             self._bar.update(self._task, failed=f"{self.failed:,} failed")
         self._bar.advance(self._task)
 
+    def note_events(self, counts: Mapping[str, int]) -> None:
+        """Note what is in the outbox, to be said at the end."""
+        told = ", ".join(f"{number:,} {state}" for state, number in counts.items())
+        self._events = f"; in the outbox: {told or 'nothing'}"
+
     def stopped(self, *, can_resume: bool) -> None:
         """Say that it was stopped, and how it goes on."""
         how = "; the same command with --resume goes on from there" if can_resume else ""
@@ -51,7 +57,7 @@ class Progress:
     def ended(self) -> None:
         """Say how it ended."""
         earlier = f", after {self._before:,} earlier" if self._before else ""
-        self._end(f"{self._done:,} users, {self.failed:,} failed{earlier}")
+        self._end(f"{self._done:,} users, {self.failed:,} failed{earlier}{self._events}")
 
     def _end(self, message: str) -> None:
         self._bar.stop()

@@ -21,52 +21,65 @@ _OPTIONS = {
     "--token": (environment.TOKEN, "TOKEN", "The token, better set in the environment."),
     "--timeout": (environment.TIMEOUT, "SECONDS", "How long a call may take."),
     "--store": (environment.STORE, "URL", "The address of a store."),
+    "--outbox": (environment.OUTBOX, "URL", "The address of what an outbox keeps its events in."),
 }
 
 
 @attrs.frozen
 class Settings:
-    """What the options and the environment say, validated."""
+    """What the options and the environment say, validated.
+
+    ``context`` is ``""`` for a command that needs none.
+    """
 
     server: EnvironmentSettings
     context: str
-
-    def without_store(self) -> Settings:
-        """Return the same settings, without the store."""
-        return attrs.evolve(self, server=attrs.evolve(self.server, store_url=""))
 
     def connection(self, **options: Any) -> UpgradeConnection:
         """Return a connection to the server, with these options of ``UpgradeConnection``."""
         if self.server.timeout is not None:
             options["timeout"] = self.server.timeout
-        store = store_of_environment(self.server.store_url)
-        return UpgradeConnection(
-            self.server.host_url, token=self.server.token, store=store, **options
-        )
+        for name, variable, url in [
+            ("store", environment.STORE, self.server.store_url),
+            ("outbox", environment.OUTBOX, self.server.outbox_url),
+        ]:
+            options.setdefault(name, store_of_environment(url, variable))
+        return UpgradeConnection(self.server.host_url, token=self.server.token, **options)
 
 
 def settings_options(command: F) -> F:
     """Give a command the options, and ``settings`` as an argument in their place."""
+    return _with_options(command, list(_OPTIONS))
 
+
+def server_options(command: F) -> F:
+    """Give a command the options that a server's outbox needs, and ``settings`` likewise."""
+    return _with_options(command, ["--host-url", "--token", "--timeout", "--outbox"])
+
+
+def _with_options(command: F, names: list[str]) -> F:
     @functools.wraps(command)
     def with_settings(*arguments: Any, **options: Any) -> Any:
         given = {
-            variable: options.pop(name.lstrip("-").replace("-", "_")) or ""
-            for name, (variable, _, _) in _OPTIONS.items()
+            _OPTIONS[name][0]: options.pop(name.lstrip("-").replace("-", "_")) or ""
+            for name in names
         }
-        return command(*arguments, settings=read(given), **options)
+        return command(*arguments, settings=_read(given), **options)
 
-    for name, (variable, metavar, text) in reversed(_OPTIONS.items()):
+    for name in reversed(names):
+        variable, metavar, text = _OPTIONS[name]
         with_settings = click.option(
             name, envvar=variable, show_envvar=True, metavar=metavar, help=text
         )(with_settings)
     return with_settings  # type: ignore[return-value]
 
 
-def read(given: dict[str, str]) -> Settings:
+def _read(given: dict[str, str]) -> Settings:
     """Return the settings; a ``UsageError`` names the option and the variable."""
     try:
-        return Settings(read_settings(given), required(given, environment.CONTEXT))
+        server = read_settings(given)
+        is_asked_for = environment.CONTEXT in given
+        return Settings(server, required(given, environment.CONTEXT) if is_asked_for else "")
     except ValueError as error:
         message = str(error)
         for name, (variable, _, _) in _OPTIONS.items():
