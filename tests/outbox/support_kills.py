@@ -112,12 +112,12 @@ class Misbehaving(Protocol):
 class LocalServer:
     """A ``LocalUpgrade`` on loopback."""
 
+    adaptive: Sequence[tuple[str, str]] = [("adaptive", str(number)) for number in range(ADAPTIVE)]
     keeps_no_order: frozenset[str] = frozenset()
 
     def __init__(self, upgrade: LocalUpgrade, url: str) -> None:
         self._upgrade = upgrade
         self.url = url
-        self.adaptive = [("adaptive", str(number)) for number in range(ADAPTIVE)]
         upgrade.experiment(*BETWEEN, conditions=["control", "treatment"])
         upgrade.experiment(
             *WITHIN,

@@ -1,4 +1,4 @@
-"""Rounds of ``support_kills`` on a real server, which is killed with its database again and again.
+"""Rounds of ``support_kills`` on a real server, which is killed and its database too, many times.
 
 ``nox -s soak_real`` runs them; CONTRIBUTING.md says what it needs. Afterwards, the tables are
 compared with what was handed over.
@@ -6,7 +6,7 @@ compared with what was handed over.
 
 from __future__ import annotations
 
-import os
+import argparse
 import random
 import subprocess
 import tempfile
@@ -26,8 +26,6 @@ from tests.outbox.support_kills_child import BETWEEN, WITHIN
 from tests.outbox.support_soak import report, settings_of
 
 AT_ONCE = 6
-CRASHES = ("UPGRADE_CRASH_SERVER", "UPGRADE_CRASH_SERVER", "UPGRADE_CRASH_DATABASE")
-"""Variables of the environment, each a command that kills something and starts it again."""
 
 CALM = (6.0, 20.0)
 """For how long there is no crash, in seconds."""
@@ -126,30 +124,32 @@ def is_well(url: str) -> bool:
 
 @attrs.frozen
 class Crasher:
-    """Crashes server and database at random moments, until it is stopped."""
+    """Crashes server and database at random moments, until it is stopped.
+
+    The commands kill one of them, and start it again.
+    """
 
     url: str
+    commands: dict[str, str]
     chance: random.Random
     counts: Counter[str]
     stopping: threading.Event = attrs.field(factory=threading.Event)
 
     def run(self) -> None:
         while not self.stopping.wait(self.chance.uniform(*CALM)):
-            which = self.chance.choice(CRASHES)
-            subprocess.run(os.environ[which], shell=True, check=True, capture_output=True)
-            self.counts[f"times that {which} was run"] += 1
+            what = self.chance.choice(["server", "server", "database"])
+            subprocess.run(self.commands[what], shell=True, check=True, capture_output=True)
+            self.counts[f"crashes of the {what}"] += 1
         while not is_well(self.url):
-            subprocess.run(
-                os.environ["UPGRADE_CRASH_SERVER"], shell=True, check=True, capture_output=True
-            )
+            subprocess.run(self.commands["server"], shell=True, check=True, capture_output=True)
 
 
-def main(rounds: int, seed: int) -> None:
-    """Play rounds, print what came of their events, and exit if one of them is not where it was."""
+def play_all(url: str, commands: dict[str, str], rounds: int, seed: int) -> None:
+    """Play rounds, print what came of their events, and exit if one is not where it should be."""
     began = time.monotonic()
-    server = RealServer(os.environ["UPGRADE_HOST_URL"])
+    server = RealServer(url)
     ends: Counter[str] = Counter()
-    crasher = Crasher(server.url, random.Random(seed), ends)
+    crasher = Crasher(url, commands, random.Random(seed), ends)
     crashing = threading.Thread(target=crasher.run)
     with ExitStack() as stack:
 
@@ -185,3 +185,20 @@ def main(rounds: int, seed: int) -> None:
                 problems.append(str(problem))
             ends += one.ends
     report(rounds, seed, began, ends, problems)
+
+
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("host_url", help="the server's address")
+    parser.add_argument("--crash-server", required=True, help="kills it and starts it again")
+    parser.add_argument("--crash-database", required=True, help="kills it and starts it again")
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    commands = {"server": asked.crash_server, "database": asked.crash_database}
+    play_all(asked.host_url, commands, asked.rounds, asked.seed)
+
+
+if __name__ == "__main__":
+    main()
