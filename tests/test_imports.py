@@ -117,7 +117,7 @@ def test_every_module_can_be_the_first_to_be_imported() -> None:
     # What is not ours is imported once, before the forks: it has no part in a cycle.
     loaded_by(f"""
 import asyncio, importlib, os
-import attrs, dateutil.parser, httpx, upgrade_openapi.models
+import aiohttp, attrs, dateutil.parser, httpx, upgrade_openapi.models
 for name in {sorted(names)!r}:
     child = os.fork()
     if child == 0:

@@ -9,13 +9,17 @@ import socket
 import pytest
 
 from tests.support_faulty_server import WELL, Fault, FaultyServer, never_answers
+from tests.support_forms import each_engine
 from tests.support_storms import LATER, storm_of_cancellations, storm_of_interrupts
 from upgrade_client_lib import UpgradeConnection
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 AT_MOST_STEPS = 60
 """How many times the event loop goes round in one call at the most."""
 
 
+@each_engine
 def test_calls_that_are_cancelled_at_random_leave_nothing() -> None:
     aftermath = storm_of_cancellations(600, seed=12)
 
@@ -31,6 +35,7 @@ def test_calls_that_a_signal_handler_interrupts_at_random_leave_nothing() -> Non
     assert (aftermath.succeeded, aftermath.open) == (LATER, 0)
 
 
+@each_engine
 def test_a_call_that_is_cancelled_at_any_step_frees_its_connection() -> None:
     async def cancelled_after(steps: int) -> bool:
         async with UpgradeConnection(server.url, max_connections=1) as connection:
@@ -54,6 +59,7 @@ def test_a_call_that_is_cancelled_at_any_step_frees_its_connection() -> None:
     assert sum(was_cancelled) > 5
 
 
+@each_engine
 def test_calls_work_again_after_an_outage_in_which_all_of_them_were_given_up() -> None:
     def answer_when_healthy(connection: socket.socket, answer: bytes) -> bool:
         return (WELL if healthy else never_answers).play(connection, answer)

@@ -18,7 +18,7 @@ from typing import Any, Callable
 
 import attrs
 
-from .deadline import abort, is_connected
+from .deadline import abort
 from .slots import AsyncSlots, SyncSlots
 
 
@@ -172,7 +172,7 @@ class AsyncPool:
                 yield transport
             except BaseException:
                 # httpcore closed its connection, unless it was cancelled as it did so.
-                if is_connected(transport) and _is_running(self.loop):
+                if transport.is_open() and _is_running(self.loop):
                     self._discard(transport)
                 raise
             lease.transport = None
@@ -202,7 +202,7 @@ class AsyncPool:
             self._timer = None
         in_use = self._slots.transports()
         for transport in in_use:
-            abort(transport)
+            transport.abort()
         for transport in [*self._idle.take_all(), *in_use]:
             self._discard(transport)
 
