@@ -37,7 +37,7 @@ def in_event_loop(function: Callable[..., Awaitable[object]], *arguments: Any) -
     return lambda loops: loop.run_until_complete(awaited(loops))
 
 
-def in_flight(function: Callable[[], Awaitable[object]], tasks: int = 20) -> Timed:
+def many_in_flight(function: Callable[[], Awaitable[object]], tasks: int = 20) -> Timed:
     """Measure the processor's time for an async call, with so many of them in flight at a time."""
     loop = event_loop()
 
