@@ -9,17 +9,18 @@ import asyncio
 import socket
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.support_calls import upgrade_with_user
+from tests.support_calls import APPLIED, upgrade_with_user
 from tests.support_clock import MARGIN, taking
-from tests.support_faulty_server import Fault, FaultyServer, http_answer
+from tests.support_faulty_server import Fault, FaultyServer, answers, http_answer
 from tests.support_forms import each_engine, in_event_loop
 from tests.test_timeouts import slow_reader
-from upgrade_client_lib import RequestTimeoutError, Timeout, UpgradeConnection
+from upgrade_client_lib import NoConnectionError, RequestTimeoutError, Timeout, UpgradeConnection
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -222,20 +223,62 @@ def test_a_large_request_arrives_whole(engine: str) -> None:
 
 def test_what_a_server_sends_unasked_is_no_answer() -> None:
     unasked = http_answer(200, b'{"id": "another"}', {})
+    may_send, sent = threading.Event(), threading.Event()
 
     def answer_twice(connection: socket.socket, answer: bytes) -> bool:
         connection.sendall(answer)
+        may_send.wait(LONG)
         connection.sendall(unasked)
+        sent.set()
         return True
 
     async def scenario() -> None:
         async with UpgradeConnection(server.url, async_engine="aiohttp") as connection:
             client = connection.client("user", "my-app")
+            await client.init()
+            may_send.set()
+            await asyncio.to_thread(sent.wait)
             for _ in range(3):
-                assert (await client.init()).id == "user"
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0)
+            assert (await client.init()).id == "user"
 
-    with FaultyServer(init=Fault(answer_twice)) as server:
+    with FaultyServer(init=[Fault(answer_twice)]) as server:
         asyncio.run(scenario())
 
-    assert server.count("init") == 3
+    assert server.connections == 2
+
+
+@each_engine
+def test_a_mark_whose_connection_is_closed_at_any_step_is_done_or_says_so(engine: str) -> None:
+    async def closed_after(steps: int) -> None:
+        connection = UpgradeConnection(server.url, retries=0)
+        client = connection.client("user", "my-app")
+        assignment = await client.get_decision_point_assignment("home", "banner")
+        assert assignment is not None
+        mark = asyncio.ensure_future(assignment.mark_decision_point(APPLIED))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await connection.aclose()
+        await asyncio.wait([mark])
+        error = mark.exception()
+        if error is not None:
+            assert isinstance(error, (NoConnectionError, RuntimeError))
+            assert "closed" in str(error)
+
+    async def scenario() -> None:
+        for steps in range(40):
+            await closed_after(steps)
+
+    with FaultyServer(upgrade_with_user()) as server:
+        asyncio.run(scenario())
+        server.wait_until_all_hung_up()
+
+
+@each_engine
+def test_long_headers_are_read(engine: str) -> None:
+    long = {"X-Long": "x" * 50_000}
+    with (
+        FaultyServer(init=answers(200, b'{"id": "user"}', long)) as server,
+        UpgradeConnection(server.url) as connection,
+    ):
+        assert in_event_loop(connection.client("user", "my-app").init).id == "user"

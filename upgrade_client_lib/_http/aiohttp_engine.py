@@ -28,6 +28,7 @@ from .messages import AttemptLimits, Request, Response
 from .sockets import SocketOptions
 
 _USER_AGENT = user_agent(f"aiohttp/{aiohttp.__version__}")
+_LONGEST_HEADER = 100 * 1024  # as httpx's engine has it
 _NEVER_ROUNDED = math.inf  # aiohttp rounds longer limits up to whole seconds
 
 
@@ -63,6 +64,8 @@ class AiohttpConnection:
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Content-Type",),
             auto_decompress=False,
+            max_line_size=_LONGEST_HEADER,
+            max_field_size=_LONGEST_HEADER,
         )
 
     async def send(self, request: Request, limits: AttemptLimits) -> Response:
@@ -97,8 +100,8 @@ class AiohttpConnection:
         """Close the connection."""
         if self._httpx is not None:
             await self._httpx.aclose()
-        self._session.detach()
         await self._connector.close()
+        self._session.detach()
 
     def __del__(self) -> None:
         self._session.detach()  # of one that was dropped, aiohttp would complain
