@@ -13,11 +13,14 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import attrs
 
 from tests.support_faulty_server import FaultyServer
 from upgrade_client_lib import UpgradeConnection
+
+Engine = Literal["httpx", "aiohttp"]
 
 CONNECTIONS = 4
 AT_ONCE = 20
@@ -42,12 +45,25 @@ class Aftermath:
 
 def storm_of_cancellations(calls: int, seed: int) -> Aftermath:
     """Cancel calls of an event loop, up to 20 ms after each was begun."""
+    return _storm_of_cancellations("httpx", calls, seed)
+
+
+def storm_of_cancellations_with_aiohttp(calls: int, seed: int) -> Aftermath:
+    """Cancel calls that aiohttp sends."""
+    return _storm_of_cancellations("aiohttp", calls, seed)
+
+
+def _storm_of_cancellations(engine: Engine, calls: int, seed: int) -> Aftermath:
     with FaultyServer() as server:
-        return asyncio.run(_cancel_many(server, calls, random.Random(seed)))
+        return asyncio.run(_cancel_many(server, engine, calls, random.Random(seed)))
 
 
-async def _cancel_many(server: FaultyServer, calls: int, chance: random.Random) -> Aftermath:
-    async with UpgradeConnection(server.url, max_connections=CONNECTIONS) as connection:
+async def _cancel_many(
+    server: FaultyServer, engine: Engine, calls: int, chance: random.Random
+) -> Aftermath:
+    async with UpgradeConnection(
+        server.url, max_connections=CONNECTIONS, async_engine=engine
+    ) as connection:
         client = connection.client("user", "my-app")
         await client.init()
         cancelled = 0
@@ -92,5 +108,9 @@ def storm_of_interrupts(calls: int, seed: int) -> Aftermath:
 
 
 def main(calls: int) -> None:
-    for storm in (storm_of_cancellations, storm_of_interrupts):
+    for storm in (
+        storm_of_cancellations,
+        storm_of_cancellations_with_aiohttp,
+        storm_of_interrupts,
+    ):
         print(f"{storm.__name__}({calls}): {storm(calls, seed=random.randrange(2**32))}")

@@ -5,12 +5,19 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from typing import Callable
 
 import pytest
 
 from tests.support_faulty_server import WELL, Fault, FaultyServer, never_answers
 from tests.support_forms import each_engine
-from tests.support_storms import LATER, storm_of_cancellations, storm_of_interrupts
+from tests.support_storms import (
+    LATER,
+    Aftermath,
+    storm_of_cancellations,
+    storm_of_cancellations_with_aiohttp,
+    storm_of_interrupts,
+)
 from upgrade_client_lib import UpgradeConnection
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -19,9 +26,11 @@ AT_MOST_STEPS = 60
 """How many times the event loop goes round in one call at the most."""
 
 
-@each_engine
-def test_calls_that_are_cancelled_at_random_leave_nothing() -> None:
-    aftermath = storm_of_cancellations(600, seed=12)
+@pytest.mark.parametrize("storm", [storm_of_cancellations, storm_of_cancellations_with_aiohttp])
+def test_calls_that_are_cancelled_at_random_leave_nothing(
+    storm: Callable[[int, int], Aftermath],
+) -> None:
+    aftermath = storm(600, 12)
 
     assert aftermath.stopped > 100
     assert (aftermath.succeeded, aftermath.open, aftermath.tasks) == (LATER, 0, 0)

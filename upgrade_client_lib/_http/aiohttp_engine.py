@@ -102,6 +102,8 @@ class AiohttpConnection:
             await self._httpx.aclose()
         await self._connector.close()
         self._session.detach()
+        self._connector.abort()  # older ones of aiohttp do not wait until TLS has ended
+        await asyncio.sleep(0)
 
     def __del__(self) -> None:
         self._session.detach()  # of one that was dropped, aiohttp would complain
@@ -168,7 +170,7 @@ class _Connector(aiohttp.TCPConnector):
     """Makes the one connection, and knows how far it is."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(resolver=_Resolver(self), **options)
+        super().__init__(resolver=_Resolver(self), **options)  # pyright: ignore[reportUnknownMemberType]
         self.is_looking_up = False
         self._transport: asyncio.Transport | None = None
 
