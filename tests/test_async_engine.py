@@ -255,6 +255,7 @@ def test_a_mark_whose_connection_is_closed_at_any_step_is_done_or_says_so(engine
         client = connection.client("user", "my-app")
         assignment = await client.get_decision_point_assignment("home", "banner")
         assert assignment is not None
+        before = len(upgrade.marks)
         mark = asyncio.ensure_future(assignment.mark_decision_point(APPLIED))
         for _ in range(steps):
             await asyncio.sleep(0)
@@ -264,14 +265,22 @@ def test_a_mark_whose_connection_is_closed_at_any_step_is_done_or_says_so(engine
         if error is not None:
             assert isinstance(error, (NoConnectionError, RuntimeError))
             assert "closed" in str(error)
+            if isinstance(error, RuntimeError) or not error.may_have_been_applied:
+                await asyncio.to_thread(server.wait_until_all_hung_up)
+                assert len(upgrade.marks) == before
+                not_sent.append(steps)
 
     async def scenario() -> None:
         for steps in range(40):
             await closed_after(steps)
 
-    with FaultyServer(upgrade_with_user()) as server:
+    upgrade = upgrade_with_user()
+    not_sent: list[int] = []
+    with FaultyServer(upgrade) as server:
         asyncio.run(scenario())
         server.wait_until_all_hung_up()
+
+    assert not_sent[0] == 0
 
 
 @each_engine

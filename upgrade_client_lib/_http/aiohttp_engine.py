@@ -109,9 +109,9 @@ class AiohttpConnection:
         self._session.detach()  # of one that was dropped, aiohttp would complain
 
     async def _send(self, request: Request, limits: AttemptLimits, content: _Content) -> Response:
+        self._connector.begin()
         if self._session.closed:
             raise aiohttp.ClientConnectionError("closed before the request was sent")
-        self._connector.begin()
         response = await self._session.request(
             request.method,
             URL(str(self._requests.url(request.path)), encoded=True),
