@@ -253,7 +253,12 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "venv", "--clear", str(published))
     python = str(published / ("Scripts" if os.name == "nt" else "bin") / "python")
     session.run(python, "-m", "pip", "install", "-q", "upgrade-client-lib==6.7.0", external=True)
-    session.run("python", "-m", "benchmarks", f"--published={python}", *session.posargs)
+    alone = Path(session.create_tmp()) / "alone"
+    session.run("python", "-m", "venv", "--clear", str(alone))
+    plain = str(alone / ("Scripts" if os.name == "nt" else "bin") / "python")
+    session.run(plain, "-m", "pip", "install", "-q", "httpx", external=True)
+    others = [f"--published={python}", f"--alone={plain}"]
+    session.run("python", "-m", "benchmarks", *others, *session.posargs)
 
 
 # The generated package
