@@ -52,6 +52,9 @@ ADAPTIVE = 5
 class Nursery:
     """Starts processes of ``support_kills_child``, which are children of one that is its own."""
 
+    def __init__(self) -> None:
+        self._running: set[int] = set()
+
     def __enter__(self) -> Nursery:
         self._program = subprocess.Popen(
             [sys.executable, "-m", "tests.outbox.support_kills_child"],
@@ -66,15 +69,19 @@ class Nursery:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         with self._program:
-            pass
+            for process in self._running:
+                os.kill(process, signal.SIGKILL)
 
     def start(self, job: Job) -> int:
         """Start a process; return its id."""
-        return self._ask(attrs.asdict(job))
+        process = self._ask(attrs.asdict(job))
+        self._running.add(process)
+        return process
 
     def wait(self, process: int) -> int:
         """Wait until a process has ended; return its exit code, negative for a signal's."""
         status = self._ask(process)
+        self._running.remove(process)
         return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
     def _ask(self, asked: object) -> int:
@@ -85,24 +92,27 @@ class Nursery:
 
 
 class Misbehaving(Protocol):
-    """A server that a round disturbs. ``applied`` are the keys of what it applied, in order.
+    """A server that a round disturbs.
 
-    What may be applied twice without harm, such as a mark that adds no row, is in it as often as
-    the server chooses to tell.
+    ``applied`` returns the keys of what it applied of these events, and of whatever else it has of
+    their users; in their order, but for those kinds of which it ``keeps_no_order``.
     """
 
     url: str
     adaptive: Sequence[tuple[str, str]]
+    keeps_no_order: frozenset[str]
 
     def disturb(self, chance: random.Random) -> None: ...
 
     def heal(self) -> None: ...
 
-    def applied(self, users: Sequence[str]) -> list[str]: ...
+    def applied(self, events: Sequence[HandedOver]) -> list[str]: ...
 
 
 class LocalServer:
     """A ``LocalUpgrade`` on loopback."""
+
+    keeps_no_order: frozenset[str] = frozenset()
 
     def __init__(self, upgrade: LocalUpgrade, url: str) -> None:
         self._upgrade = upgrade
@@ -151,7 +161,7 @@ class LocalServer:
     def heal(self) -> None:
         self._upgrade.up()
 
-    def applied(self, users: Sequence[str]) -> list[str]:
+    def applied(self, events: Sequence[HandedOver]) -> list[str]:
         keys = [
             key_of(request.endpoint, request.user, request.json)
             for request in self._upgrade.requests
@@ -195,8 +205,34 @@ class ProofError(AssertionError):
     """Something that was handed over is gone, or was counted twice, or overtook another."""
 
 
+@attrs.frozen
+class Round:
+    """A round that was played, and how its processes and events ended."""
+
+    seed: int
+    settings: Settings
+    journal: Path
+    ends: Counter[str]
+
+    def check(self, server: Misbehaving) -> None:
+        """Count the ends of all events; raise a ``ProofError`` where one is wrong."""
+        problems = problems_of(server, self.settings, self.journal, self.ends)
+        if problems:
+            log = self.journal.with_suffix(".log")
+            said = log.read_text(encoding="utf-8").splitlines()[-200:] if log.exists() else []
+            about = f"seed {self.seed}, {self.settings}:"
+            raise ProofError("\n".join([about, *problems, "", *said]))
+
+
 def play(seed: int, server: Misbehaving, nursery: Nursery, settings: Settings) -> Counter[str]:
     """Play a round; return how many events had which end. A ``ProofError`` tells what is wrong."""
+    played = run(seed, server, nursery, settings)
+    played.check(server)
+    return played.ends
+
+
+def run(seed: int, server: Misbehaving, nursery: Nursery, settings: Settings) -> Round:
+    """Play a round, but for the comparison of what was handed over with what arrived."""
     chance = random.Random(seed)
     processes = chance.randint(1, 4)
     stopped: list[int] = []
@@ -245,12 +281,7 @@ def play(seed: int, server: Misbehaving, nursery: Nursery, settings: Settings) -
         ends[f"stopped process {_shown_exit(nursery.wait(process))}"] += 1
     if nursery.wait(last):
         raise ProofError(f"the last process failed; seed {seed}")
-    problems = problems_of(server, settings, journal, ends)
-    if problems:
-        log = journal.with_suffix(".log")
-        said = log.read_text(encoding="utf-8").splitlines()[-200:] if log.exists() else []
-        raise ProofError("\n".join([f"seed {seed}, {settings}:", *problems, "", *said]))
-    return ends
+    return Round(seed, settings, journal, ends)
 
 
 def _shown_exit(code: int) -> str:
@@ -265,10 +296,11 @@ def _size_of(folder: Path) -> int:
 
 
 @attrs.define
-class _HandedOver:
+class HandedOver:
     """What the journal tells of an event: ``event_id`` once it was handed over for sure."""
 
     key: str
+    kind: str
     process: str
     user: str
     is_repeatable: bool
@@ -280,7 +312,7 @@ def problems_of(
 ) -> list[str]:
     """Compare what was handed over with what arrived and what stands in the outbox."""
     events, order = _read(journal)
-    applied = server.applied(sorted({event.user for event in events.values()}))
+    applied = server.applied([*events.values()])
     times = Counter(applied)
     states = _states(server.url, settings.store)
     problems = [f"{key} was applied, and nobody handed it over" for key in times.keys() - events]
@@ -300,9 +332,13 @@ def problems_of(
             problems.append(f"{event} was applied {arrived} times")
         if arrived and state in (OutboxEventState.REFUSED, OutboxEventState.EXPIRED):
             problems.append(f"{event} is {state}, but it was applied")
-    accepted = [event for event in order if event.event_id not in states]
+    accepted = [
+        event
+        for event in order
+        if event.event_id not in states and event.kind not in server.keeps_no_order
+    ]
     first = {key: number for number, key in reversed([*enumerate(applied)])}
-    latest: dict[tuple[str, str], _HandedOver] = {}
+    latest: dict[tuple[str, str], HandedOver] = {}
     for event in accepted:
         # A stopped process may have handed over what it writes down after others did.
         line = event.user, event.process if settings.stops else ""
@@ -313,13 +349,13 @@ def problems_of(
     return problems
 
 
-def _read(journal: Path) -> tuple[dict[str, _HandedOver], list[_HandedOver]]:
+def _read(journal: Path) -> tuple[dict[str, HandedOver], list[HandedOver]]:
     """Return all events by key, and those that were handed over for sure, in order."""
-    events: dict[str, _HandedOver] = {}
-    order: list[_HandedOver] = []
+    events: dict[str, HandedOver] = {}
+    order: list[HandedOver] = []
     lines = journal.read_text(encoding="utf-8").splitlines() if journal.exists() else []
     for line in lines:
-        entry = _HandedOver(**json.loads(line))
+        entry = HandedOver(**json.loads(line))
         events[entry.key] = entry
         if entry.event_id is not None:
             order.append(entry)

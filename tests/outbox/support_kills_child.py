@@ -34,8 +34,8 @@ from upgrade_client_lib._rules import delivery as rules
 from upgrade_client_lib.stores import RedisStore, SQLiteStore
 from upgrade_client_lib.types import OutboxEvent
 
-LONGEST = 120
-"""No process lives for longer, in seconds."""
+LONGEST = 60
+"""No process lives for longer, in seconds, but for what it delivers at the end."""
 
 CONTEXT = "my-app"
 BETWEEN = ("home", "banner")
@@ -105,7 +105,7 @@ def open_store(kind: str, address: str, prefix: str) -> SQLiteStore | RedisStore
 
 def do(job: Job) -> None:
     """Hand over and deliver."""
-    signal.alarm(LONGEST)
+    signal.alarm(LONGEST + int(job.flush_seconds))
     logging.basicConfig(filename=job.log, level=logging.INFO, format=f"{job.name} %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     Waits(**job.waits).set()
@@ -152,12 +152,15 @@ class _Work:
     def _mark_between(self, user: str, client: UpgradeClient, key: str) -> None:
         decision = client.decide_sync(*BETWEEN)
         if decision.assignment is not None:
-            self._add(user, key, lambda: decision.mark_sync(uniquifier=key), is_repeatable=True)
+            self._add(
+                "between", user, key, lambda: decision.mark_sync(uniquifier=key), is_repeatable=True
+            )
 
     def _mark_within(self, user: str, client: UpgradeClient, key: str) -> None:
         assignment = client.get_decision_point_assignment_sync(*WITHIN)
         if assignment is not None:
             self._add(
+                "within",
                 user,
                 key,
                 lambda: assignment.enqueue_mark_sync("condition applied", uniquifier=key),
@@ -178,7 +181,7 @@ class _Work:
                 ]
             },
         }
-        self._add(user, key, lambda: client.enqueue_log_sync([entry]), is_repeatable=True)
+        self._add("log", user, key, lambda: client.enqueue_log_sync([entry]), is_repeatable=True)
 
     def _reward(self, user: str, client: UpgradeClient, key: str) -> None:
         """Mark at an adaptive experiment and reward, for each value and process once at most."""
@@ -188,6 +191,7 @@ class _Work:
         if assignment is None:
             return
         self._add(
+            "between",
             user,
             f"{key}-first",
             lambda: assignment.enqueue_mark_sync("condition applied", uniquifier=f"{key}-first"),
@@ -198,6 +202,7 @@ class _Work:
         if reward_key not in self._rewarded:
             self._rewarded.add(reward_key)
             self._add(
+                "reward",
                 user,
                 reward_key,
                 lambda: client.enqueue_reward_sync(value, assignment.experiment_id),
@@ -205,6 +210,7 @@ class _Work:
 
     def _add(
         self,
+        kind: str,
         user: str,
         key: str,
         hand_over: Callable[[], Any],
@@ -214,6 +220,7 @@ class _Work:
         """Hand an event over, and write down when that was begun and that it was done."""
         entry = {
             "key": key,
+            "kind": kind,
             "process": self._job.name,
             "user": user,
             "is_repeatable": is_repeatable,

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -62,6 +62,13 @@ def main(rounds: int, seed: int) -> None:
         results = list(threads.map(play_some, shares))
     ends = sum((counted for counted, _ in results), Counter[str]())
     problems = [problem for _, failed in results for problem in failed]
+    report(rounds, seed, began, ends, problems)
+
+
+def report(
+    rounds: int, seed: int, began: float, ends: Counter[str], problems: Sequence[str]
+) -> None:
+    """Print how many events had which end, and what is wrong; exit if anything is."""
     print(*problems, sep="\n\n")
     seconds = time.monotonic() - began
     print(f"Python {platform.python_version()}: {rounds} rounds from seed {seed}, {seconds:.0f} s")

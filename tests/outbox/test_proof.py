@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.outbox import support_soak
-from tests.outbox.support_kills import ProofError, Settings, problems_of
+from tests.outbox.support_kills import HandedOver, ProofError, Settings, problems_of
 from tests.outbox.support_kills_child import open_store
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib._outbox import deliverer
@@ -25,6 +25,7 @@ class Recorded:
 
     url = HOST
     adaptive: Sequence[tuple[str, str]] = ()
+    keeps_no_order = frozenset({"between"})
 
     def __init__(self, *applied: str) -> None:
         self._applied = [*applied]
@@ -33,12 +34,19 @@ class Recorded:
 
     def heal(self) -> None: ...
 
-    def applied(self, users: Sequence[str]) -> list[str]:
+    def applied(self, events: Sequence[HandedOver]) -> list[str]:
         return self._applied
 
 
 def entry(key: str, **more: Any) -> dict[str, Any]:
-    return {"key": key, "process": "1", "user": "user", "is_repeatable": False, **more}
+    return {
+        "key": key,
+        "kind": "log",
+        "process": "1",
+        "user": "user",
+        "is_repeatable": False,
+        **more,
+    }
 
 
 def done(key: str, **more: Any) -> dict[str, Any]:
@@ -86,6 +94,8 @@ def test_an_event_of_nobody_is_a_problem(tmp_path: Path) -> None:
 def test_an_event_that_overtook_another_is_a_problem(tmp_path: Path) -> None:
     others = done("c", user="another")
     assert "overtook" in problems(tmp_path, done("a"), done("b"), others, applied="cba")[0]
+    unordered = done("b", kind="between")
+    assert problems(tmp_path, done("a"), unordered, applied="ba")[0] == ""
     of_another_process = done("b", process="2")
     both = [done("a"), of_another_process]
     assert "overtook" in problems(tmp_path, *both, applied="ba")[0]

@@ -18,6 +18,7 @@ from tests.outbox.support_outbox import (
 )
 from tests.support_clock import Clock
 from upgrade_client_lib import UpgradeConnection
+from upgrade_client_lib._outbox import deliverer
 from upgrade_client_lib._outbox.delivery import LEASE_SECONDS
 from upgrade_client_lib.stores import MemoryStore
 from upgrade_client_lib.stores.event_protocol import StoredEvent
@@ -97,3 +98,19 @@ def _enqueue(connection: UpgradeConnection, kind: str) -> Any:
         if kind == "log"
         else client.enqueue_reward_sync("SUCCESS", "id")
     )
+
+
+def test_the_next_page_shows_the_queue_beside_a_mark_that_is_retried(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliverer, "MAX_THREADS", 0)  # who waits delivers
+    connection = served.connect()
+    client = known_user(connection)
+    served.server.lose_next("mark", "before")
+    decided(client, "single", "queue").mark_sync()
+    assert counts_when(connection, "undecided") == {"undecided": 1}
+    assert decided(client, "single", "queue").condition == "first"
+    (event,) = connection.outbox.events_sync("undecided")
+    connection.outbox.retry_sync(event.id)
+    assert decided(client, "single", "queue").condition == "second"
+    assert counts_when(connection) == {}

@@ -316,6 +316,32 @@ def test_an_event_that_its_line_has_passed_is_not_reopened(store: EventStore) ->
     assert not store.reopen_event(QUEUE, "unknown", b"")
 
 
+def test_an_event_is_not_reopened_while_a_later_one_is_sent(store: EventStore) -> None:
+    for name in ["1", "2", "3"]:
+        add(store, name)
+    for name in ["1", "2"]:
+        assert take(store) == name
+        assert settle(store, name, state="aside")
+    assert store.reopen_event(QUEUE, "2", b"")
+    assert take(store) == "2"
+    assert not store.reopen_event(QUEUE, "1", b"")
+    assert settle(store, "2", state="aside")
+    assert take(store) == "3"
+    assert not store.reopen_event(QUEUE, "2", b"")
+    assert settle(store, "3", state="waiting", delay=LEASE)
+    assert store.reopen_event(QUEUE, "1", b"")
+
+
+def test_an_event_is_reopened_while_an_earlier_one_is_sent(store: EventStore) -> None:
+    for name in ["1", "2"]:
+        add(store, name)
+        assert take(store) == name
+        assert settle(store, name, state="aside")
+    assert store.reopen_event(QUEUE, "1", b"")
+    assert take(store) == "1"
+    assert store.reopen_event(QUEUE, "2", b"")
+
+
 def test_the_last_event_of_a_line_is_reopened_while_no_other_is_there(store: EventStore) -> None:
     add(store, "1")
     take(store)

@@ -57,7 +57,8 @@ class Outbox:
         """Have an event that was set aside wait for delivery again, before the user's later ones.
 
         A ``ValueError`` where it is not one that was set aside, or a later mark of the user was
-        sent meanwhile, which it would now come after. What is ``UNDECIDED`` may be counted twice.
+        sent meanwhile, which it would now come after, or a later event is just being sent. What is
+        ``UNDECIDED`` may be counted twice.
         """
         await self._retry(ASYNC, event_id)
 
@@ -118,8 +119,10 @@ class Outbox:
         if not await self._queue.ask(backend, "reopen_event", checked, fresh):
             raise ValueError(
                 f"event {event_id!r} cannot be retried: it waits already, or a later mark of user"
-                f" {event.user_id!r} was sent meanwhile; discard it, if it need not be sent"
+                f" {event.user_id!r} was sent meanwhile (then discard it, if it need not be sent),"
+                " or a later event is just being sent"
             )
+        await self._queue.drop_answers(backend, event.user_id)
         self._queue.try_now()
 
     async def _discard(self, backend: Backend, event_id: str) -> None:

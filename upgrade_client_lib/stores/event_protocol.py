@@ -84,7 +84,8 @@ class EventStore(Protocol):
     def reopen_event(self, queue: str, event_id: str, data: bytes) -> bool:
         """Have an event that was set aside wait again, with these data, at its old position.
 
-        Return whether that was done: not where there is none, or its line is past it.
+        Return whether that was done: not where there is none, or its line is past it, or sends a
+        later event just now.
         """
         ...
 

@@ -178,6 +178,9 @@ class MemoryEvents:
             line = held.lines[event.line]
             if line.passed > event.position:
                 return False
+            head = held.events[next(iter(line.active.values()))] if line.active else event
+            if head.state == SENDING and head.position > event.position:
+                return False
             self._change(held, event, WAITING, data)
             line.active = OrderedDict(sorted([*line.active.items(), (event.position, event.id)]))
             if not line.owner:

@@ -125,6 +125,11 @@ local e = event(ARGV[1])
 if not e or e.state == 'waiting' or e.state == 'sending' then return 0 end
 local passed = redis.call('HGET', key('passed'), e.line) or '0'
 if tonumber(passed) > tonumber(e.position) then return 0 end
+local first = redis.call('ZRANGE', key('line:' .. e.line), 0, 0)[1]
+local head = first and event(first)
+if head and head.state == 'sending' and tonumber(head.position) > tonumber(e.position) then
+    return 0
+end
 change(e, 'waiting', ARGV[2])
 redis.call('ZADD', key('line:' .. e.line), e.position, e.id)
 redis.call('ZADD', key('lines'), 'NX', now, e.line)

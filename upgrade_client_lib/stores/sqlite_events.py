@@ -91,6 +91,11 @@ UPDATE lines SET owner = '', due = CASE
                  AND state IN ('waiting', 'sending')) THEN ?3 END
 WHERE queue = ?1 AND line = ?2
 """
+_PASSED = """
+SELECT EXISTS (SELECT 1 FROM lines WHERE queue = ?1 AND line = ?2 AND passed > ?3)
+    OR EXISTS (SELECT 1 FROM events WHERE queue = ?1 AND line = ?2 AND position > ?3
+               AND state = 'sending')
+"""
 _DROP_LINE = """
 DELETE FROM lines WHERE queue = ?1 AND line = ?2 AND due IS NULL
 AND NOT EXISTS (SELECT 1 FROM events WHERE queue = ?1 AND line = ?2)
@@ -209,10 +214,9 @@ class SQLiteEvents:
             event = _event(connection, queue, event_id)
             if event is None or event.state in ACTIVE:
                 return False
-            (passed,) = connection.execute(
-                "SELECT passed FROM lines WHERE queue = ? AND line = ?", (queue, event.line)
-            ).fetchone()
-            if passed > event.position:
+            place = queue, event.line, event.position
+            (is_passed,) = connection.execute(_PASSED, place).fetchone()
+            if is_passed:
                 return False
             connection.execute(_CHANGE, (WAITING, data, event.position))
             connection.execute(_ADD_LINE, (queue, event.line, time.time()))

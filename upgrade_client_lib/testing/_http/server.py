@@ -83,8 +83,8 @@ class SocketServer:
 
     stop = pause
 
-    def _accepted(self, connection: socket.socket) -> None:
-        thread = Thread(target=self._serve_connection, args=(connection,), daemon=True)
+    def _accepted(self, connection: socket.socket, peer: str) -> None:
+        thread = Thread(target=self._serve_connection, args=(connection, peer), daemon=True)
         with self._lock:
             if len(self._connections) >= _MOST_CONNECTIONS:
                 connection.close()
@@ -93,13 +93,13 @@ class SocketServer:
             self._threads.add(thread)
         thread.start()
 
-    def _serve_connection(self, connection: socket.socket) -> None:
+    def _serve_connection(self, connection: socket.socket, peer: str) -> None:
         """Serve one connection's requests, one after the other, until either side closes it."""
         http = Http1Connection(connection)
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.settimeout(KEEP_ALIVE_SECONDS)
-            while self._serve_next(connection, http):
+            while self._serve_next(connection, http, peer):
                 pass
         except BadRequest as refused:
             _finish(connection, http, Response(refused.status, [], b""))
@@ -113,7 +113,7 @@ class SocketServer:
                 self._threads.discard(current_thread())
             connection.close()
 
-    def _serve_next(self, connection: socket.socket, http: Http1Connection) -> bool:
+    def _serve_next(self, connection: socket.socket, http: Http1Connection, peer: str) -> bool:
         """Serve the next request; return False if it was the connection's last."""
         delivery = AT_ONCE
         head = http.head()
@@ -122,7 +122,7 @@ class SocketServer:
         body = http.body(head)
         started = time.perf_counter()
         try:
-            response = self._page_response(connection, head, body)
+            response = self._page_response(peer, head, body)
             if response is None:
                 response, delivery = self._api.deliver(head.method, head.path, head.headers, body)
         except ConnectionError:
@@ -142,18 +142,16 @@ class SocketServer:
         http.send(response, keep_alive=head.keep_alive, with_body=head.method != "HEAD")
         return head.keep_alive
 
-    def _page_response(
-        self, connection: socket.socket, head: RequestHead, body: bytes
-    ) -> Response | None:
-        if self._page is None:
-            return None
-        return self._page(head, body, connection.getpeername()[0])
+    def _page_response(self, peer: str, head: RequestHead, body: bytes) -> Response | None:
+        return None if self._page is None else self._page(head, body, peer)
 
 
 class _Listener:
     """A bound socket, and the thread that accepts its connections."""
 
-    def __init__(self, address: tuple[str, int], accepted: Callable[[socket.socket], None]) -> None:
+    def __init__(
+        self, address: tuple[str, int], accepted: Callable[[socket.socket, str], None]
+    ) -> None:
         host, port = address
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
@@ -186,11 +184,11 @@ class _Listener:
                 if self._woken in [key.fileobj for key, _ in selector.select()]:
                     return
                 try:
-                    connection, _ = self._socket.accept()
+                    connection, (peer, *_) = self._socket.accept()
                 except OSError:  # the client left between the two calls
                     continue
                 connection.setblocking(True)
-                self._accepted(connection)
+                self._accepted(connection, peer)
 
 
 def _finish(connection: socket.socket, http: Http1Connection, response: Response) -> None:
