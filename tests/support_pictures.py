@@ -112,5 +112,5 @@ def main() -> None:
         draw(source)
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover
     main()
