@@ -152,11 +152,13 @@ def minimums(session: nox.Session) -> None:
 @nox.parametrize("versions", [nox.param("oldest", id="oldest"), nox.param("newest", id="newest")])
 def integrations(session: nox.Session, versions: str) -> None:
     """Run the tests of integrations with the oldest and the newest versions that extras allow."""
-    allowed = [requirement for name in INTEGRATIONS for requirement in EXTRAS[name]]
-    wanted = lowest(allowed) if versions == "oldest" else []
-    session.install("-e", ".[all]", *group("tests"), *wanted)
-    required = {**COMPILED, "UPGRADE_REQUIRE_REDIS": "1"}
-    session.run("pytest", *IN_PARALLEL, "tests/integrations", *session.posargs, env=required)
+    required, options = {**COMPILED, "UPGRADE_REQUIRE_REDIS": "1"}, [*IN_PARALLEL]
+    pinned: list[str] = []
+    if versions == "oldest":
+        pinned = lowest([one for name in INTEGRATIONS for one in EXTRAS[name]])
+        options += ["-W", "default::DeprecationWarning"]  # old releases among new ones
+    session.install("-e", ".[all]", *group("tests"), *pinned)
+    session.run("pytest", *options, "tests/integrations", *session.posargs, env=required)
 
 
 @nox.session(python=COVERED)
@@ -251,7 +253,12 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "venv", "--clear", str(published))
     python = str(published / ("Scripts" if os.name == "nt" else "bin") / "python")
     session.run(python, "-m", "pip", "install", "-q", "upgrade-client-lib==6.7.0", external=True)
-    session.run("python", "-m", "benchmarks", f"--published={python}", *session.posargs)
+    alone = Path(session.create_tmp()) / "alone"
+    session.run("python", "-m", "venv", "--clear", str(alone))
+    plain = str(alone / ("Scripts" if os.name == "nt" else "bin") / "python")
+    session.run(plain, "-m", "pip", "install", "-q", "httpx", external=True)
+    others = [f"--published={python}", f"--alone={plain}"]
+    session.run("python", "-m", "benchmarks", *others, *session.posargs)
 
 
 # The generated package

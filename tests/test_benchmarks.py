@@ -112,7 +112,7 @@ def test_both_are_timed_in_turn_and_ours_can_be_made_slower(
 
     made_up: Any = ModuleType("contestants.made_up")
     made_up.ours, made_up.yardstick = contestant("ours", 0.002), contestant("yardstick", 0.001)
-    monkeypatch.syspath_prepend(str(Path(pair.__file__).parent))
+    monkeypatch.setattr(sys, "path", [str(Path(pair.__file__).parent), *sys.path])
     monkeypatch.setitem(sys.modules, "contestants.made_up", made_up)
 
     rounds = pair.measure(

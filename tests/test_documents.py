@@ -50,6 +50,7 @@ EXPORT = re.compile(r"export (\w+)=(.+)")
 RUN = (
     "upgrade-client ",
     "python -m upgrade_client_lib.testing ",
+    "python -m upgrade_client_lib deliver",
     "python -m pytest",
     "python -m unittest",
 )

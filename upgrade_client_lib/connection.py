@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ._http import (
     DEFAULT_MAX_RESPONSE_BYTES,
@@ -100,6 +100,11 @@ class UpgradeConnection:
             not bounded by ``max_response_bytes``, and the secrets in its own headers are not
             known here. Closing it is yours, and so is making a new one in a child process.
         async_http_client: the same for async calls.
+        async_engine: what async calls are sent by: ``"httpx"``, or ``"aiohttp"``, which takes a
+            fraction of the processor's time and needs
+            ``pip install "upgrade-client-lib[aiohttp]"``. All that is said here holds with both,
+            but that aiohttp knows no SOCKS proxies, and on Python before 3.11 no https:// proxy
+            for an https:// server.
         transport: an httpx transport to send through instead of sockets, such as
             ``LocalUpgrade().transport``; closing it is yours.
         pickle_secrets: whether ``token``, ``headers``, ``hash_key`` and a proxy's password go into
@@ -141,6 +146,7 @@ class UpgradeConnection:
         ssl_context: ssl.SSLContext | None = None,
         http_client: httpx.Client | None = None,
         async_http_client: httpx.AsyncClient | None = None,
+        async_engine: Literal["httpx", "aiohttp"] = "httpx",
         transport: HttpTransport | None = None,
         pickle_secrets: bool = False,
     ) -> None:
@@ -159,6 +165,7 @@ class UpgradeConnection:
                 ssl_context=ssl_context,
                 http_client=http_client,
                 async_http_client=async_http_client,
+                async_engine=async_engine,
                 transport=transport,
             ),
             arguments.header("token", token, secret=True),

@@ -50,7 +50,8 @@ def in_event_loop(
     kind: str, key: str, default: Any, context: EvaluationContext | None = STUDENT
 ) -> FlagEvaluationDetails[Any]:
     method: Callable[..., Any] = getattr(api.get_client(), f"get_{kind}_details_async")
-    return asyncio.run(method(key, default, context))
+    details: FlagEvaluationDetails[Any] = asyncio.run(method(key, default, context))
+    return details
 
 
 both_forms = pytest.mark.parametrize(

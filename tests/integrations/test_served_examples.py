@@ -18,6 +18,8 @@ from celery import Celery
 
 from examples.school import school
 from tests.support_redis import RedisServer
+from upgrade_client_lib import UpgradeConnection
+from upgrade_client_lib.stores import SQLiteStore
 from upgrade_client_lib.testing import LocalUpgrade
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gunicorn and prefork need fork")
@@ -109,15 +111,16 @@ def test_a_page_comes_during_an_outage_and_is_right_after_it(
     assert {mark.user for mark in local.marks} == {"student-1"}
 
 
-@pytest.mark.parametrize("outbox", ["", "memory:"], ids=["sent-at-once", "with-an-outbox"])
+@pytest.mark.parametrize("has_outbox", [False, True], ids=["sent-at-once", "with-an-outbox"])
 def test_the_tasks_of_a_worker_decide_during_an_outage_and_are_right_after_it(
-    local: LocalUpgrade, redis_server: RedisServer, outbox: str
+    local: LocalUpgrade, redis_server: RedisServer, tmp_path: Path, has_outbox: bool
 ) -> None:
     worker = ["celery", "--app", "examples.celery_app", "worker", "--concurrency", "2"]
     worker += ["--loglevel", "info"]
+    outbox = tmp_path / "outbox.db"
     environment = {"CELERY_BROKER_URL": redis_server.url}
-    if outbox:
-        environment["UPGRADE_OUTBOX"] = outbox
+    if has_outbox:
+        environment["UPGRADE_OUTBOX"] = f"sqlite:///{outbox}"
     app = Celery("test", broker=redis_server.url, backend=redis_server.url)
 
     def send_letters(number: int) -> list[dict[str, object]]:
@@ -139,5 +142,8 @@ def test_the_tasks_of_a_worker_decide_during_an_outage_and_are_right_after_it(
         local.up()
         (letter,) = send_letters(1)
         assert (letter["condition"], letter["reason"]) == ("treatment", "assigned")
+        if has_outbox:
+            with UpgradeConnection(url, outbox=SQLiteStore(outbox)) as connection:
+                assert connection.outbox.flush_sync(LONGEST) == 0
     app.close()
     assert len(local.marks) == 9, "each letter but the one of the outage"

@@ -245,7 +245,7 @@ def play(seed: int, server: Misbehaving, nursery: Nursery, settings: Settings) -
         ends[f"stopped process {_shown_exit(nursery.wait(process))}"] += 1
     if nursery.wait(last):
         raise ProofError(f"the last process failed; seed {seed}")
-    problems = _problems(server, settings, journal, ends)
+    problems = problems_of(server, settings, journal, ends)
     if problems:
         log = journal.with_suffix(".log")
         said = log.read_text(encoding="utf-8").splitlines()[-200:] if log.exists() else []
@@ -275,7 +275,7 @@ class _HandedOver:
     event_id: str | None = None
 
 
-def _problems(
+def problems_of(
     server: Misbehaving, settings: Settings, journal: Path, ends: Counter[str]
 ) -> list[str]:
     """Compare what was handed over with what arrived and what stands in the outbox."""

@@ -7,7 +7,6 @@ Hypothesis chooses.
 from __future__ import annotations
 
 import itertools
-import tempfile
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -112,7 +111,7 @@ class Outboxes(RuleBasedStateMachine):
     """One process after the other, on one store and one server."""
 
     clock: Time
-    open_store: Callable[[], EventStore]
+    store_opener: Callable[[], EventStore]
 
     @initialize()
     def begin(self) -> None:
@@ -124,7 +123,7 @@ class Outboxes(RuleBasedStateMachine):
         upgrade.experiment(*ADAPTIVE, conditions=["plain", "rich"], adaptive=True)
         upgrade.metric("seconds", group_class="work", group_key="area")
         self.server = Server(upgrade)
-        self.store = self.open_store()
+        self.store = self.store_opener()
         self.events: dict[str, HandedOver] = {}
         self.numbers = itertools.count()
         self.begin_process()
@@ -345,7 +344,6 @@ class Outboxes(RuleBasedStateMachine):
 
 
 lean = settings(
-    max_examples=60,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
@@ -353,22 +351,18 @@ lean = settings(
 )
 
 
-@pytest.mark.parametrize("kind", ["memory", "sqlite"])
-def test_an_outbox_keeps_to_the_model(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("kind", "examples"), [("memory", 60), ("sqlite", 15)])
+def test_an_outbox_keeps_to_the_model(
+    kind: str, examples: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(deliverer, "MAX_THREADS", 0)  # who waits delivers
+    files = itertools.count()
+
+    def open_store() -> EventStore:
+        return MemoryStore() if kind == "memory" else SQLiteStore(tmp_path / f"{next(files)}.db")
 
     class Machine(Outboxes):
         clock = Time(monkeypatch)
-        open_store = staticmethod(MemoryStore if kind == "memory" else _sqlite_store)
+        store_opener = staticmethod(open_store)
 
-    with tempfile.TemporaryDirectory() as folder:
-        _folder.append(Path(folder))
-        run_state_machine_as_test(Machine, settings=lean)
-
-
-_folder: list[Path] = []
-_files = itertools.count()
-
-
-def _sqlite_store() -> SQLiteStore:
-    return SQLiteStore(_folder[-1] / f"{next(_files)}.db")
+    run_state_machine_as_test(Machine, settings=settings(lean, max_examples=examples))

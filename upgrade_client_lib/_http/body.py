@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -17,23 +18,17 @@ _DECOMPRESSED_AT_ONCE = 64 * 1024
 class Body:
     """Takes a body piece by piece. One that grows too large is dropped, whatever comes after.
 
-    ``max_bytes`` limits both what arrives and what becomes of it.
+    ``headers`` say how it is encoded, and ``max_bytes`` limits both what arrives and what becomes
+    of it.
     """
 
-    def __init__(self, response: httpx.Response, max_bytes: int) -> None:
+    def __init__(self, headers: Mapping[str, str], max_bytes: int) -> None:
         self.is_too_large = False
         self._max_bytes = max_bytes
         self._content = bytearray()
         self._received = 0
         self._decompressor: Any = None
-        self._encoding: str | None = None
-        self.was_read = False
-        """Whether a transport or a hook of the user's own has read it already."""
-        try:
-            self._keep(response.content)
-            self.was_read = True
-        except httpx.ResponseNotRead:
-            self._encoding = _encoding(response)
+        self._encoding = _encoding(headers)
 
     def add(self, received: bytes) -> None:
         """Take what was received next, which is not empty, encoded as the headers say."""
@@ -73,9 +68,9 @@ class Body:
         self._content.clear()
 
 
-def _encoding(response: httpx.Response) -> str | None:
+def _encoding(headers: Mapping[str, str]) -> str | None:
     """Return the encoding of a body that has one; an error for one that was not asked for."""
-    named: str = response.headers.get("content-encoding", "").strip().lower()
+    named = headers.get("content-encoding", "").strip().lower()
     if named in ("", "identity"):
         return None
     if named in ("gzip", "x-gzip", "deflate"):

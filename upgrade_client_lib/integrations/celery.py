@@ -66,11 +66,11 @@ class Upgrade:
                     made = self._connection = self._connect()
         return made
 
-    def _open(self, **_: Any) -> None:
+    def _open(self, **about: Any) -> None:
         """When a worker process starts: wrong settings shall show now."""
-        assert self.connection
+        _ = self.connection
 
-    def _close(self, **_: Any) -> None:
+    def _close(self, **about: Any) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

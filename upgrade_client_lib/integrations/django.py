@@ -222,7 +222,8 @@ def _read(setting: object) -> _Settings:
 
 def _function(named: Any) -> Callable[..., Any] | None:
     """Return a function that is given itself, or by its dotted path."""
-    return import_string(named) if isinstance(named, str) else named
+    function: Callable[..., Any] | None = import_string(named) if isinstance(named, str) else named
+    return function
 
 
 def _reset(*, setting: str, **_: object) -> None:

@@ -1,0 +1,142 @@
+"""What the rounds of kills look for: they notice each way in which an event may go wrong."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.outbox import support_soak
+from tests.outbox.support_kills import ProofError, Settings, problems_of
+from tests.outbox.support_kills_child import open_store
+from upgrade_client_lib import UpgradeConnection
+from upgrade_client_lib._outbox import deliverer
+
+HOST = "http://127.0.0.1:1"
+
+
+class Recorded:
+    """A server that tells what it was told to tell."""
+
+    url = HOST
+    adaptive: Sequence[tuple[str, str]] = ()
+
+    def __init__(self, *applied: str) -> None:
+        self._applied = [*applied]
+
+    def disturb(self, chance: random.Random) -> None: ...
+
+    def heal(self) -> None: ...
+
+    def applied(self, users: Sequence[str]) -> list[str]:
+        return self._applied
+
+
+def entry(key: str, **more: Any) -> dict[str, Any]:
+    return {"key": key, "process": "1", "user": "user", "is_repeatable": False, **more}
+
+
+def done(key: str, **more: Any) -> dict[str, Any]:
+    return entry(key, event_id=f"id of {key}", **more)
+
+
+def problems(
+    folder: Path, *entries: dict[str, Any], applied: Sequence[str] = (), stops: bool = False
+) -> tuple[str, Counter[str]]:
+    """What is said of a journal of these entries and a server that applied these keys."""
+    journal = folder / "journal"
+    journal.write_text("".join(f"{json.dumps(one)}\n" for one in entries), "utf-8")
+    settings = Settings(("sqlite", str(folder / "outbox.db"), ""), folder, stops=stops)
+    ends: Counter[str] = Counter()
+    return "\n".join(problems_of(Recorded(*applied), settings, journal, ends)), ends
+
+
+def test_all_is_well_where_each_event_arrived_in_order(tmp_path: Path) -> None:
+    said, ends = problems(
+        tmp_path, done("a"), entry("b"), done("c"), entry("d"), applied=["a", "b", "c"]
+    )
+    assert said == ""
+    assert ends == {
+        "arrived": 2,
+        "handing over was cut off": 1,
+        "handing over was cut off, arrived": 1,
+    }
+
+
+def test_an_event_that_is_gone_is_a_problem(tmp_path: Path) -> None:
+    assert "'a'" in problems(tmp_path, done("a"))[0]
+
+
+def test_an_event_that_arrived_twice_is_a_problem_unless_it_may(tmp_path: Path) -> None:
+    twice = ["a", "a"]
+    assert "2 times" in problems(tmp_path, done("a"), applied=twice)[0]
+    assert "2 times" in problems(tmp_path, entry("a"), applied=twice)[0]
+    assert problems(tmp_path, done("a", is_repeatable=True), applied=twice)[0] == ""
+
+
+def test_an_event_of_nobody_is_a_problem(tmp_path: Path) -> None:
+    assert "nobody" in problems(tmp_path, applied=["a"])[0]
+
+
+def test_an_event_that_overtook_another_is_a_problem(tmp_path: Path) -> None:
+    others = done("c", user="another")
+    assert "overtook" in problems(tmp_path, done("a"), done("b"), others, applied="cba")[0]
+    of_another_process = done("b", process="2")
+    both = [done("a"), of_another_process]
+    assert "overtook" in problems(tmp_path, *both, applied="ba")[0]
+    assert problems(tmp_path, *both, applied="ba", stops=True)[0] == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "arrived", "problem"),
+    [
+        ("undecided", True, ""),
+        ("undecided", False, ""),
+        ("refused", False, ""),
+        ("refused", True, "was applied"),
+        ("waiting", False, "waiting"),
+    ],
+)
+def test_an_event_in_the_outbox_is_where_its_state_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, state: str, arrived: bool, problem: str
+) -> None:
+    monkeypatch.setattr(deliverer, "MAX_THREADS", 0)
+    store = open_store("sqlite", str(tmp_path / "outbox.db"), "")
+    with UpgradeConnection(HOST, outbox=store, flush_at_exit=0.01) as connection:
+        client = connection.client("user", "my-app")
+        event = client.enqueue_reward_sync("SUCCESS", "an id")
+        held = store.take_event(HOST, "owner", 60.0)
+        assert held is not None
+        more = {"state": state, "data": held.data, "delay": 60.0}
+        assert store.settle_event(HOST, held.id, "owner", **more)
+    said, ends = problems(tmp_path, entry("a", event_id=event.id), applied=["a"] if arrived else [])
+    assert problem in said
+    assert bool(said) == bool(problem)
+    assert sum(ends.values()) == 1
+
+
+def test_a_soak_counts_what_became_of_all_events(capsys: pytest.CaptureFixture[str]) -> None:
+    support_soak.main(len(support_soak.KINDS), 300)
+    said = capsys.readouterr().out
+    assert "5 rounds from seed 300" in said
+    assert " arrived\n" in said
+    assert "       0 rounds that failed\n" in said
+
+
+def test_a_soak_fails_if_a_round_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> Counter[str]:
+        raise ProofError("it is gone; seed 5")
+
+    monkeypatch.setattr(support_soak, "play", fail)
+    with pytest.raises(SystemExit):
+        support_soak.main(1, 5)
+    said = capsys.readouterr().out
+    assert "SQLite: it is gone; seed 5" in said
+    assert "       1 rounds that failed\n" in said
