@@ -144,8 +144,11 @@ def spark(session: nox.Session) -> None:
 def minimums(session: nox.Session) -> None:
     """Run the tests with the lowest versions of the run-time dependencies, of cli and of redis."""
     requirements = [*DEPENDENCIES, *EXTRAS["cli"], *EXTRAS["redis"]]
-    session.install("-e", ".", *group("tests"), *lowest(requirements))
-    session.run("pytest", *IN_PARALLEL, *session.posargs, env=COMPILED)
+    # httpx2 wants newer ones; without it, the test client of FastAPI warns.
+    wanted = [one for one in group("tests") if not one.startswith("httpx2")]
+    quiet = ["-W", "ignore:Using `httpx` with `starlette.testclient` is deprecated"]
+    session.install("-e", ".", *wanted, *lowest(requirements))
+    session.run("pytest", *IN_PARALLEL, *quiet, *session.posargs, env=COMPILED)
 
 
 @nox.session(python=PYTHONS)
