@@ -23,10 +23,14 @@ import nox
 
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml("pyproject.toml")
+DEPENDENCIES: list[str] = PROJECT["project"]["dependencies"]
+EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
+INTEGRATIONS = ["celery", "django", "fastapi", "flask", "openfeature", "opentelemetry"]
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 OLDEST, *NEWER = nox.project.python_versions(PROJECT)
 PYTHONS = [OLDEST, *NEWER] if RUNNING in [OLDEST, *NEWER] else [OLDEST, *NEWER, RUNNING]
 COVERED = "3.13"  # up to 3.11, lines that ran after asyncio.run may be missed
+MEASURED = "3.11"  # ratios differ between Pythons; benchmarks/expected.json holds this one's
 
 SPEC = ROOT / "openapi" / "upgrade-client-v6.yaml"
 GENERATOR_SETTINGS = ROOT / "openapi" / "generator.yaml"
@@ -107,16 +111,52 @@ def redis(session: nox.Session) -> None:
     session.run("pytest", "tests/stores", *session.posargs, env=required)
 
 
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Open LocalUpgrade's page in Chromium, which must be installed with its driver.
+
+    -- --screenshot renews the picture of the page in the documentation.
+    """
+    install(session, "tests", "browser")
+    arguments = list(session.posargs)
+    required = {**COMPILED, "UPGRADE_REQUIRE_BROWSER": "1"}
+    if "--screenshot" in arguments:
+        arguments.remove("--screenshot")
+        required["UPGRADE_SCREENSHOT"] = "1"
+    session.run("pytest", "tests/browser", *arguments, env=required)
+
+
+@nox.session
+def pictures(session: nox.Session) -> None:
+    """Draw the documentation's pictures from the texts beside them, with Graphviz."""
+    install(session, "tests")
+    session.run("python", "-m", "tests.support_pictures")
+
+
+@nox.session(python="3.11")
+def spark(session: nox.Session) -> None:
+    """Run the example for Spark, on two local workers; wants Java 17 or newer."""
+    session.install("-e", ".", *group("tests", "spark"))
+    session.run("pytest", "tests/spark", *session.posargs, env={"UPGRADE_REQUIRE_SPARK": "1"})
+
+
 @nox.session(python=PYTHONS)
 def minimums(session: nox.Session) -> None:
-    """Run the tests with the lowest versions of the run-time dependencies and of redis."""
-    project = PROJECT["project"]
-    lowest = [
-        re.sub(r">=([^,]+).*", r"==\1", requirement)
-        for requirement in [*project["dependencies"], *project["optional-dependencies"]["redis"]]
-    ]
-    session.install("-e", ".", *group("tests"), *lowest)
+    """Run the tests with the lowest versions of the run-time dependencies, of cli and of redis."""
+    requirements = [*DEPENDENCIES, *EXTRAS["cli"], *EXTRAS["redis"]]
+    session.install("-e", ".", *group("tests"), *lowest(requirements))
     session.run("pytest", *IN_PARALLEL, *session.posargs, env=COMPILED)
+
+
+@nox.session(python=PYTHONS)
+@nox.parametrize("versions", [nox.param("oldest", id="oldest"), nox.param("newest", id="newest")])
+def integrations(session: nox.Session, versions: str) -> None:
+    """Run the tests of integrations with the oldest and the newest versions that extras allow."""
+    allowed = [requirement for name in INTEGRATIONS for requirement in EXTRAS[name]]
+    wanted = lowest(allowed) if versions == "oldest" else []
+    session.install("-e", ".[all]", *group("tests"), *wanted)
+    required = {**COMPILED, "UPGRADE_REQUIRE_REDIS": "1"}
+    session.run("pytest", *IN_PARALLEL, "tests/integrations", *session.posargs, env=required)
 
 
 @nox.session(python=COVERED)
@@ -130,10 +170,27 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS)
-def storm(session: nox.Session) -> None:
-    """Cancel and interrupt ten thousand calls each at random moments, and print what is left."""
-    install(session, "tests")
-    session.run("python", "-c", "from tests.support_storms import main; main(10_000)")
+@nox.parametrize("anyio", ["oldest", "newest"], ids=["oldest", "newest"])
+def storm(session: nox.Session, anyio: str) -> None:
+    """Cancel and interrupt ten thousand calls each at random moments; fail if anything is left.
+
+    And two thousand each over TLS, through a CONNECT proxy and through a SOCKS proxy. With the
+    oldest and the newest anyio for each Python: `nox -s storm-3.9` runs one Python's.
+    """
+    named = [requirement for requirement in DEPENDENCIES if requirement.startswith("anyio>")]
+    session.install("-e", ".", *group("storm"), *(lowest(named) if anyio == "oldest" else named))
+    session.run("python", "-c", "from tests.support_storms import main; main(10_000, 2_000)")
+
+
+@nox.session
+def sharing(session: nox.Session) -> None:
+    """Compare 500 random sequences of several workers' calls with the server at an address.
+
+    `nox -s sharing -- http://127.0.0.1:3030`: the server must hold what `record` wants, and keeps
+    the users of the sequences. Needs a redis-server, unless --store memory or sqlite follows.
+    """
+    session.install("-e", ".[redis]", *group("tests"))
+    session.run("python", "-m", "tests.support_sharing_sequences", *session.posargs)
 
 
 @nox.session
@@ -176,10 +233,17 @@ def record(session: nox.Session) -> None:
     session.run("pytest", "tests/test_replays.py", "--record", *session.posargs)
 
 
-@nox.session
+@nox.session(python=MEASURED)
 def bench(session: nox.Session) -> None:
-    """Run the benchmarks, which write benchmarks/RESULTS.md."""
+    """Run the benchmarks, which write benchmarks/RESULTS.md; `-- --check` only compares ratios.
+
+    `-- --check` fails if this library has become slower, in proportion to what it is measured
+    against, than benchmarks/expected.json says; it takes a minute or two.
+    """
     install(session, "bench")
+    if "--check" in session.posargs:
+        session.run("python", "-m", "benchmarks", *session.posargs)
+        return
     for sdk in group("sdks"):  # the results name those that do not install here
         session.install(sdk, success_codes=range(256))
     # The published client has the name of this one, so it lives in an environment of its own.
@@ -332,6 +396,11 @@ def release(session: nox.Session) -> None:
 def group(*names: str) -> tuple[str, ...]:
     """Return the requirements of dependency groups in pyproject.toml."""
     return nox.project.dependency_groups(PROJECT, *names)
+
+
+def lowest(requirements: list[str]) -> list[str]:
+    """Return requirements of the lowest version of each that is allowed."""
+    return [re.sub(r">=([^,;]+)[^;]*", r"==\1", requirement) for requirement in requirements]
 
 
 def install(session: nox.Session, *groups: str) -> None:

@@ -1,9 +1,13 @@
-"""Measure everything, and write RESULTS.md.
+"""Measure everything, and write RESULTS.md; or, with ``--check``, see if anything became slower.
 
 ``--published`` names the interpreter of an environment that holds the published client; without
 it, that contestant is left out. ``--alone`` names one of an environment with httpx and nothing that
 it does not need. ``--rounds`` and ``--seconds`` say how often, and for how long,
 each contestant is measured.
+
+``--check`` may be followed by names of comparisons, where not all are wanted. ``--record`` has what
+is found be expected from now on; ``--slower`` names comparisons in which ours is to do its work 1.3
+times, to see that this is noticed.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from contextlib import contextmanager
 
 import attrs
 
+from . import check
 from .contestant import HERE, CannotRunError, Contestant, Measured, Running, compare
 from .findings import Counted, Findings
 from .fresh import Fresh, in_fresh_interpreters
@@ -78,7 +83,19 @@ def main() -> None:
     parser.add_argument("--alone", help="an interpreter that has httpx, and nothing else")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--seconds", type=float, default=0.03)
+    parser.add_argument("--check", nargs="*", choices=check.COMPARISONS, metavar="NAME")
+    parser.add_argument("--record", action="store_true")
+    parser.add_argument(
+        "--slower", nargs="+", choices=check.COMPARISONS, metavar="NAME", default=[]
+    )
     options = parser.parse_args()
+    if options.check is not None:
+        names = options.check or list(check.COMPARISONS)
+        with serving() as server:
+            passed = check.main(
+                server.address, names, recording=options.record, slower=options.slower
+            )
+        sys.exit(not passed)
     with serving() as server:
         interpreters = Interpreters(options.published, options.alone or sys.executable)
         findings = measure(server, interpreters, options.rounds, options.seconds)

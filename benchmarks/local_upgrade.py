@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from urllib.parse import urlsplit
 
 import attrs
+
+from .contestants.sockets import connected, request, status_of
 
 CONNECTIONS = 8
 REQUESTS = 500  # on each connection, in each of the
@@ -41,44 +41,20 @@ def throughput() -> Served:
     assert process.stdout is not None
     try:
         url: str = process.stdout.readline().strip()
-        where = urlsplit(url)
-        address = (where.hostname or "", where.port or 0)
         users = [f"user-{number}" for number in range(CONNECTIONS)]
         errors, best = 0, math.inf
         with ThreadPoolExecutor(CONNECTIONS) as threads:
             for _ in range(ROUNDS):
                 begun = time.perf_counter()
-                errors += sum(threads.map(partial(_errors_of, address), users))
+                errors += sum(threads.map(partial(_errors_of, url), users))
                 best = min(best, time.perf_counter() - begun)
     finally:
         process.communicate("\n")
     return Served(CONNECTIONS * REQUESTS / best, errors)
 
 
-def _errors_of(address: tuple[str, int], user: str) -> int:
-    with socket.create_connection(address) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        errors = _answered(connection, _request("init", user, b"{}")) != 200
-        flags = _request("featureflag", user, b'{"context":"my-app"}')
-        return errors + sum(_answered(connection, flags) != 200 for _ in range(REQUESTS - 1))
-
-
-def _request(endpoint: str, user: str, body: bytes) -> bytes:
-    head = (
-        f"POST /api/v6/{endpoint} HTTP/1.1\r\nHost: localhost\r\nUser-Id: {user}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
-
-
-def _answered(connection: socket.socket, request: bytes) -> int:
-    """Send a request, read its answer to the end, and give the status."""
-    connection.sendall(request)
-    answer = b""
-    while b"\r\n\r\n" not in answer:
-        answer += connection.recv(65536)
-    head, _, body = answer.partition(b"\r\n\r\n")
-    length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
-    while len(body) < length:
-        body += connection.recv(65536)
-    return int(head.split()[1])
+def _errors_of(url: str, user: str) -> int:
+    with connected(url) as connection:
+        errors = status_of(connection, request("init", user, b"{}")) != 200
+        flags = request("featureflag", user, b'{"context":"my-app"}')
+        return errors + sum(status_of(connection, flags) != 200 for _ in range(REQUESTS - 1))

@@ -15,9 +15,12 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import cycle
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
+
+import attrs
 
 from upgrade_client_lib import UpgradeConnection
+from upgrade_client_lib._user.entry import Entry, decode, encode
 from upgrade_client_lib.stores import MemoryStore, RedisStore, SQLiteStore, Store
 from upgrade_client_lib.testing import LocalUpgrade
 
@@ -50,7 +53,8 @@ def _print(what: str, found: str) -> None:
     print(f"| {what} | {found} |", flush=True)
 
 
-def _reads(name: str, store: Store, local: LocalUpgrade, clock: Callable[[], float]) -> None:
+def _reads(name: str, store: Store, local: LocalUpgrade, clock: Callable[[], float]) -> float:
+    """Measure the first read of a new client of a known user, and return its microseconds."""
     connection = UpgradeConnection(HOST, transport=local.transport, store=store)
     connection.client("user", "my-app", group={}).get_decision_point_assignment_sync(*POINT)
 
@@ -65,6 +69,7 @@ def _reads(name: str, store: Store, local: LocalUpgrade, clock: Callable[[], flo
     _print(f"{name}: `get` of the record", f"{get:.1f} µs")
     _print(f"{name}: making a client, and its first read", f"{first:.1f} µs")
     _print(f"{name}: … without making the client", f"{first - making:.1f} µs")
+    return first
 
 
 def _warm_reads(local: LocalUpgrade) -> None:
@@ -76,9 +81,23 @@ def _warm_reads(local: LocalUpgrade) -> None:
         _print(f"warm read {name}", f"{_best(read, 100_000, time.process_time) * 1e3:.0f} ns")
 
 
-def _records(store: MemoryStore, value: bytes, users: int) -> None:
+def _redis_reads(url: str, local: LocalUpgrade) -> None:
+    """Measure reads beside what redis-py takes to get as many bytes."""
+    import redis
+
+    first = _reads("Redis", RedisStore(url, timeout=5.0), local, time.perf_counter)
+    client: Any = redis.Redis
+    plain = client.from_url(url)
+    get = _best(lambda: plain.get(f"upgrade:{HOST} user"), 1_000, time.perf_counter)
+    _print("Redis: a plain GET of the same bytes", f"{get:.1f} µs")
+    _print("Redis: making a client, and its first read", f"{first / get:.2f}x the plain GET")
+
+
+def _records(store: MemoryStore, entry: Entry, users: int) -> None:
+    """Fill a store with records that differ, since equal ones are decoded once."""
     for number in range(len(store), users):
-        store.replace(f"{HOST} user-{number}", bytes(bytearray(value)), None, 3_600)
+        value = encode(attrs.evolve(entry, generation=f"{number:016x}"))
+        store.replace(f"{HOST} user-{number}", value, None, 3_600)
 
 
 def _many(local: LocalUpgrade, most: int) -> None:
@@ -87,13 +106,14 @@ def _many(local: LocalUpgrade, most: int) -> None:
     connection.client("user", "my-app", group={}).get_decision_point_assignment_sync(*POINT)
     found = source.get(f"{HOST} user")
     assert found is not None
-    value = found[0]
-    _print("bytes of a record of ten points", f"{len(value):,}")
+    entry = decode(found[0])
+    assert entry is not None
+    _print("bytes of a record of ten points", f"{len(found[0]):,}")
     store = MemoryStore(max_users=most)
     many = UpgradeConnection(HOST, transport=local.transport, store=store)
     for users in (1_000, 10_000, 100_000):
         if users <= most:
-            _records(store, value, users)
+            _records(store, entry, users)
             ids = cycle([f"user-{number * 7_919 % users}" for number in range(users)])
 
             def first_read(ids: Iterator[str] = ids) -> object:
@@ -101,7 +121,7 @@ def _many(local: LocalUpgrade, most: int) -> None:
                 return client.get_decision_point_assignment_sync(*POINT)
 
             took = _best(first_read, 1_000, time.process_time)
-            _print(f"memory: first read among {users:,} users", f"{took:.1f} µs")
+            _print(f"memory: first read among {users:,} users, decoded anew", f"{took:.1f} µs")
     gc.collect()
     objects = len(gc.get_objects())
     begun = time.perf_counter()
@@ -110,7 +130,7 @@ def _many(local: LocalUpgrade, most: int) -> None:
     tracemalloc.start()
     kept = MemoryStore(max_users=most)
     before = tracemalloc.get_traced_memory()[0]
-    _records(kept, value, most)
+    _records(kept, entry, most)
     gc.collect()
     held = (tracemalloc.get_traced_memory()[0] - before) / most
     tracemalloc.stop()
@@ -134,7 +154,7 @@ def main() -> None:
         _reads("SQLite", sqlite, local, time.process_time)
         sqlite.close()
     if options.redis:
-        _reads("Redis", RedisStore(options.redis, timeout=5.0), local, time.perf_counter)
+        _redis_reads(options.redis, local)
     _many(local, options.users)
 
 

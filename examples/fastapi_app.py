@@ -1,4 +1,4 @@
-"""A page of a FastAPI application: one connection, a client per request.
+"""A page of a FastAPI application, which decides, marks and logs for the student who signed in.
 
 Run it with `python -m examples.fastapi_app`, and sign in at http://127.0.0.1:8000. It asks the
 UpGrade server that UPGRADE_HOST_URL names, or a LocalUpgrade of its own.
@@ -9,55 +9,49 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from html import escape
-from typing import Annotated
+from typing import Annotated, Union
 
-from fastapi import APIRouter, BackgroundTasks, Cookie, Depends, FastAPI, Form, Request
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, Form
+from fastapi.requests import HTTPConnection
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from examples.school import school
-from upgrade_client_lib import Decision, UpgradeApiError, UpgradeClient, UpgradeConnection
+from upgrade_client_lib import Decision, UpgradeApiError, UpgradeClient
+from upgrade_client_lib.integrations.fastapi import Upgrade
 from upgrade_client_lib.types import LogInput, LogMetrics
 
 logger = logging.getLogger(__name__)
 router = APIRouter()
 
 
-def create_app(host_url: str) -> FastAPI:
-    """Make the application. Its connection opens nothing until the first request."""
+def student_of(request: HTTPConnection) -> str | None:
+    return request.cookies.get("student")
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
-        async with UpgradeConnection(host_url, timeout=2.0) as connection:
-            app.state.upgrade = connection
-            yield
 
-    app = FastAPI(lifespan=lifespan)
+def classes_of(request: HTTPConnection) -> dict[str, list[str]]:
+    """Give the student's class, with which they are made known to UpGrade when that is needed."""
+    return {"class": [request.cookies["school_class"]]}
+
+
+def working_class_of(request: HTTPConnection) -> dict[str, str]:
+    return {"class": request.cookies["school_class"]}
+
+
+upgrade = Upgrade(  # the server is the one that UPGRADE_HOST_URL names
+    "my-app", user=student_of, group=classes_of, working_group=working_class_of
+)
+Client = Annotated[UpgradeClient, Depends(upgrade.client)]
+ClientOrNone = Annotated[Union[UpgradeClient, None], Depends(upgrade.client_or_none)]
+
+
+def create_app() -> FastAPI:
+    """Make the application. Its connection lives as long as it runs."""
+    app = FastAPI(lifespan=upgrade.lifespan)
     app.include_router(router)
+    app.get("/health")(upgrade.health)
     return app
-
-
-def upgrade_client(
-    request: Request,
-    student: Annotated[str, Cookie()] = "guest",
-    school_class: Annotated[str, Cookie()] = "",
-) -> UpgradeClient:
-    """Give the client of the student whom this request comes from.
-
-    With their class, they are made known to UpGrade when that is needed. A guest never is.
-    """
-    connection: UpgradeConnection = request.app.state.upgrade
-    if not school_class:
-        return connection.client(student, "my-app")
-    return connection.client(
-        student, "my-app", group={"class": [school_class]}, working_group={"class": school_class}
-    )
-
-
-Client = Annotated[UpgradeClient, Depends(upgrade_client)]
 
 
 @router.get("/sign-in")
@@ -81,8 +75,10 @@ async def sign_in(
 
 
 @router.get("/")
-async def home(client: Client, after: BackgroundTasks) -> HTMLResponse:
+async def home(client: ClientOrNone, after: BackgroundTasks) -> Response:
     """Show the home page with the banner and the dashboard that are this student's."""
+    if client is None:
+        return RedirectResponse("/sign-in", status_code=303)
     banner, dashboard = await asyncio.gather(
         client.decide("home", "banner", default="control"),
         client.decide_flag("new-dashboard"),
@@ -112,4 +108,5 @@ if __name__ == "__main__":
     import uvicorn
 
     with school().serve() as url:
-        uvicorn.run(create_app(os.environ.get("UPGRADE_HOST_URL", url)))
+        os.environ.setdefault("UPGRADE_HOST_URL", url)
+        uvicorn.run(create_app())

@@ -18,20 +18,27 @@ from types import FrameType
 
 import attrs
 
-from tests.support_faulty_server import FaultyServer
-from tests.support_storms import CONNECTIONS, LATER, Aftermath
-from upgrade_client_lib import UpgradeClient, UpgradeConnection
+from tests.support_storms import (
+    CONNECTIONS,
+    LATER,
+    Aftermath,
+    connected,
+    leases_and_waiters,
+    stretched,
+)
+from upgrade_client_lib import UpgradeClient
 
 
 class Interrupt(BaseException):
     """What the signal handler raises."""
 
 
-def storm_of_interrupts(calls: int, seed: int) -> Aftermath:
-    """Raise an exception in blocking calls from a signal handler, up to 2 ms after each began."""
+def storm_of_interrupts(calls: int, seed: int, way: str) -> Aftermath:
+    """Raise an exception in blocking calls from a signal handler."""
+    longest = stretched(2e-3, way)
     with (
-        FaultyServer() as server,
-        UpgradeConnection(server.url, max_connections=CONNECTIONS) as connection,
+        connected(way) as (server, connection),
+        connection,
         _interrupts(),
         warnings.catch_warnings(),
     ):
@@ -39,14 +46,20 @@ def storm_of_interrupts(calls: int, seed: int) -> Aftermath:
         client = connection.client("user", "my-app")
         client.init_sync()
         chance = random.Random(seed)
-        interrupted = sum(_interrupted(client, chance.uniform(1e-5, 2e-3)) for _ in range(calls))
+        interrupted = sum(_interrupted(client, chance.uniform(1e-5, longest)) for _ in range(calls))
         gc.collect()
         with ThreadPoolExecutor(2 * CONNECTIONS) as threads:
             later = [threads.submit(client.init_sync) for _ in range(LATER)]
-            succeeded = [call.result().id for call in later]
-        gc.collect()
-        left = max(server.open_connections(CONNECTIONS) - CONNECTIONS, 0)
-        return Aftermath(interrupted, calls - interrupted, len(succeeded), left)
+            failed = sum(call.exception() is not None for call in later)
+        leases, waiters = leases_and_waiters()
+        return Aftermath(
+            stopped=interrupted,
+            finished=calls - interrupted,
+            failed=failed,
+            sockets=max(server.open_connections(CONNECTIONS) - CONNECTIONS, 0),
+            leases=leases,
+            waiters=waiters,
+        )
 
 
 def _interrupted(client: UpgradeClient, delay: float) -> bool:
@@ -81,4 +94,5 @@ def _interrupts() -> Generator[None, None, None]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(attrs.asdict(storm_of_interrupts(*map(int, sys.argv[1:])))))
+    calls, seed, way = sys.argv[1:]
+    print(json.dumps(attrs.asdict(storm_of_interrupts(int(calls), int(seed), way))))

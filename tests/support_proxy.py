@@ -8,8 +8,11 @@ import ssl
 import threading
 from contextlib import suppress
 from types import TracebackType
+from typing import TypeVar
 
 LONGEST = 5.0
+
+P = TypeVar("P", bound="Proxy")
 
 
 class Proxy:
@@ -33,7 +36,7 @@ class Proxy:
         """What was asked for: an address, or ``host:port`` for a tunnel."""
         return [request.split(" ")[1] for request in self.requests]
 
-    def __enter__(self) -> Proxy:
+    def __enter__(self: P) -> P:
         self._threads[0].start()
         return self
 
@@ -79,10 +82,13 @@ class Proxy:
                     other[one].sendall(data)
 
     def _let_pass(self, connection: socket.socket, upstream: socket.socket) -> bool:
-        """Read what is asked for, and tell whether data may pass."""
+        """Read what is asked for, and return whether data may pass."""
         head = b""
         while b"\r\n\r\n" not in head:
-            head += connection.recv(65536) or b"\r\n\r\n"  # the other side hung up
+            data = connection.recv(65536)
+            if not data:
+                return False  # the other side hung up
+            head += data
         self.requests.append(head.decode("latin-1"))
         if not head.startswith(b"CONNECT "):
             upstream.sendall(head)
@@ -95,17 +101,32 @@ class Proxy:
 
 
 class SocksProxy(Proxy):
-    """The same for SOCKS 5, without passwords; hosts are asked for by name."""
+    """The same for SOCKS 5, without passwords; hosts are asked for by name.
 
-    def __init__(self, port: int) -> None:
+    ``reply`` is its whole reply to such a request. With another than that of a proxy which has
+    connected, it waits until the other side hangs up, and then sets ``hung_up``.
+    """
+
+    CONNECTED = b"\x05\x00\x00\x01" + bytes(6)
+    REFUSED = b"\x05\x05\x00\x01" + bytes(6)
+
+    def __init__(self, port: int, *, reply: bytes = CONNECTED) -> None:
         super().__init__(port)
         self.url = f"socks5://{self.address}"
+        self.hung_up = threading.Event()
+        self._reply = reply
 
     def _let_pass(self, connection: socket.socket, upstream: socket.socket) -> bool:
         connection.recv(65536)  # the versions and ways of signing in that the other side offers
         connection.sendall(b"\x05\x00")
         asked = connection.recv(65536)  # version, command, nothing, kind, length, name, port
+        if not asked:
+            return False  # the other side hung up
         name, port = asked[5:-2].decode("ascii"), int.from_bytes(asked[-2:], "big")
         self.requests.append(f"CONNECT {name}:{port}")
-        connection.sendall(b"\x05\x00\x00\x01" + bytes(6))
-        return True
+        connection.sendall(self._reply)
+        if self._reply == self.CONNECTED:
+            return True
+        connection.recv(65536)
+        self.hung_up.set()
+        return False

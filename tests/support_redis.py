@@ -15,10 +15,14 @@ REQUIRED = "UPGRADE_REQUIRE_REDIS"
 
 
 class RedisServer:
-    """A ``redis-server`` that keeps nothing; it serves from the start of the block to its end."""
+    """A ``redis-server``, which serves from the start of the block to its end.
 
-    def __init__(self, folder: Path) -> None:
+    It keeps nothing, or with ``keeps_data`` writes each change to a file before it answers.
+    """
+
+    def __init__(self, folder: Path, *, keeps_data: bool = False) -> None:
         self._folder = folder
+        self._keeps_data = keeps_data
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
 
@@ -45,7 +49,7 @@ class RedisServer:
         options = [
             *("--port", str(self.port), "--bind", "127.0.0.1"),
             *("--unixsocket", str(self.socket_path), "--dir", str(self._folder)),
-            *("--save", "", "--appendonly", "no"),
+            *("--save", "", "--appendonly", "yes" if self._keeps_data else "no"),
         ]
         self._process = subprocess.Popen(
             ["redis-server", *options], stdout=subprocess.PIPE, encoding="utf-8"
@@ -61,6 +65,13 @@ class RedisServer:
         with self._process as process:
             process.terminate()
             process.communicate(timeout=30)
+
+    def crash(self) -> None:
+        """Kill it, and start it again."""
+        assert self._process is not None
+        with self._process as process:
+            process.kill()
+        self.start()
 
 
 def free_port() -> int:

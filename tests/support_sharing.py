@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.stores.support_stores import Kind, Time, memory, redis, sqlite
@@ -19,9 +20,17 @@ HOST = "https://upgrade.example.org"
 class Workers:
     """A server that counts what it is sent, and a store; each client is another worker's."""
 
-    def __init__(self, kind: Kind, upgrade: LocalUpgrade | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        upgrade: LocalUpgrade | None = None,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        **options: Any,
+    ) -> None:
         self.upgrade = upgrade or local_upgrade()
-        self.server = SteeredServer(self.upgrade.transport)
+        self.transport = transport or self.upgrade.transport
+        self.server = SteeredServer(self.transport)
         self.kind = kind
         self.options = options
 
@@ -45,7 +54,7 @@ class Workers:
 
     def truth(self, user_id: str = "user", context: str = "my-app") -> UpgradeClient:
         """A client that shares nothing."""
-        return UpgradeClient(user_id, HOST, context, transport=self.upgrade.transport)
+        return UpgradeClient(user_id, HOST, context, transport=self.transport)
 
     def sent(self) -> list[str]:
         return [sent.endpoint for sent in self.server.sent]

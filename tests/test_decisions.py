@@ -21,7 +21,7 @@ from tests.support_clock import Clock
 from tests.support_faults import FAULTS, within
 from tests.support_faulty_server import FaultyServer, refusing_address
 from tests.support_forms import Form, blocking, both_forms
-from tests.support_server import Background, Hold, SteeredServer, client_of
+from tests.support_server import HOST, Background, Hold, SteeredServer
 from upgrade_client_lib import (
     Decision,
     NoConnectionError,
@@ -31,6 +31,7 @@ from upgrade_client_lib import (
     UpgradeConnection,
     UserNotInitializedError,
 )
+from upgrade_client_lib.stores import MemoryStore
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import DecisionReason, DecisionSource
 
@@ -490,11 +491,16 @@ def test_an_error_in_a_decision_holds_neither_frames_nor_what_was_sent(
 
 
 @pytest.mark.parametrize("target", ["banner", "footer"])
-def test_kept_decisions_do_not_keep_their_client(server: SteeredServer, target: str) -> None:
+@pytest.mark.parametrize("with_store", [False, True])
+def test_kept_decisions_do_not_keep_their_client(
+    server: SteeredServer, target: str, with_store: bool
+) -> None:
+    store = MemoryStore() if with_store else None
+    connection = UpgradeConnection(HOST, transport=server, store=store)
     gc.collect()
     gc.disable()
     try:
-        client = client_of(server, group={})
+        client = connection.client("user", "my-app", group={})
         decisions = [client.decide_sync("home", target) for _ in range(3)]
         cache = client._assignments  # pyright: ignore[reportPrivateUsage]
         assert cache.value is not None

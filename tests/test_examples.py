@@ -57,7 +57,7 @@ class FlaskBrowser:
         return self._client.post("/sign-in", data=form).status_code
 
     def home(self) -> str:
-        return self._client.get("/").text
+        return self._client.get("/", follow_redirects=True).text
 
     def finish_lesson(self, seconds: int) -> int:
         return self._client.post("/lesson-done", data={"seconds": seconds}).status_code
@@ -69,23 +69,25 @@ def local() -> LocalUpgrade:
 
 
 @pytest.fixture(params=["fastapi", "flask"])
-def browser(request: pytest.FixtureRequest, local: LocalUpgrade) -> Iterator[Browser]:
+def browser(
+    request: pytest.FixtureRequest, local: LocalUpgrade, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Browser]:
     """A browser of the application, which talks to `local` over a real socket."""
     framework: str = request.param
-    pytest.importorskip(framework, reason=f"nox -s examples has {framework}")
     with local.serve() as url:
+        monkeypatch.setenv("UPGRADE_HOST_URL", url)
         if framework == "fastapi":
             from fastapi.testclient import TestClient
 
             from examples import fastapi_app
 
-            client = TestClient(fastapi_app.create_app(url))
+            client = TestClient(fastapi_app.create_app())
             with client:  # which begins and ends the application's lifespan
                 yield FastAPIBrowser(client)
         else:
             from examples import flask_app
 
-            app = flask_app.create_app(url)
+            app = flask_app.create_app()
             with app.extensions["upgrade"]:
                 yield FlaskBrowser(app.test_client())
 
@@ -139,11 +141,12 @@ def test_after_an_outage_at_sign_in_the_next_page_is_right(
     local.assert_marked("home", "banner", user="student-1", condition="treatment")
 
 
-def test_a_guest_sees_the_usual_page_and_is_not_made_known(
+def test_a_guest_is_asked_to_sign_in_and_nothing_is_sent(
     browser: Browser, local: LocalUpgrade
 ) -> None:
-    assert browser.home() == "<h1>Hello.</h1><p>guest, here is the dashboard.</p>"
-    assert {request.endpoint for request in local.requests} == {"assign", "featureflag"}
+    assert "Sign in" in browser.home()
+    assert browser.finish_lesson(95) == 401
+    assert local.requests == ()
 
 
 def test_a_mark_that_fails_does_not_cost_the_page(browser: Browser, local: LocalUpgrade) -> None:

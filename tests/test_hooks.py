@@ -44,6 +44,9 @@ class Listener(Hook):
     def failed(self, call: Call) -> None:
         self.heard.append((self.name, "failed", call))
 
+    def abandoned(self, call: Call) -> None:
+        self.heard.append((self.name, "abandoned", call))
+
     def decided(self, decision: Decision | FlagDecision) -> None:
         self.heard.append((self.name, "decided", decision))
 
@@ -82,6 +85,7 @@ def test_every_call_is_heard_of(call: Form, server: SteeredServer, operation: Op
     assert before.endpoint == after.endpoint
     assert before.endpoint.endswith(f"/api/v6/{operation.endpoint}")
     assert (before.user_id, before.context) == ("user", "my-app")
+    assert before.host_url == after.host_url == "http://upgrade"
     assert (before.attempts, before.seconds, before.error) == (0, 0.0, None)
     assert (after.attempts, after.error) == (1, None)
     assert after.seconds > 0.0
@@ -220,7 +224,7 @@ def test_the_mark_of_a_decision_is_heard_of(call: Form, server: SteeredServer) -
     assert isinstance(listener.calls[-1].error, NoConnectionError)
 
 
-def test_a_cancelled_call_has_a_beginning_alone(server: SteeredServer) -> None:
+def test_a_cancelled_call_is_abandoned(server: SteeredServer) -> None:
     async def scenario() -> None:
         hold = server.hold_next("assign")
         deciding = asyncio.ensure_future(client.decide("home", "banner"))
@@ -232,7 +236,18 @@ def test_a_cancelled_call_has_a_beginning_alone(server: SteeredServer) -> None:
     listener = Listener()
     client = connected(server, listener).client("user", "my-app")
     asyncio.run(scenario())
-    assert listener.names() == ["one before"]
+    assert listener.names() == ["one before", "one abandoned"]
+    assert listener.calls[1].seconds > 0.0
+
+
+@both_forms
+def test_a_call_on_a_closed_connection_is_abandoned(call: Form, server: SteeredServer) -> None:
+    listener = Listener()
+    connection = connected(server, listener)
+    connection.close()
+    with pytest.raises(RuntimeError):
+        call(connection.client("user", "my-app").init)
+    assert listener.names() == ["one before", "one abandoned"]
 
 
 def test_hooks_run_in_the_thread_of_the_call(server: SteeredServer) -> None:

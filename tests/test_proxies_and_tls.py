@@ -16,7 +16,13 @@ import pytest
 import trustme
 
 from tests.support_calls import COUNTED, HARMLESS, INIT, Operation, by_endpoint, upgrade_with_user
-from tests.support_faulty_server import Fault, FaultyServer, never_answers, refusing_address
+from tests.support_faulty_server import (
+    LONGEST,
+    Fault,
+    FaultyServer,
+    never_answers,
+    refusing_address,
+)
 from tests.support_forms import Form, blocking, both_forms, each_engine, every_way, in_event_loop
 from tests.support_proxy import Proxy, SocksProxy
 from upgrade_client_lib import (
@@ -279,6 +285,50 @@ def test_a_socks_proxy_is_used(call: Form, by: str, monkeypatch: pytest.MonkeyPa
             assert call(connection.client("user", "my-app").init).id == "user"
 
     assert proxy.targets == [f"{HOST}:80"]
+
+
+@both_forms
+@pytest.mark.parametrize(
+    ("reply", "error"), [(SocksProxy.REFUSED, NoConnectionError), (b"", RequestTimeoutError)]
+)
+def test_a_socks_proxy_that_does_not_connect_is_hung_up_on(
+    call: Form, reply: bytes, error: type[Exception]
+) -> None:
+    with (
+        FaultyServer() as server,
+        SocksProxy(server.port, reply=reply) as proxy,
+        UpgradeConnection(f"http://{HOST}", proxy=proxy.url, timeout=0.5, retries=0) as connection,
+    ):
+        with pytest.raises(error) as caught:
+            call(connection.client("user", "my-app").init)
+        assert proxy.hung_up.wait(LONGEST), caught
+
+
+def test_a_call_that_is_cancelled_before_its_socks_proxy_connects_hangs_up() -> None:
+    async def scenario() -> None:
+        async with UpgradeConnection(f"http://{HOST}", proxy=proxy.url) as connection:
+            call = asyncio.ensure_future(connection.client("user", "my-app").init())
+            while not proxy.requests:
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.wait([call])
+            assert await asyncio.to_thread(proxy.hung_up.wait, LONGEST)
+
+    with FaultyServer() as server, SocksProxy(server.port, reply=b"") as proxy:
+        asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("kind", [Proxy, SocksProxy])
+def test_nothing_passes_a_proxy_of_the_tests_without_a_request(kind: type[Proxy]) -> None:
+    with FaultyServer() as server, kind(server.port) as proxy:
+        host, port = proxy.address.split(":")
+        with socket.create_connection((host, int(port))) as connection:
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):
+                pass
+
+    assert not proxy.requests
+    assert not server.received
 
 
 @pytest.mark.parametrize("by", ["argument", "environment"])

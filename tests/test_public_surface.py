@@ -39,8 +39,14 @@ MODULES = [
     "upgrade_client_lib.types.responses",
     "upgrade_client_lib.types",
     "upgrade_client_lib",
+    "upgrade_client_lib.batch",
     "upgrade_client_lib.stores",
     "upgrade_client_lib.testing",
+    "upgrade_client_lib.integrations.celery",
+    "upgrade_client_lib.integrations.fastapi",
+    "upgrade_client_lib.integrations.flask",
+    "upgrade_client_lib.integrations.openfeature",
+    "upgrade_client_lib.integrations.opentelemetry",
 ]
 
 
@@ -87,6 +93,8 @@ def surface() -> list[str]:
                 lines += class_lines(value)
             elif inspect.isclass(value):
                 lines.append(f"class {public}, as above")
+            elif inspect.isfunction(value):
+                lines.append(f"{public}{shown_signature(value)}")
             else:
                 lines.append(f"{public}: {shown(value)}")
         lines.append("")
@@ -196,7 +204,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error(name: str) -> None:
 
 
 def test_types_exports_all_that_its_submodules_do() -> None:
-    below = [types.enums, types.requests, types.responses]
+    below = [types.enums, types.outbox, types.requests, types.responses]
 
     assert [name for module in below for name in exported(module)] == types.__all__
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
-from typing import Any, Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -12,7 +12,6 @@ import pytest
 from tests.support_clients import client_at
 from tests.support_faulty_server import FaultyServer
 from tests.support_forms import Form, both_forms
-from tests.support_storms import main as storms
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib._api import Identity
 from upgrade_client_lib._http import DEFAULT_OPTIONS, CallOptions, deadline, pools, resolver, slots
@@ -161,14 +160,3 @@ def test_an_explanation_names_the_experiment_of_the_point_that_was_asked_for() -
     client_at(upgrade).init_sync()
 
     assert "other" in str(upgrade.explain("u1", "quiz", "hint"))
-
-
-def test_the_program_of_storms_prints_what_was_left(capsys: pytest.CaptureFixture[str]) -> None:
-    run: Callable[[int], None] = storms
-    run(20)
-
-    printed = capsys.readouterr().out.splitlines()
-    assert [line.partition("(")[0] for line in printed] == [
-        "storm_of_cancellations",
-        "storm_of_interrupts",
-    ]

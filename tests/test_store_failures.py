@@ -16,7 +16,7 @@ from tests.support_server import Background
 from tests.support_sharing import Workers, clock, kind, workers
 from upgrade_client_lib import Hook, _store_access
 from upgrade_client_lib._user import shared_entry
-from upgrade_client_lib._user.entry import CHECKSUM_BYTES, Entry, decode, encode
+from upgrade_client_lib._user.entry import CHECKSUM_BYTES, MAX_CACHED_BYTES, Entry, decode, encode
 from upgrade_client_lib.stores import MemoryStore
 from upgrade_client_lib.types import DecisionSource
 
@@ -254,10 +254,30 @@ def test_damaged_bytes_count_as_nothing(call: Form, workers: Workers, position: 
 def test_a_record_of_another_format_counts_as_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("upgrade_client_lib._user.entry.FORMAT", 2)
+        assert decode(encode(Entry(generation="newer"))) == Entry(generation="newer")
         newer = encode(Entry(generation="g"))
-        assert decode(newer) == Entry(generation="g")
     assert decode(newer) is None
     assert decode(encode(Entry(generation="g"))) == Entry(generation="g")
+
+
+def test_a_small_record_that_is_read_again_is_not_decoded_again() -> None:
+    small = encode(Entry(generation="small"))
+    large = encode(Entry(generation="g" * MAX_CACHED_BYTES))
+    assert decode(small) is decode(bytes(bytearray(small)))
+    assert decode(large) == decode(large)
+    assert decode(large) is not decode(large)
+
+
+@pytest.mark.parametrize("value", [bytearray(b"no entry"), memoryview(b"no entry"), "no entry", 7])
+@both_forms
+def test_a_store_that_gives_no_bytes_has_no_record(
+    call: Form, value: Any, warnings: list[str]
+) -> None:
+    store = Failing("get")
+    store.error = lambda: (value, 1)
+    client = of(store).client(group={})
+    assert call(client.decide, *QUEUE).condition == "first"
+    assert not warnings
 
 
 def test_what_a_later_release_adds_to_a_record_is_ignored() -> None:

@@ -5,43 +5,84 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from typing import Callable
+from concurrent.futures import ThreadPoolExecutor
 
+import attrs
 import pytest
 
+from tests import support_storms as storms
 from tests.support_faulty_server import WELL, Fault, FaultyServer, never_answers
 from tests.support_forms import each_engine
-from tests.support_storms import (
-    LATER,
-    Aftermath,
-    storm_of_cancellations,
-    storm_of_cancellations_with_aiohttp,
-    storm_of_interrupts,
-)
 from upgrade_client_lib import UpgradeConnection
+from upgrade_client_lib._http.slots import SyncSlots
 
 pytestmark = pytest.mark.usefixtures("engine")
 
 AT_MOST_STEPS = 60
 """How many times the event loop goes round in one call at the most."""
 
+NOTHING = storms.Aftermath(stopped=1, finished=1, failed=0, sockets=0, leases=0, waiters=0)
 
-@pytest.mark.parametrize("storm", [storm_of_cancellations, storm_of_cancellations_with_aiohttp])
-def test_calls_that_are_cancelled_at_random_leave_nothing(
-    storm: Callable[[int, int], Aftermath],
-) -> None:
-    aftermath = storm(600, 12)
+interval_timers = pytest.mark.skipif(
+    not hasattr(signal, "setitimer"), reason="no interval timers here"
+)
+
+
+@each_engine
+def test_calls_that_are_cancelled_at_random_leave_nothing() -> None:
+    aftermath = storms.storm_of_cancellations(600, seed=12)
 
     assert aftermath.stopped > 100
-    assert (aftermath.succeeded, aftermath.open, aftermath.tasks) == (LATER, 0, 0)
+    assert aftermath.is_clean, aftermath
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers here")
+@interval_timers
 def test_calls_that_a_signal_handler_interrupts_at_random_leave_nothing() -> None:
-    aftermath = storm_of_interrupts(600, seed=12)
+    aftermath = storms.storm_of_interrupts(600, seed=12)
 
     assert aftermath.stopped > 20
-    assert (aftermath.succeeded, aftermath.open) == (LATER, 0)
+    assert aftermath.is_clean, aftermath
+
+
+@interval_timers
+def test_the_program_of_storms_comes_by_every_way_and_prints_what_was_left(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    storms.main(40, 40)
+
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(", seed")[0] for line in lines] == [
+        f"{way}: storm_of_{stopping}"
+        for way in ("plain", "TLS", "CONNECT", "SOCKS")
+        for stopping in ("cancellations", "interrupts")
+    ]
+
+
+@pytest.mark.parametrize("left", ["failed", "sockets", "leases", "waiters", "tasks"])
+def test_the_program_of_storms_fails_if_anything_is_left(
+    left: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def storm(calls: int, seed: int, way: str) -> storms.Aftermath:
+        return attrs.evolve(NOTHING, **{left: 1}) if way == "plain" else NOTHING
+
+    monkeypatch.setattr(storms, "STORMS", [storm])
+
+    with pytest.raises(SystemExit, match="Something is left"):
+        storms.main(20, 20)
+
+
+def test_what_counts_leases_and_waiters_sees_them() -> None:
+    slots = SyncSlots(1)
+    leases, waiters = storms.leases_and_waiters()
+    lease = slots.acquire(0.0)
+    assert storms.leases_and_waiters() == (leases + 1, waiters)
+
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(slots.acquire, 20.0)
+        while storms.leases_and_waiters() != (leases + 1, waiters + 1):
+            pass
+        slots.release(lease)
+        assert waiting.result() is not lease
 
 
 @each_engine

@@ -19,6 +19,7 @@ from ._version import __version__
 if TYPE_CHECKING:
     from . import exceptions, types
     from ._http import Timeout
+    from ._outbox import Outbox
     from .assignment import Assignment
     from .client import UpgradeClient
     from .connection import UpgradeConnection
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
         ConflictError,
         NoConnectionError,
         NotAuthorizedError,
+        OutboxError,
+        OutboxFullError,
         RequestTimeoutError,
         ServerError,
         TooManyRequestsError,
@@ -48,6 +51,9 @@ __all__ = [
     "Hook",
     "NoConnectionError",
     "NotAuthorizedError",
+    "Outbox",
+    "OutboxError",
+    "OutboxFullError",
     "RequestTimeoutError",
     "ServerError",
     "Timeout",
@@ -67,6 +73,7 @@ _LAZY_MODULES = {
     "Decision": "decision",
     "FlagDecision": "decision",
     "Hook": "hooks",
+    "Outbox": "_outbox",
     "Timeout": "_http",
     "UpgradeClient": "client",
     "UpgradeConnection": "connection",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import uuid
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
@@ -69,7 +68,6 @@ class BaseClient:
         groups_for_session: Mapping[str, Sequence[str]] | None = None,
         include_stored_user_groups: bool | None = None,
     ) -> None:
-        arguments.nonempty("user_id", user_id)
         arguments.nonempty("context", context)
         arguments.nonempty("host_url", host_url)
         if rotation not in _ROTATIONS:
@@ -78,8 +76,8 @@ class BaseClient:
         owns_server = connection is None and transport is not None
         server = _server(host_url, connection, transport)
         identity = Identity(
-            arguments.header("user_id", user_id),
-            arguments.header("client_session_id", session_id) or str(uuid.uuid4()),
+            arguments.header("user_id", arguments.nonempty("user_id", user_id)),
+            arguments.header("client_session_id", session_id) or os.urandom(16),
             context,
             arguments.header("token", token, secret=True) or server.token,
         )

@@ -13,6 +13,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from ._locks import held
+
 T = TypeVar("T")
 
 _importing = threading.RLock()
@@ -43,7 +45,7 @@ call_after_fork(_call_owners)
 @contextmanager
 def fork_waits() -> Generator[None, None, None]:
     """Have forks in other threads wait until the block, which imports modules, ends."""
-    with _importing:
+    with held(_importing):
         yield
 
 

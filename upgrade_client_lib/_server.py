@@ -21,10 +21,13 @@ from ._http import (
     HttpTransport,
     Operation,
     Reachability,
+    Request,
+    Response,
     Transport,
     TransportSettings,
     send_with_retries,
 )
+from ._locks import held
 from ._rules import arguments
 from ._rules.environment import STORE
 from ._rules.scrubbing import Secrets
@@ -34,6 +37,7 @@ from .exceptions import CircuitOpenError, UpgradeApiError
 from .hooks import NO_HOOKS, Call, HookList
 
 if TYPE_CHECKING:
+    from ._outbox import EventQueue
     from .stores import Store
 
 T = TypeVar("T")
@@ -61,6 +65,7 @@ class Server:
         "host_url",
         "max_age",
         "options",
+        "outbox",
         "stale_if_error",
         "store_access",
         "token",
@@ -86,6 +91,7 @@ class Server:
         self._reachability = Reachability(settings.host_url)
         self._breaker = Breaker(settings.host_url, options.timeout.total) if breaker else None
         self.hooks = hooks
+        self.outbox: EventQueue | None = None
         self.max_age = max_age
         self.stale_if_error = stale_if_error
         self.store_access = None
@@ -109,6 +115,7 @@ class Server:
             endpoint=operation.request.endpoint,
             user_id=identity.user_id,
             context=identity.context,
+            host_url=self.host_url,
         )
         self.hooks.call("before", call)
         started = time.monotonic()
@@ -119,9 +126,23 @@ class Server:
             call = attrs.evolve(call, attempts=error.attempts, seconds=seconds, error=error)
             self.hooks.call("failed", call)
             raise
+        except BaseException:
+            call = attrs.evolve(call, seconds=time.monotonic() - started)
+            self.hooks.call("abandoned", call)
+            raise
         call = attrs.evolve(call, attempts=attempts, seconds=time.monotonic() - started)
         self.hooks.call("after", call)
         return value
+
+    @property
+    def circuit_open(self) -> bool:
+        """Whether the last reads found no server, and none was answered since."""
+        return self._breaker is not None and self._breaker.is_open
+
+    def send_once(self, request: Request) -> Response:
+        """Send a request once, blocking, and return the response, whatever its status."""
+        deadline = time.monotonic() + self.options.timeout.total
+        return self._transport.send(request, self.options.attempt_limits(deadline))
 
     def circuit_error(self) -> CircuitOpenError | None:
         """Return the error with which a read would fail at once now, if it would."""
@@ -203,7 +224,7 @@ def shared_server(
 ) -> Server:
     """Return this process's one server of a host, for calls with these options and this store."""
     key = _address(host_url), options, store_url
-    with _shared_lock:
+    with held(_shared_lock):
         server = _shared.get(key)
         if server is None:
             server = _shared[key] = _new_shared(*key)
@@ -214,7 +235,7 @@ def shared_server(
     return server
 
 
-def store_of_environment(url: str) -> Store | None:
+def store_of_environment(url: str, variable: str = STORE) -> Store | None:
     """Return the store that the environment names; a ``ValueError`` names the variable."""
     if not url:
         return None
@@ -223,7 +244,7 @@ def store_of_environment(url: str) -> Store | None:
     try:
         return store_from_url(url)
     except ValueError as error:
-        raise ValueError(f"the environment variable {STORE} is wrong: {error}") from None
+        raise ValueError(f"the environment variable {variable} is wrong: {error}") from None
 
 
 def _new_shared(host_url: str, options: CallOptions, store_url: str) -> Server:

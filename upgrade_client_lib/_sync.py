@@ -48,7 +48,9 @@ class Backend(Protocol):
         """Return the future's result; ``TimeoutError`` when it takes longer than ``seconds``."""
         ...
 
-    async def call_either(self, owner: object, method: str, seconds: float, *arguments: Any) -> Any:
+    async def call_either(
+        self, owner: object, method: str, seconds: float, *arguments: Any, **named: Any
+    ) -> Any:
         """Call a blocking method, or in an event loop its form ``..._async``, or it in a thread.
 
         In an event loop, a ``TimeoutError`` after ``seconds``.
@@ -79,8 +81,10 @@ class _SyncBackend:
         except concurrent.futures.TimeoutError as error:
             raise TimeoutError from error
 
-    async def call_either(self, owner: object, method: str, seconds: float, *arguments: Any) -> Any:
-        return getattr(owner, method)(*arguments)
+    async def call_either(
+        self, owner: object, method: str, seconds: float, *arguments: Any, **named: Any
+    ) -> Any:
+        return getattr(owner, method)(*arguments, **named)
 
     async def complete(self, work: Coroutine[Any, Any, object]) -> None:
         await work
@@ -110,7 +114,9 @@ class _AsyncBackend:
         with anyio.fail_after(seconds):
             return await asyncio.wrap_future(future)
 
-    async def call_either(self, owner: object, method: str, seconds: float, *arguments: Any) -> Any:
+    async def call_either(
+        self, owner: object, method: str, seconds: float, *arguments: Any, **named: Any
+    ) -> Any:
         import asyncio
 
         import anyio
@@ -118,8 +124,8 @@ class _AsyncBackend:
         in_loop = getattr(owner, f"{method}_async", None)
         with anyio.fail_after(seconds):
             if in_loop is not None:
-                return await in_loop(*arguments)
-            return await asyncio.to_thread(getattr(owner, method), *arguments)
+                return await in_loop(*arguments, **named)
+            return await asyncio.to_thread(getattr(owner, method), *arguments, **named)
 
     async def complete(self, work: Coroutine[Any, Any, object]) -> None:
         import asyncio

@@ -13,6 +13,7 @@ from .types import (
     MarkedDecisionPoint,
     MarkedDecisionPointStatus,
     MarkedDecisionPointStatusText,
+    OutboxEvent,
     Payload,
 )
 
@@ -30,6 +31,15 @@ class Marker(Protocol):
         uniquifier: object,
         client_error: object,
     ) -> MarkedDecisionPoint: ...
+
+    async def enqueue(
+        self,
+        backend: Backend,
+        assignment: Assignment,
+        status: object,
+        uniquifier: object,
+        client_error: object,
+    ) -> OutboxEvent: ...
 
 
 class _HasMarker:
@@ -71,6 +81,7 @@ class Assignment(_HasMarker):
     _experiment_type: ExperimentType | str | None = attrs.field(alias="experiment_type")
     _payload: Payload | None = attrs.field(alias="payload")
     _factors: Mapping[str, tuple[str, Payload | None]] = attrs.field(alias="factors", hash=False)
+    _has_queue: bool = attrs.field(default=False, alias="has_queue", eq=False)
 
     def __copy__(self) -> Assignment:
         return self  # as all that cannot be changed
@@ -174,6 +185,35 @@ class Assignment(_HasMarker):
         """
         return run_sync(self._client_marker.mark(SYNC, self, status, uniquifier, client_error))
 
+    async def enqueue_mark(
+        self,
+        status: MarkedDecisionPointStatus | MarkedDecisionPointStatusText,
+        uniquifier: str | None = "",
+        client_error: str | None = "",
+    ) -> OutboxEvent:
+        """Hand the mark over to the connection's outbox, which delivers it.
+
+        Arguments are those of :meth:`mark_decision_point`, and checked at once. Nothing is sent
+        before this returns. The server dates the mark by its arrival. An ``OutboxFullError`` where
+        the outbox is full, an ``OutboxError`` where its store fails; a ``RuntimeError`` without an
+        outbox; a ``ValueError`` if the client has a token of its own, since none is kept.
+
+        >>> await assignment.enqueue_mark("condition applied")
+        """
+        return await self._client_marker.enqueue(ASYNC, self, status, uniquifier, client_error)
+
+    def enqueue_mark_sync(
+        self,
+        status: MarkedDecisionPointStatus | MarkedDecisionPointStatusText,
+        uniquifier: str | None = "",
+        client_error: str | None = "",
+    ) -> OutboxEvent:
+        """Hand the mark over to the connection's outbox, blocking for its store alone.
+
+        Arguments, answer and errors are those of :meth:`enqueue_mark`.
+        """
+        return run_sync(self._client_marker.enqueue(SYNC, self, status, uniquifier, client_error))
+
     @property
     def _client_marker(self) -> Marker:
         try:
@@ -184,6 +224,11 @@ class Assignment(_HasMarker):
                 f" client.mark_assignment(assignment, status), of a client for user"
                 f" {self.user_id!r} in context {self.context!r}"
             ) from None
+
+
+def has_queue(assignment: Assignment) -> bool:
+    """Whether marks advance its decision point: the experiment is within-subjects."""
+    return assignment._has_queue  # pyright: ignore[reportPrivateUsage]
 
 
 def attach_marker(assignment: Assignment, marker: Marker) -> Assignment:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ._base_client import BaseClient
+from ._enqueuing_client import EnqueuingClient
 from ._sync import ASYNC, SYNC, run_sync
 from ._user import decide, decide_flag
 from .assignment import Assignment
@@ -27,7 +27,7 @@ from .types import (
 __all__ = ["UpgradeClient"]
 
 
-class UpgradeClient(BaseClient):
+class UpgradeClient(EnqueuingClient):
     """What UpGrade decides for one user in one context of an application.
 
     Every method has an async form and a ``_sync`` form, which works in threads and inside a

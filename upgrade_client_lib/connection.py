@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ._http import (
     DEFAULT_MAX_RESPONSE_BYTES,
@@ -16,11 +17,13 @@ from ._http import (
     retries_option,
     timeout_option,
 )
+from ._outbox import FLUSH_AT_EXIT, MAX_EVENT_AGE, MAX_EVENTS, EventQueue, Outbox
 from ._rules import arguments
-from ._rules.environment import read_settings
+from ._rules.environment import OUTBOX, read_settings
+from ._rules.pickling import portable
 from ._server import MAX_AGE, STALE_IF_ERROR, Server, store_of_environment
 from ._sync import ASYNC, SYNC, run_sync
-from ._user import forget
+from ._user import end_records, forget
 from .client import UpgradeClient
 from .hooks import Hook, hooks_option
 
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 
     from ._http import HttpTransport
     from ._rules.queues import Rotation
-    from .stores import Store
+    from .stores import EventStore, Store
 
 __all__ = ["UpgradeConnection"]
 
@@ -66,6 +69,13 @@ class UpgradeConnection:
         max_age: for how many seconds an answer in the store is used without asking again.
         stale_if_error: for how many seconds more decisions are served it where the server cannot
             be asked again. The documented methods never are.
+        outbox: what keeps the events that are handed over until they are delivered, by
+            ``decision.mark()``, ``enqueue_mark``, ``enqueue_log`` and ``enqueue_reward``: a store
+            of ``upgrade_client_lib.stores``, ``store`` itself or another.
+        max_events: how many events the outbox holds, those that were set aside too.
+        max_event_age: for how many seconds an event waits for delivery; a week by default.
+        flush_at_exit: for how many seconds :meth:`close` and the end of the process wait for the
+            delivery of what was handed over.
         hash_key: a secret, with which the user ids in the store's keys are hashed.
         breaker: whether reads (assignments and flags) fail at once, with a ``CircuitOpenError``,
             after five in a row found no server. They do for a second at first and for half a minute
@@ -97,6 +107,14 @@ class UpgradeConnection:
             for an https:// server.
         transport: an httpx transport to send through instead of sockets, such as
             ``LocalUpgrade().transport``; closing it is yours.
+        pickle_secrets: whether ``token``, ``headers``, ``hash_key`` and a proxy's password go into
+            a pickle of the connection. By default they are left out, and making a client of what
+            was unpickled without them is a ``RuntimeError`` that names them; without the token
+            alone, one may be given to the client.
+
+    A connection pickles as its settings, without sockets and without what it knows: a worker on
+    another machine gets one that makes its own. With a store, httpx parts or an SSL context of your
+    own it does not pickle, a ``TypeError``. Copying it gives the same connection.
 
     Raises ``TypeError`` or ``ValueError``, which names the argument. Redirects are never
     followed. Use after :meth:`close` is a ``RuntimeError``.
@@ -115,6 +133,10 @@ class UpgradeConnection:
         store: Store | None = None,
         max_age: float = MAX_AGE,
         stale_if_error: float = STALE_IF_ERROR,
+        outbox: EventStore | None = None,
+        max_events: int = MAX_EVENTS,
+        max_event_age: float = MAX_EVENT_AGE,
+        flush_at_exit: float = FLUSH_AT_EXIT,
         hash_key: str | bytes | None = None,
         breaker: bool = True,
         hooks: Sequence[Hook] = (),
@@ -126,7 +148,11 @@ class UpgradeConnection:
         async_http_client: httpx.AsyncClient | None = None,
         async_engine: Literal["httpx", "aiohttp"] = "httpx",
         transport: HttpTransport | None = None,
+        pickle_secrets: bool = False,
     ) -> None:
+        self._settings = {name: value for name, value in locals().items() if name != "self"}
+        self._lacking: tuple[str, ...] = ()
+        arguments.boolean("pickle_secrets", pickle_secrets)
         self._server = Server(
             TransportSettings(
                 host_url=arguments.host_url(host_url),
@@ -151,6 +177,15 @@ class UpgradeConnection:
             max_age=arguments.seconds("max_age", max_age),
             stale_if_error=arguments.seconds("stale_if_error", stale_if_error),
         )
+        limits = (
+            arguments.positive("max_events", max_events),
+            arguments.seconds("max_event_age", max_event_age),
+            arguments.seconds("flush_at_exit", flush_at_exit),
+        )
+        if outbox is not None:
+            self._server.outbox = EventQueue(
+                self._server, outbox, partial(end_records, self._server), *limits
+            )
 
     @classmethod
     def from_env(cls) -> UpgradeConnection:
@@ -158,9 +193,9 @@ class UpgradeConnection:
 
         ``UPGRADE_HOST_URL`` is the server's address, ``UPGRADE_TOKEN`` the token, if it wants one,
         ``UPGRADE_TIMEOUT`` the seconds that a call may take, if not the default, and
-        ``UPGRADE_STORE`` the address of a store, if there shall be one (``memory:``,
-        ``sqlite:///path`` or ``redis://…``). A variable that is wrong or missing is a
-        ``ValueError`` that names it.
+        ``UPGRADE_STORE`` and ``UPGRADE_OUTBOX`` the addresses of a store and of what the outbox
+        keeps its events in, if there shall be one (``memory:``, ``sqlite:///path`` or
+        ``redis://…``). A variable that is wrong or missing is a ``ValueError`` that names it.
 
         >>> connection = UpgradeConnection.from_env()
         """
@@ -170,12 +205,38 @@ class UpgradeConnection:
             token=settings.token,
             timeout=DEFAULT_OPTIONS.timeout if settings.timeout is None else settings.timeout,
             store=store_of_environment(settings.store_url),
+            outbox=cast("Any", store_of_environment(settings.outbox_url, OUTBOX)),
         )
 
     @property
     def host_url(self) -> str:
         """The server's address, as it is used."""
         return self._server.host_url
+
+    @property
+    def outbox(self) -> Outbox:
+        """The outbox; a ``RuntimeError`` where the connection has none."""
+        if self._server.outbox is None:
+            raise RuntimeError("this connection has no outbox: it was made without outbox=")
+        return Outbox(self._server.outbox)
+
+    @property
+    def has_outbox(self) -> bool:
+        """Whether marks, logs and rewards can be handed over."""
+        return self._server.outbox is not None
+
+    @property
+    def circuit_open(self) -> bool:
+        """Whether reads fail at once, since the last ones found no server; see ``breaker``.
+
+        It stays so until a read was answered.
+        """
+        return self._server.circuit_open
+
+    @property
+    def has_store(self) -> bool:
+        """Whether decisions may come from a store while the server is away."""
+        return self._server.store_access is not None
 
     def client(
         self,
@@ -194,6 +255,12 @@ class UpgradeConnection:
 
         The arguments are those of :class:`UpgradeClient`.
         """
+        lacking = [name for name in self._lacking if name != "token" or not token]
+        if lacking:
+            raise RuntimeError(
+                f"this connection was pickled without its {' and '.join(lacking)}: make it with"
+                " pickle_secrets=True, or make one here, such as UpgradeConnection.from_env()"
+            )
         return UpgradeClient(
             user_id,
             self.host_url,
@@ -226,13 +293,23 @@ class UpgradeConnection:
     def close(self) -> None:
         """Close the sockets. Those of event loops are closed by their loops, without waiting.
 
+        Before that, what was handed over is delivered, for ``flush_at_exit`` seconds at the most.
         May be called twice, and from any thread. Every later call that needs the server is a
         ``RuntimeError``.
         """
+        if self._server.outbox is not None:
+            self._server.outbox.close()
         self._server.close()
 
     async def aclose(self) -> None:
-        """Close the sockets, those of the running event loop before this returns."""
+        """Close the sockets, those of the running event loop before this returns.
+
+        Before that, what was handed over is delivered, as by :meth:`close`.
+        """
+        if self._server.outbox is not None:
+            import asyncio  # late, since many programs need none
+
+            await asyncio.to_thread(self._server.outbox.close)
         await self._server.aclose()
 
     def __enter__(self) -> UpgradeConnection:
@@ -256,6 +333,21 @@ class UpgradeConnection:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._unpickled, portable(self._settings)
+
+    @classmethod
+    def _unpickled(cls, settings: Mapping[str, Any], lacking: tuple[str, ...]) -> UpgradeConnection:
+        connection = cls(**settings)
+        connection._lacking = lacking
+        return connection
+
+    def __copy__(self) -> UpgradeConnection:
+        return self
+
+    def __deepcopy__(self, memo: object) -> UpgradeConnection:
+        return self
 
     def __repr__(self) -> str:
         return f"UpgradeConnection({self.host_url!r})"

@@ -18,6 +18,7 @@ from .types import (
     MarkedDecisionPoint,
     MarkedDecisionPointStatus,
     MarkedDecisionPointStatusText,
+    OutboxEvent,
     Payload,
 )
 
@@ -34,7 +35,7 @@ class DecisionMarker(Protocol):
         status: object,
         uniquifier: object,
         client_error: object,
-    ) -> MarkedDecisionPoint | None: ...
+    ) -> MarkedDecisionPoint | OutboxEvent | None: ...
 
 
 class _HasMarker:
@@ -150,8 +151,10 @@ class Decision(_HasMarker):
         status: MarkedDecisionPointStatus | MarkedDecisionPointStatusText | None = None,
         uniquifier: str | None = "",
         client_error: str | None = "",
-    ) -> MarkedDecisionPoint | None:
+    ) -> MarkedDecisionPoint | OutboxEvent | None:
         """Tell the server what was shown, and return the mark; ``None`` where none was made.
+
+        If the connection has an outbox, the mark is handed over to it, and the event is returned.
 
         Nothing that server or network do raises: it is logged, and hooks hear of it. Wrong
         arguments raise. Without a status, an assigned condition is marked "condition applied", and
@@ -171,7 +174,7 @@ class Decision(_HasMarker):
         status: MarkedDecisionPointStatus | MarkedDecisionPointStatusText | None = None,
         uniquifier: str | None = "",
         client_error: str | None = "",
-    ) -> MarkedDecisionPoint | None:
+    ) -> MarkedDecisionPoint | OutboxEvent | None:
         """Tell the server, blocking, what was shown.
 
         Arguments, answer and errors are those of :meth:`mark`.

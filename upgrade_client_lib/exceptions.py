@@ -14,10 +14,12 @@
     │   └── CircuitOpenError     nothing was sent: it could not be reached just now
     ├── RequestTimeoutError      no answer within the time the call may take
     └── UnreadableAnswerError    an answer that cannot be understood, a redirect among them
+    OutboxError                  an event was not handed over: the outbox's store failed
+    └── OutboxFullError          it holds as many events as it may
 
-``except UpgradeApiError`` catches them all. Wrong arguments are ``ValueError`` or ``TypeError``
-and are raised before anything is sent; using a closed client or connection is a
-``RuntimeError``.
+``except UpgradeApiError`` catches all that goes wrong with the server. Wrong arguments are
+``ValueError`` or ``TypeError`` and are raised before anything is sent; using a closed client or
+connection is a ``RuntimeError``.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ __all__ = [
     "ConflictError",
     "NoConnectionError",
     "NotAuthorizedError",
+    "OutboxError",
+    "OutboxFullError",
     "RequestTimeoutError",
     "ServerError",
     "TooManyRequestsError",
@@ -49,6 +53,7 @@ class UpgradeApiError(Exception):
         response_body: the text of the answer, its first 10,000 characters at most; ``None`` when
             there was none, or it was larger than ``max_response_bytes``.
         attempts: how often the request was sent, retries included.
+        from_upgrade: whether UpGrade itself wrote the answer, rather than a proxy before it.
         may_have_been_applied: ``True`` where the server may have carried out the request all
             the same (a timeout after sending, say). What matters for marks and rewards, which
             count each time.
@@ -74,6 +79,7 @@ class UpgradeApiError(Exception):
         response_body: str | None = None,
         may_have_been_applied: bool = False,
         attempts: int = 1,
+        from_upgrade: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -84,6 +90,7 @@ class UpgradeApiError(Exception):
         self.response_body = response_body
         self.may_have_been_applied = may_have_been_applied
         self.attempts = attempts
+        self.from_upgrade = from_upgrade
 
     def __str__(self) -> str:
         facts = [
@@ -144,3 +151,19 @@ class RequestTimeoutError(UpgradeApiError):
 
 class UnreadableAnswerError(UpgradeApiError):
     """An answer that is not the API's: a redirect, a body of another shape, or too large a one."""
+
+
+class OutboxError(Exception):
+    """An event that was not handed over, since the outbox's store failed.
+
+    Its ``__cause__`` says how. A Redis that did not answer in time may have kept the event all the
+    same: then it is delivered.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class OutboxFullError(OutboxError):
+    """An event that was not handed over: the outbox holds ``max_events`` already."""

@@ -21,6 +21,7 @@ from ._narrow import items_or_none
 if TYPE_CHECKING:
     from .decision import Decision, FlagDecision
     from .exceptions import UpgradeApiError
+    from .types import OutboxEvent
 
 __all__ = ["Call", "Hook"]
 
@@ -31,11 +32,13 @@ class Call:
 
     ``endpoint`` is the operation, as in ``"POST /api/v6/mark"``. Before the call, ``attempts`` is 0
     and ``seconds`` 0.0. ``error`` is what the call ended with, ``None`` for success.
+    ``host_url`` is the server's address.
     """
 
     endpoint: str
     user_id: str
     context: str
+    host_url: str = ""
     attempts: int = 0
     seconds: float = 0.0
     error: UpgradeApiError | None = None
@@ -46,8 +49,7 @@ class Hook:
 
     Methods are called in the thread or task of the call, so they should be fast, and cannot be
     async. An exception in a hook is logged, once for each hook and method, and never reaches the
-    caller. A call that is cancelled or interrupted, or made on a closed connection, has a
-    ``before`` and nothing after it.
+    caller. After ``before``, each call has one of ``after``, ``failed`` and ``abandoned``.
     """
 
     def before(self, call: Call) -> None:
@@ -59,11 +61,26 @@ class Hook:
     def failed(self, call: Call) -> None:
         """Note that a call failed; ``call.error`` says how."""
 
+    def abandoned(self, call: Call) -> None:
+        """Note that a call was cancelled or interrupted, or the connection was closed."""
+
     def store_failed(self, error: Exception) -> None:
-        """Note that the connection's store failed, with the error that it raised."""
+        """Note that the connection's store, or its outbox's, failed: with what it raised."""
 
     def decided(self, decision: Decision | FlagDecision) -> None:
         """Note what ``decide`` or ``decide_flag`` returned."""
+
+    def handover_failed(self, error: Exception) -> None:
+        """Note that ``decision.mark()`` could not hand a mark over to the outbox."""
+
+    def event_delivered(self, event: OutboxEvent) -> None:
+        """Note that the server accepted an event of the outbox; called in its own thread."""
+
+    def event_set_aside(self, event: OutboxEvent) -> None:
+        """Note that an event of the outbox waits for a person, or has expired; see its ``state``.
+
+        Called in the outbox's own thread.
+        """
 
 
 _logger = logging.getLogger("upgrade_client_lib")

@@ -1,4 +1,7 @@
-"""What one would write without a library: a persistent httpx client, a POST, ``json.loads``."""
+"""What one would write without a library: a persistent httpx client, a POST, ``json.loads``.
+
+And dictionaries, for what is known already.
+"""
 
 from __future__ import annotations
 
@@ -48,6 +51,29 @@ LOG = (
         ]
     },
 )
+
+
+class Known:
+    """What is known of a user."""
+
+    def __init__(self) -> None:
+        self._flags = {f"flag-{number}" for number in range(200)}
+        self._conditions = {"home": {f"target-{number}": "control" for number in range(200)}}
+
+    def has_flag(self, key: str) -> bool:
+        return key in self._flags
+
+    def condition(self, site: str, target: str = "") -> str | None:
+        at_site = self._conditions.get(site)
+        return at_site.get(target) if at_site is not None else None
+
+
+def warm_flag(_: str) -> Timed:
+    return blocking(Known().has_flag, "flag-27")
+
+
+def warm_assignment(_: str) -> Timed:
+    return blocking(Known().condition, "home", "target-27")
 
 
 def _blocking(address: str, path: str, body: object) -> Timed:

@@ -55,12 +55,14 @@ def mark(experiment_id: str | None = "e1", condition: str | None = "a", **more: 
 def test_a_mark_advances_the_queues_that_the_server_advances(
     rotation: Rotation, state: PointState, outcome: MarkOutcome, effect: MarkEffect
 ) -> None:
-    assert effect_of_mark(mark(), outcome, rotation, state) == effect
+    assert effect_of_mark(mark(), outcome, rotation, state, repeats_last=False) == effect
 
 
 @pytest.mark.parametrize("rotation", ["decision_point", "experiment", "auto"])
 def test_a_queue_without_an_experiment_is_asked_again(rotation: Rotation) -> None:
-    effect = effect_of_mark(mark(None), "applied", rotation, QUEUE_OF_NO_EXPERIMENT)
+    effect = effect_of_mark(
+        mark(None), "applied", rotation, QUEUE_OF_NO_EXPERIMENT, repeats_last=False
+    )
 
     assert effect == ASK_AGAIN
 
@@ -103,7 +105,7 @@ def test_between_subjects_only_another_condition_changes_anything(
 def test_a_mark_that_moves_the_user_between_experiments_discards_the_record(
     sent: Mark, state: PointState | None, outcome: MarkOutcome, effect: MarkEffect
 ) -> None:
-    assert effect_of_mark(sent, outcome, "auto", state) == effect
+    assert effect_of_mark(sent, outcome, "auto", state, repeats_last=False) == effect
 
 
 @pytest.mark.parametrize(

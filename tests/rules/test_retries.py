@@ -38,8 +38,23 @@ NOW = datetime(2026, 11, 20, 8, 0, tzinfo=timezone.utc)
 def test_a_request_is_sent_again_where_that_is_safe_and_may_help(
     failure: Failure, if_idempotent: bool, otherwise: bool
 ) -> None:
-    assert may_be_sent_again(failure, idempotent=True) is if_idempotent
-    assert may_be_sent_again(failure, idempotent=False) is otherwise
+    assert may_be_sent_again(failure, idempotent=True, may_overlap=True) is if_idempotent
+    assert may_be_sent_again(failure, idempotent=False, may_overlap=True) is otherwise
+
+
+@pytest.mark.parametrize(
+    ("failure", "again"),
+    [
+        (Failure(None, may_have_been_applied=True, timed_out=True), False),
+        (Failure(None, may_have_been_applied=False, timed_out=True), True),
+        (Failure(None, may_have_been_applied=True), True),
+        (Failure(503, may_have_been_applied=True), True),
+    ],
+)
+def test_what_must_not_overlap_is_not_sent_again_while_the_first_may_still_be_at_work(
+    failure: Failure, again: bool
+) -> None:
+    assert may_be_sent_again(failure, idempotent=True, may_overlap=False) is again
 
 
 @pytest.mark.parametrize(

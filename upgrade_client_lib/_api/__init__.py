@@ -24,6 +24,7 @@ from .operations import (
     set_group_membership,
     set_user_aliases,
     set_working_group,
+    version,
 )
 from .responses import read_flags
 
@@ -45,4 +46,5 @@ __all__ = [
     "set_user_aliases",
     "set_working_group",
     "state_of",
+    "version",
 ]

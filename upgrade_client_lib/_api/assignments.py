@@ -8,7 +8,7 @@ from those models, in the order in which these write them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from upgrade_openapi import models
 
@@ -22,6 +22,8 @@ from .values import as_list, as_object, as_str, optional_str, warn_of_skipped
 if TYPE_CHECKING:
     from .operations import Identity
 
+E = TypeVar("E")
+
 Item = Mapping[str, Any]
 """What a response holds for one decision point."""
 
@@ -33,6 +35,9 @@ _CONDITION_ID, _CONDITION_CODE, _CONDITION_PAYLOAD, _EXPERIMENT_ID = models.Assi
 ).to_dict()
 _LEVEL, _LEVEL_PAYLOAD = models.AssignedLevel(level="", payload=None).to_dict()
 _PAYLOAD_VALUE, _PAYLOAD_TYPE = models.Payload(value="", type_="").to_dict()
+
+_EXPERIMENT_TYPES = {member.value: member for member in ExperimentType}
+_PAYLOAD_TYPES = {member.value: member for member in PayloadType}
 
 
 def index_items(response: Any) -> dict[PointKey, Item]:
@@ -70,9 +75,10 @@ def read_assignment(
         condition=_code(condition),
         condition_id=optional_str(condition.get(_CONDITION_ID)),
         experiment_id=optional_str(condition.get(_EXPERIMENT_ID)),
-        experiment_type=_member_or_str(ExperimentType, item.get(_EXPERIMENT_TYPE)),
+        experiment_type=_member_or_str(_EXPERIMENT_TYPES, item.get(_EXPERIMENT_TYPE)),
         payload=_payload(condition.get(_CONDITION_PAYLOAD)),
         factors=_factors(item.get(_FACTORS), current),
+        has_queue=len(conditions) > 1,
     )
 
 
@@ -168,15 +174,10 @@ def _payload(raw: Any) -> Payload | None:
     if raw is None:
         return None
     payload = as_object(raw)
-    payload_type = _member_or_str(PayloadType, payload.get(_PAYLOAD_TYPE))
+    payload_type = _member_or_str(_PAYLOAD_TYPES, payload.get(_PAYLOAD_TYPE))
     return Payload(payload_type or PayloadType.STRING, as_str(payload[_PAYLOAD_VALUE]))
 
 
-def _member_or_str(enum: Any, value: Any) -> Any:
-    """Return the enum's member of that value, an unknown value as text, ``None`` for no text."""
-    if not isinstance(value, str):
-        return None
-    try:
-        return enum(value)
-    except ValueError:
-        return str(value)
+def _member_or_str(members: Mapping[str, E], value: Any) -> E | str | None:
+    """Return the member of that value, an unknown value as text, ``None`` for no text."""
+    return members.get(value, value) if isinstance(value, str) else None

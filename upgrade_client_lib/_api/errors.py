@@ -47,6 +47,7 @@ def read_error(request: Request, response: Response) -> UpgradeApiError:
         endpoint=request.endpoint,
         response_body=response.text,
         may_have_been_applied=not proves_not_applied(status, by_upgrade=by_upgrade),
+        from_upgrade=by_upgrade,
     )
 
 

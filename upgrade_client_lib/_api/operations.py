@@ -10,6 +10,7 @@ returns an :class:`Operation`: the request, and how its response is read.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, TypeVar
 from urllib.parse import quote
@@ -56,12 +57,24 @@ Groups = Mapping[str, Sequence[str]]
 
 @attrs.frozen
 class Identity:
-    """Who sends a request: what the headers of each carry."""
+    """Who sends a request: what the headers of each carry.
+
+    ``session`` is the session's id, or the 16 random bytes of one.
+    """
 
     user_id: str
-    session_id: str
+    session: str | bytes
     context: str
     token: str = attrs.field(repr=False)
+
+    @property
+    def session_id(self) -> str:
+        """The session's id; made of its bytes when it is needed, since few clients send anything.
+
+        The same bytes make the same id, in any thread and in a child process.
+        """
+        session = self.session
+        return session if isinstance(session, str) else str(uuid.UUID(bytes=session, version=4))
 
 
 def init(
@@ -190,6 +203,11 @@ def reward(
     return _operation(
         reward_operation._get_kwargs, identity, body, responses.read_reward, idempotent=False
     )
+
+
+def version() -> Request:
+    """Return the request for the server's version, the one that needs no user."""
+    return Request("GET", "/api/version", {}, b"", idempotent=True, token="")
 
 
 def _read(

@@ -12,6 +12,7 @@ import threading
 import time
 
 from .._fork import call_after_fork_on
+from .._locks import held
 from .._rules import circuit
 from ..exceptions import CircuitOpenError, NoConnectionError, RequestTimeoutError, UpgradeApiError
 
@@ -41,7 +42,7 @@ class Breaker:
         if self._circuit.open_until is None:
             return None
         now = time.monotonic()
-        with self._lock:
+        with held(self._lock):
             if circuit.admits(self._circuit, now):
                 self._circuit = circuit.with_probe(self._circuit, now, self._probe_seconds)
                 return self._circuit.probe_until
@@ -62,7 +63,7 @@ class Breaker:
     def succeeded(self) -> None:
         """Close the circuit: the server answered a read."""
         if self._circuit is not circuit.CLOSED:
-            with self._lock:
+            with held(self._lock):
                 self._circuit = circuit.CLOSED
 
     def failed(self, error: UpgradeApiError, probe: float | None, *, had_full_time: bool) -> None:
@@ -70,7 +71,7 @@ class Breaker:
         if not _found_no_server(error):
             self.succeeded()
             return
-        with self._lock:
+        with held(self._lock):
             self._circuit = circuit.after_failure(
                 self._circuit,
                 probe,
@@ -82,7 +83,7 @@ class Breaker:
     def abandoned(self, probe: float | None) -> None:
         """Let another read probe: this one was cancelled, or never sent."""
         if probe is not None:
-            with self._lock:
+            with held(self._lock):
                 self._circuit = circuit.without_probe(self._circuit, probe)
 
     def _reset_after_fork(self) -> None:

@@ -87,7 +87,7 @@ class _SyncNetworkBackend:
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
-        self._socket: socket.socket | None = None
+        self._stream: Any = None
         self._aborted = False
         self.sleep: Callable[[float], None] = backend.sleep
 
@@ -113,8 +113,8 @@ class _SyncNetworkBackend:
                 return _SyncNetworkStream(stream, self)
 
     def opened(self, stream: Any) -> None:
-        """Take note of a stream, so that it can be aborted."""
-        self._socket = stream.get_extra_info("socket")
+        """Take note of a stream, so that it can be aborted and closed."""
+        self._stream = stream
         if self._aborted:
             stream.close()
             raise httpcore.ConnectError(_ABORTED)
@@ -122,18 +122,23 @@ class _SyncNetworkBackend:
     def abort(self) -> None:
         """Have the request fail that another thread has in flight, or is connecting for."""
         self._aborted = True
-        if self._socket is not None:
+        if self._stream is not None:
             with suppress(OSError):  # it is closed already
                 # Past SSLSocket.shutdown, after which the other thread would write plain text.
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+                socket.socket.shutdown(self._stream.get_extra_info("socket"), socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the connection if it is open."""
+        if self._stream is not None:
+            self._stream.close()
 
 
 class _AsyncNetworkStream:
     """The same for a stream of an event loop."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, backend: _AsyncNetworkBackend) -> None:
         self._stream = stream
-        self.aclose: Callable[[], Any] = stream.aclose
+        self._backend = backend
         self.get_extra_info: Callable[[str], Any] = stream.get_extra_info
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -149,13 +154,12 @@ class _AsyncNetworkStream:
         self, ssl_context: ssl.SSLContext, server_hostname: str | None, timeout: float | None
     ) -> _AsyncNetworkStream:
         left = _until_deadline(timeout, httpcore.ConnectTimeout)
-        try:
-            encrypted = await self._stream.start_tls(ssl_context, server_hostname, left)
-        except BaseException:
-            # Up to now httpcore knows of no connection that it could close.
-            await self._stream.aclose()
-            raise
-        return _AsyncNetworkStream(encrypted)
+        encrypted = await self._stream.start_tls(ssl_context, server_hostname, left)
+        return _AsyncNetworkStream(encrypted, self._backend)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+        self._backend.closed()
 
 
 class _AsyncNetworkBackend:
@@ -163,6 +167,7 @@ class _AsyncNetworkBackend:
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
+        self._stream: Any = None
         self._aborted = False
         self.sleep: Callable[[float], Any] = backend.sleep
 
@@ -193,11 +198,25 @@ class _AsyncNetworkBackend:
         if self._aborted:
             await stream.aclose()
             raise httpcore.ConnectError(_ABORTED)
-        return _AsyncNetworkStream(stream)
+        self._stream = stream
+        return _AsyncNetworkStream(stream, self)
+
+    def closed(self) -> None:
+        """Take note that the connection is closed."""
+        self._stream = None
+
+    def is_connected(self) -> bool:
+        """Return whether there is a connection that was not closed regularly."""
+        return self._stream is not None
 
     def abort(self) -> None:
         """Have the request fail that is just connecting."""
         self._aborted = True
+
+    async def aclose(self) -> None:
+        """Close the connection if it is open."""
+        if self._stream is not None:
+            await self._stream.aclose()
 
 
 def enforce_sync(transport: Any) -> None:
@@ -220,8 +239,28 @@ def abort(transport: Any) -> None:
 
 
 def is_connected(transport: Any) -> bool:
-    """Whether a transport of httpx has a connection that is open, or is being opened."""
-    return bool(transport._pool.connections)
+    """Return whether an asynchronous transport has a connection that must be closed."""
+    connected: bool = transport._pool._network_backend.is_connected()
+    return connected
+
+
+# httpcore does not know of a connection to a proxy, or one without TLS yet, until it is complete.
+
+
+def close(transport: Any) -> None:
+    """Close a transport and its connection, in whatever state a request left it."""
+    with suppress(Exception):
+        transport.close()
+    with suppress(Exception):
+        transport._pool._network_backend.close()
+
+
+async def aclose(transport: Any) -> None:
+    """Close an asynchronous transport and its connection, in whatever state a request left it."""
+    with suppress(Exception):
+        await transport.aclose()
+    with suppress(Exception):
+        await transport._pool._network_backend.aclose()
 
 
 def _wrap_backend(transport: Any, wrapper: Callable[[Any], Any]) -> Any:

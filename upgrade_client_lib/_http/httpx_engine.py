@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 from .conversion import RequestBuilder, read_and_close
-from .deadline import abort, ending_at, enforce_async, is_connected
+from .deadline import abort, aclose, ending_at, enforce_async, is_connected
 from .messages import AttemptLimits, Request, Response
 from .sockets import SocketOptions
 
@@ -37,4 +37,4 @@ class HttpxConnection:
 
     async def aclose(self) -> None:
         """Close the connection."""
-        await self._transport.aclose()
+        await aclose(self._transport)

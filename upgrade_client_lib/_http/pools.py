@@ -18,7 +18,7 @@ from typing import Any, Callable
 
 import attrs
 
-from .deadline import abort
+from .deadline import abort, close
 from .slots import AsyncSlots, SyncSlots
 
 
@@ -93,12 +93,12 @@ class SyncPool:
             try:
                 yield transport
             except BaseException:
-                _close(transport)
+                close(transport)
                 raise
             lease.transport = None
             self._idle.put(transport)
             for expired in self._idle.take_expired():
-                _close(expired)
+                close(expired)
         finally:
             self._slots.release(lease)
             if self._closed:
@@ -114,7 +114,7 @@ class SyncPool:
     def close_idle(self) -> None:
         """Close the connections that no request uses."""
         for transport in self._idle.take_all():
-            _close(transport)
+            close(transport)
 
 
 class BorrowedSyncPool:
@@ -171,7 +171,8 @@ class AsyncPool:
             try:
                 yield transport
             except BaseException:
-                # httpcore closed its connection, unless it was cancelled as it did so.
+                # httpcore closed its connection, unless it was cancelled as it did so, or it was
+                # still making it.
                 if transport.is_open() and _is_running(self.loop):
                     self._discard(transport)
                 raise
@@ -288,11 +289,6 @@ def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
         return False
 
 
-def _close(transport: Any) -> None:
-    with suppress(Exception):  # an interrupted request may have left it in any state
-        transport.close()
-
-
 async def _aclose(transport: Any) -> None:
-    with suppress(Exception):
+    with suppress(Exception):  # an interrupted request may have left it in any state
         await transport.aclose()

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from .._fork import call_after_fork
+from .._locks import held
 
 _lock = threading.RLock()
 _running: dict[tuple[str, int], Future[Sequence[str]]] = {}
@@ -40,15 +41,21 @@ def look_up(host: str, port: int) -> Future[Sequence[str]]:
         known.set_result(numeric)
         return known
     key = host, port
-    with _lock:
+    with held(_lock):
         running = _running.get(key)
         if running is not None:
             return running
         future: Future[Sequence[str]] = Future()
         future.set_running_or_notify_cancel()  # so that no waiter can cancel it
         name = f"upgrade_client_lib look-up of {host}"
-        threading.Thread(target=_run, args=(key, future), name=name, daemon=True).start()
-        _running[key] = future  # last, so that none is waited for whose thread did not start
+        thread = threading.Thread(target=_run, args=(key, future), name=name, daemon=True)
+        try:
+            thread.start()
+            _running[key] = future  # last, so that none is waited for whose thread did not start
+            return future
+        except RuntimeError:  # the interpreter shuts down
+            pass
+    _run(key, future)
     return future
 
 
@@ -64,7 +71,7 @@ def _run(key: tuple[str, int], future: Future[Sequence[str]]) -> None:
 
 
 def _forget(key: tuple[str, int], future: Future[Sequence[str]]) -> None:
-    with _lock:
+    with held(_lock):
         if _running.get(key) is future:
             del _running[key]
 

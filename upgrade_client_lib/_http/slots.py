@@ -14,6 +14,8 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
+from .._locks import held
+
 RECHECK_SECONDS = 0.05
 """How soon a waiting thread notices a lease that was dropped without being released."""
 
@@ -89,7 +91,7 @@ class SyncSlots:
 
     def acquire(self, seconds: float) -> Lease:
         """Return a lease; a ``PoolIsFullError`` after ``seconds``."""
-        with self._lock:
+        with held(self._lock):
             if self._first() is None and not self._leases.is_full():
                 return self._leases.add()
             waiter = _Waiter()
@@ -100,25 +102,25 @@ class SyncSlots:
             while True:
                 left = deadline - time.monotonic()
                 waiter.wake.acquire(timeout=max(min(left, RECHECK_SECONDS), 0.0))
-                with self._lock:
+                with held(self._lock):
                     if self._first() is waiter and not self._leases.is_full():
                         return self._leases.add()
                 if left <= 0:
                     raise PoolIsFullError(self._leases.size)
         finally:
-            with self._lock:
+            with held(self._lock):
                 self._queue.remove(entry)
                 self._wake_first()
 
     def release(self, lease: Lease) -> None:
         """End a lease; the first thread of the queue is woken."""
-        with self._lock:
+        with held(self._lock):
             self._leases.remove(lease)
             self._wake_first()
 
     def transports(self) -> list[Any]:
         """Return the transports in use."""
-        with self._lock:
+        with held(self._lock):
             return self._leases.transports()
 
     def _first(self) -> _Waiter | None:

@@ -20,6 +20,7 @@ import anyio
 import httpx
 
 from .._fork import call_after_fork, fork_waits
+from .._locks import held
 from ..exceptions import NoConnectionError, UpgradeApiError
 from .conversion import RequestBuilder, read_and_close, read_rejected_by_hook, read_until
 from .deadline import ending_at, enforce_sync
@@ -174,7 +175,7 @@ class Transport:
 
     def _shut(self) -> list[AsyncPool | BorrowedAsyncPool]:
         """Reject later requests, close the pool of threads, and return the others."""
-        with self._lock:
+        with held(self._lock):
             self._closed = True
             sync_pool, self._sync_pool = self._sync_pool, None
             async_pools = list(self._async_pools.values())
@@ -206,7 +207,7 @@ class Transport:
 
     def _make_sync_pool(self) -> SyncPool | BorrowedSyncPool:
         settings = self._settings
-        with self._lock:
+        with held(self._lock):
             self._check_open()
             if self._sync_pool is None:
                 if settings.transport is None:
@@ -231,7 +232,7 @@ class Transport:
         if pool is not None and pool.loop is loop:
             return pool
         settings = self._settings
-        with self._lock:
+        with held(self._lock):
             self._check_open()
             if settings.transport is None:
                 self._socket_options.load()

@@ -13,19 +13,22 @@ TOKEN = "UPGRADE_TOKEN"
 CONTEXT = "UPGRADE_CONTEXT"
 TIMEOUT = "UPGRADE_TIMEOUT"
 STORE = "UPGRADE_STORE"
+OUTBOX = "UPGRADE_OUTBOX"
 
 
 @attrs.frozen
 class EnvironmentSettings:
     """What the environment says of the server; ``timeout`` is in seconds, ``None`` for none.
 
-    ``store_url`` is the address of a store, which may hold a password; ``""`` for none.
+    ``store_url`` and ``outbox_url`` are addresses of stores, which may hold a password; ``""`` for
+    none.
     """
 
     host_url: str
     token: str = attrs.field(repr=False)
     timeout: float | None
     store_url: str = attrs.field(default="", repr=False)
+    outbox_url: str = attrs.field(default="", repr=False)
 
 
 def read_settings(environment: Mapping[str, str]) -> EnvironmentSettings:
@@ -38,6 +41,7 @@ def read_settings(environment: Mapping[str, str]) -> EnvironmentSettings:
         ),
         _positive_seconds(timeout) if timeout else None,
         environment.get(STORE, ""),
+        environment.get(OUTBOX, ""),
     )
 
 

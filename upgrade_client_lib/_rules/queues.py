@@ -82,8 +82,8 @@ def effect_of_mark(
     rotation: Rotation,
     state: PointState | None,
     *,
+    repeats_last: bool,
     stored_experiment_id: str | None = None,
-    repeats_last: bool = False,
 ) -> MarkEffect:
     """Return what a mark does to a record in which its point has this state.
 
@@ -111,6 +111,12 @@ def effect_of_mark(
         if not repeats_last:
             return MarkEffect(invalidate="experiment", is_news=True)
     return NO_EFFECT
+
+
+def effect_of_waiting_mark(mark: Mark, rotation: Rotation, state: PointState) -> MarkEffect:
+    """Return what a mark that the server does not have yet will do to what it answered."""
+    effect = effect_of_mark(mark, "applied", rotation, state, repeats_last=False)
+    return MarkEffect(invalidate="experiment") if effect.discard else effect
 
 
 def _effect_on_queue(

@@ -31,7 +31,7 @@ class Failure:
     timed_out: bool = False
 
 
-def may_be_sent_again(failure: Failure, *, idempotent: bool, may_overlap: bool = True) -> bool:
+def may_be_sent_again(failure: Failure, *, idempotent: bool, may_overlap: bool) -> bool:
     """Whether another attempt is safe, and could have another outcome.
 
     ``may_overlap`` says that the server bears another attempt while it works on the first one.

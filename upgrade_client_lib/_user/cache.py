@@ -8,6 +8,7 @@ from typing import Callable, Optional
 import attrs
 
 from .._http import CallOptions
+from .._locks import held
 from .._rules.freshness import is_outdated_by
 from .._rules.queues import (
     NO_EFFECT,
@@ -67,7 +68,7 @@ class AssignmentCache(SingleFlight[Record]):
 
     def keep(self, record: Record, changes: int) -> None:
         """Keep a record that was found elsewhere, unless something changed since."""
-        with single_flight.lock:
+        with held(single_flight.lock):
             if self._changes == changes and not self._pending:
                 self._set(record)
 
@@ -113,7 +114,7 @@ class AssignmentCache(SingleFlight[Record]):
     def begin_mark(self, mark: Mark) -> PendingMark:
         """Note a mark in progress: loads may or may not include it."""
         pending = PendingMark(mark)
-        with single_flight.lock:
+        with held(single_flight.lock):
             self._pending += (pending,)
             self._changes += 1
         return pending
@@ -131,7 +132,7 @@ class AssignmentCache(SingleFlight[Record]):
         its answer.
         """
         mark = pending.mark
-        with single_flight.lock:
+        with held(single_flight.lock):
             others = list(self._pending)
             others.remove(pending)
             self._pending = tuple(others)

@@ -15,12 +15,13 @@ from .._rules.freshness import is_fresh
 from .._rules.queues import PointKey
 from .._sync import Backend
 from ..decision import Decision, FlagDecision, attach_decision_marker
-from ..exceptions import UpgradeApiError
+from ..exceptions import OutboxError, UpgradeApiError
 from ..types import (
     DecisionReason,
     DecisionSource,
     MarkedDecisionPoint,
     MarkedDecisionPointStatus,
+    OutboxEvent,
 )
 from .marks import MarkDetails, UserMarker, VerifyingMarker
 from .record import Flags, Record, Validity
@@ -194,8 +195,8 @@ class UserDecisionMarker:
         status: object,
         uniquifier: object,
         client_error: object,
-    ) -> MarkedDecisionPoint | None:
-        """Mark what was shown, if that is safe; log what goes wrong."""
+    ) -> MarkedDecisionPoint | OutboxEvent | None:
+        """Mark what was shown, or hand its mark over, if that is safe; log what goes wrong."""
         if status is None:
             status = (
                 MarkedDecisionPointStatus.CONDITION_APPLIED
@@ -209,9 +210,11 @@ class UserDecisionMarker:
         marker = UserMarker(self.user, self.options)
         if decision.source is DecisionSource.STALE:
             marker = VerifyingMarker(self.user, self.options)
+        hands_over = self.user.hands_over
         try:
             if decision.assignment is not None:
-                return await marker.mark(
+                send = marker.enqueue if hands_over else marker.mark
+                return await send(
                     backend,
                     decision.assignment,
                     details.status,
@@ -219,9 +222,16 @@ class UserDecisionMarker:
                     details.client_error,
                 )
             if self._is_still_unassigned(decision, point):
+                if hands_over:
+                    return await marker.enqueue_unassigned(backend, point, details)
                 return await marker.mark_unassigned(backend, point, details)
         except UpgradeApiError as error:
             _logger.warning("the mark of %r was not sent: %s", point, error)
+            return None
+        except OutboxError as error:
+            _logger.warning("the mark of %r was not handed over: %s", point, error)
+            if self.user.server.hooks:
+                self.user.server.hooks.call("handover_failed", error)
             return None
         _logger.info("%r is not marked: the answer that it rests on is no longer fresh", point)
         return None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Optional
 from zlib import crc32
 
@@ -24,14 +25,17 @@ FORMAT = 1
 
 CHECKSUM_BYTES = 4
 
+MAX_CACHED, MAX_CACHED_BYTES = 256, 16_384
+"""How many entries that were read lately stay decoded, and how many bytes each has at most."""
+
 MAX_LAST_MARKED = 100
 """For how many points it is known which condition was marked last."""
 
 MarkedKey = tuple[str, str, Optional[str]]
 """A decision point's site and target, and the experiment that was marked there."""
 
-_decode = json.JSONDecoder().raw_decode
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_decode_json = json.JSONDecoder().raw_decode
+_encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class StoredItems(Mapping[PointKey, _api.Item]):
@@ -148,12 +152,21 @@ def encode(entry: Entry) -> bytes:
         header["alias_keys"] = entry.alias_keys
     if entry.groups is not None:
         header["groups"] = attrs.asdict(entry.groups)
-    checked = _encode(header).encode("utf-8", "surrogatepass") + b"\n" + bytes(body)
+    checked = _encode_json(header).encode("utf-8", "surrogatepass") + b"\n" + bytes(body)
     return crc32(checked).to_bytes(CHECKSUM_BYTES, "big") + checked
 
 
 def decode(data: bytes) -> Entry | None:
-    """Return the entry that bytes hold; ``None`` where they hold none that this version reads."""
+    """Return the entry that bytes hold; ``None`` where they hold none that this version reads.
+
+    Entries never change, so that the same bytes may give the same entry again.
+    """
+    # A store that is not ours may give anything.
+    is_cached = type(data) is bytes and len(data) <= MAX_CACHED_BYTES
+    return _decode_cached(data) if is_cached else _decode_entry(data)
+
+
+def _decode_entry(data: bytes) -> Entry | None:
     try:
         checked = data[CHECKSUM_BYTES:]
         if crc32(checked) != int.from_bytes(data[:CHECKSUM_BYTES], "big"):
@@ -178,8 +191,11 @@ def decode(data: bytes) -> Entry | None:
         return None
 
 
+_decode_cached = lru_cache(maxsize=MAX_CACHED)(_decode_entry)
+
+
 def _parse(data: bytes) -> Any:
-    return _decode(data.decode("utf-8", "surrogatepass"))[0]
+    return _decode_json(data.decode("utf-8", "surrogatepass"))[0]
 
 
 def _encoded_context(context: StoredContext, body: bytearray) -> dict[str, Any]:
@@ -209,7 +225,8 @@ def _encoded_items(items: Mapping[PointKey, _api.Item]) -> Iterator[tuple[PointK
     if isinstance(items, StoredItems):
         return items.as_bytes()
     return (
-        (point, _encode(item).encode("utf-8", "surrogatepass")) for point, item in items.items()
+        (point, _encode_json(item).encode("utf-8", "surrogatepass"))
+        for point, item in items.items()
     )
 
 

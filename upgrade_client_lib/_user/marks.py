@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Callable, TypeVar
 
 import attrs
 
 from .. import _api
 from .._http import CallOptions
+from .._outbox import MarkToSend
 from .._rules import arguments
 from .._rules.queues import Mark, MarkOutcome, PointKey
 from .._sync import Backend
-from ..assignment import Assignment
-from ..exceptions import ConflictError, UpgradeApiError
-from ..types import MarkedDecisionPoint, MarkedDecisionPointStatus
+from ..assignment import Assignment, has_queue
+from ..exceptions import ConflictError, OutboxError, OutboxFullError, UpgradeApiError
+from ..types import MarkedDecisionPoint, MarkedDecisionPointStatus, OutboxEvent
 
 if TYPE_CHECKING:
     from .operations import User
+
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -61,6 +65,64 @@ class UserMarker:
             assignment.get_condition(),
             assignment.condition_id,
             MarkDetails.validated(status, uniquifier, client_error),
+        )
+
+    async def enqueue(
+        self,
+        backend: Backend,
+        assignment: Assignment,
+        status: object,
+        uniquifier: object,
+        client_error: object,
+        *,
+        verify: bool = False,
+        event_id: str = "",
+    ) -> OutboxEvent:
+        """Hand the mark of an assignment over to the outbox.
+
+        With an ``event_id``, that is done once however often it is tried.
+        """
+        details = MarkDetails.validated(status, uniquifier, client_error)
+        to_send = MarkToSend(
+            assignment.site,
+            assignment.target,
+            assignment.get_condition() or None,
+            assignment.experiment_id,
+            assignment.condition_id,
+            details.status,
+            details.uniquifier,
+            details.client_error,
+            has_queue=has_queue(assignment),
+            verify=verify,
+        )
+        return await self._hand_over(backend, to_send, event_id)
+
+    async def enqueue_unassigned(
+        self, backend: Backend, point: PointKey, details: MarkDetails
+    ) -> OutboxEvent:
+        """Hand the mark of a point over at which nothing is assigned."""
+        return await self._hand_over(
+            backend,
+            MarkToSend(
+                *point,
+                None,
+                None,
+                None,
+                details.status,
+                details.uniquifier,
+                details.client_error,
+                has_queue=False,
+            ),
+        )
+
+    async def _hand_over(
+        self, backend: Backend, to_send: MarkToSend, event_id: str = ""
+    ) -> OutboxEvent:
+        return await self._with_effect(
+            backend,
+            to_send.as_rule(),
+            lambda: self.user.hand_over(backend, to_send, event_id),
+            lambda _: (None, ""),
         )
 
     async def mark_assignment(
@@ -150,12 +212,30 @@ class UserMarker:
             client_error=details.client_error,
         )
         excludes = details.status is MarkedDecisionPointStatus.CONDITION_FAILED_TO_APPLY
+        return await self._with_effect(
+            backend,
+            Mark(point, experiment_id, condition, excludes),
+            lambda: user.write(backend, options, operation),
+            lambda marked: (marked.experimentId, marked.userId),
+        )
+
+    async def _with_effect(
+        self,
+        backend: Backend,
+        mark: Mark,
+        send: Callable[[], Awaitable[T]],
+        said: Callable[[T], tuple[str | None, str]],
+    ) -> T:
+        """Await what sends a mark or hands it over, and do to what is known what the mark does.
+
+        ``said`` returns the experiment that the response names, and the user, if any.
+        """
+        user = self.user
         assignments = user.assignments
         shared, record = user.shared, assignments.value
         load_id = None if record is None else record.load_id
         if shared is not None and record is None:
             load_id = await shared.load_id(backend)
-        mark = Mark(point, experiment_id, condition, excludes)
         repeats_last = assignments.repeats_last(mark)
         pending = assignments.begin_mark(mark)
         outcome: MarkOutcome = "unknown"  # and so it stays when the call is cancelled
@@ -163,10 +243,15 @@ class UserMarker:
         root_id = ""
         was_answered = False
         try:
-            marked = await user.call(backend, options, operation)
+            result = await send()
             was_answered = True
-            outcome, stored_experiment_id = "applied", marked.experimentId
-            root_id = marked.userId
+            outcome = "applied"
+            stored_experiment_id, root_id = said(result)
+        except OutboxError as error:
+            was_answered = True
+            if isinstance(error, OutboxFullError):
+                outcome = "rejected"
+            raise
         except UpgradeApiError as error:
             was_answered = True
             if not error.may_have_been_applied:
@@ -182,7 +267,7 @@ class UserMarker:
                     await backend.complete(sharing)
                 else:
                     backend.finish(sharing)
-        return marked
+        return result
 
 
 @attrs.frozen
@@ -218,4 +303,26 @@ class VerifyingMarker(UserMarker):
         left = self.options.within(deadline - time.monotonic())
         return await UserMarker(self.user, left).mark(
             backend, current, status, uniquifier, client_error
+        )
+
+    async def enqueue(
+        self,
+        backend: Backend,
+        assignment: Assignment,
+        status: object,
+        uniquifier: object,
+        client_error: object,
+        *,
+        verify: bool = True,
+        event_id: str = "",
+    ) -> OutboxEvent:
+        """Hand the mark over, which is verified before it is sent."""
+        return await super().enqueue(
+            backend,
+            assignment,
+            status,
+            uniquifier,
+            client_error,
+            verify=verify,
+            event_id=event_id,
         )

@@ -17,6 +17,7 @@ import attrs
 
 from .. import _api
 from .._http import CallOptions, Operation
+from .._outbox import Event, LogToSend, RewardToSend, ToSend
 from .._rules import arguments
 from .._rules.log_entries import validate_entries
 from .._rules.queues import PointKey, Rotation
@@ -25,13 +26,21 @@ from .._server import Server
 from .._sync import Backend
 from ..assignment import Assignment, attach_marker
 from ..exceptions import UpgradeApiError, UserNotInitializedError
-from ..types import ExperimentUser, FeatureFlag, LogRecord, RewardResponse, UserAliases
+from ..types import (
+    ExperimentUser,
+    FeatureFlag,
+    LogRecord,
+    OutboxEvent,
+    RewardResponse,
+    UserAliases,
+)
 from .cache import AssignmentCache
 from .marks import UserMarker
 from .record import ExpiringFlags, Flags, Record
 from .sharing import SharedUser
 from .single_flight import SingleFlight, without_traceback
 from .turns import in_turn
+from .waiting_marks import ask_beside_marks
 
 T = TypeVar("T")
 
@@ -40,6 +49,7 @@ class User:
     """One user in one context, on one server, and what this process knows of them."""
 
     __slots__ = (
+        "__weakref__",
         "_assignments",
         "_initialized",
         "closed",
@@ -227,7 +237,13 @@ class User:
         entries = validate_entries(metrics)
         if not entries:
             return []
-        return await self.call(backend, options, _api.log(self.identity, entries))
+        return await self.write(backend, options, _api.log(self.identity, entries))
+
+    async def enqueue_log(self, backend: Backend, metrics: object) -> OutboxEvent:
+        entries = validate_entries(metrics)
+        if not entries:
+            raise ValueError("metrics must hold an entry to log")
+        return await self.hand_over(backend, LogToSend(tuple(entries)))
 
     async def send_reward(
         self,
@@ -238,22 +254,81 @@ class User:
         context: object,
         decision_point: object,
     ) -> RewardResponse:
+        reward = self._reward(reward_value, experiment_id, context, decision_point)
+        operation = _api.reward(
+            self.identity,
+            reward.value,
+            experiment_id=reward.experiment_id,
+            context=reward.context,
+            decision_point=reward.decision_point,
+        )
+        return await self.write(backend, options, operation)
+
+    async def enqueue_reward(
+        self,
+        backend: Backend,
+        reward_value: object,
+        experiment_id: object,
+        context: object,
+        decision_point: object,
+    ) -> OutboxEvent:
+        reward = self._reward(reward_value, experiment_id, context, decision_point)
+        return await self.hand_over(backend, reward)
+
+    def _reward(
+        self, reward_value: object, experiment_id: object, context: object, decision_point: object
+    ) -> RewardToSend:
         value = arguments.reward_value(reward_value)
         if experiment_id is None and decision_point is None:
             raise ValueError("send_reward needs an experiment_id or a decision_point")
         point = None if decision_point is None else arguments.decision_point(decision_point)
         if context is None and point is not None:
             context = self.identity.context
-        operation = _api.reward(
-            self.identity,
+        return RewardToSend(
             value,
-            experiment_id=None
-            if experiment_id is None
-            else arguments.nonempty("experiment_id", experiment_id),
-            context=None if context is None else arguments.nonempty("context", context),
-            decision_point=point,
+            None if experiment_id is None else arguments.nonempty("experiment_id", experiment_id),
+            None if context is None else arguments.nonempty("context", context),
+            point,
         )
+
+    async def write(self, backend: Backend, options: CallOptions, operation: Operation[T]) -> T:
+        """Send what the server counts, after the user's events that wait in the outbox."""
+        self.check_open()
+        outbox = self.server.outbox
+        if outbox is not None:
+            user_id, seconds = self.identity.user_id, options.timeout.total
+            options = options.within(await outbox.deliver_first(backend, user_id, seconds))
         return await self.call(backend, options, operation)
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether marks of decisions go to the outbox, which has the connection's token alone."""
+        return self.server.outbox is not None and self.identity.token == self.server.token
+
+    async def hand_over(self, backend: Backend, to_send: ToSend, event_id: str = "") -> OutboxEvent:
+        """Hand an event over to the outbox; with an ``event_id``, once for all."""
+        self.check_open()
+        outbox = self.server.outbox
+        if outbox is None:
+            raise RuntimeError(
+                "there is no outbox: give the connection one, UpgradeConnection(..., outbox=store)"
+            )
+        if not self.hands_over:
+            raise ValueError(
+                "this client has a token of its own, and the outbox keeps none: give the token to"
+                " the connection, UpgradeConnection(..., token=...)"
+            )
+        identity = self.identity
+        outbox.watch(identity.user_id, self.assignments)
+        event = Event(
+            identity.user_id,
+            identity.session_id,
+            identity.context,
+            time.time(),
+            to_send,
+            self.stated_groups or (self.group, self.working_group),
+        )
+        return await outbox.add(backend, event, event_id)
 
     async def call(
         self,
@@ -352,13 +427,16 @@ class User:
         *,
         force: bool = False,
     ) -> Callable[[float], Awaitable[Record]]:
-        async def ask(left: CallOptions) -> Mapping[PointKey, _api.Item]:
-            return await self.call(backend, left, _api.assign(self.identity))
+        async def ask(left: CallOptions) -> Record:
+            assign = self.call(backend, left, _api.assign(self.identity))
+            if self.server.outbox is None:
+                return Record(self.identity, await assign, is_shared=self.shared is not None)
+            return await ask_beside_marks(self, self.server.outbox, backend, assign)
 
         async def load(seconds: float) -> Record:
             left = options.within(seconds)
             if self.shared is None:
-                record = Record(self.identity, await ask(left))
+                record = await ask(left)
                 record.is_from_server = True
                 return record
             return await self.shared.load_record(backend, left, ask, is_current, force=force)

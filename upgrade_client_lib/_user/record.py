@@ -12,12 +12,13 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
 from .. import _api
 from .._http import PARSE_ERRORS
+from .._locks import held
 from .._rules.queues import MarkEffect, PointKey, PointState, Scope
 from ..assignment import Assignment, Marker, attach_marker
 from ..decision import Decision, FlagDecision
@@ -33,6 +34,9 @@ MAX_EMPTY_POINTS = 1_000
 """How many points without an assignment are kept for warm reads; targets may be endless."""
 
 _ABSENT = object()
+
+_get_item: Any = dict[str, Any].__getitem__
+"""What takes half as long as ``super().__getitem__``."""
 
 V = TypeVar("V")
 
@@ -107,7 +111,7 @@ class Record:
             pass
         advanced_by = self.advanced_by.get(point, 0)
         assignment = self._read(point, advanced_by, marker)
-        with single_flight.lock:
+        with held(single_flight.lock):
             if assignment is None:
                 self._empty += 1
                 if self._empty > MAX_EMPTY_POINTS:
@@ -122,7 +126,7 @@ class Record:
     def keep_decision(self, point: PointKey, decision: Decision) -> None:
         """Keep a decision for warm reads, if its point is still what it was made of."""
         site, target = point
-        with single_flight.lock:
+        with held(single_flight.lock):
             if self.current_by_site.get(site, {}).get(target, _ABSENT) is decision.assignment:
                 self.decisions_by_site.setdefault(site, {})[target] = decision
 
@@ -228,7 +232,8 @@ class Expiring(dict[str, V]):
     def __getitem__(self, site: str) -> V:
         if time.monotonic() >= self.expires_at:
             raise KeyError(site)
-        return super().__getitem__(site)
+        value: V = _get_item(self, site)
+        return value
 
 
 class ExpiringFlags(SingleFlight["Flags"]):

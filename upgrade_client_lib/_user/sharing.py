@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import weakref
 from collections.abc import Awaitable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar
 
@@ -13,7 +14,7 @@ from .. import _api
 from .._http import CallOptions
 from .._rules import arguments
 from .._rules.freshness import is_fresh, is_servable
-from .._rules.queues import Mark, MarkEffect, MarkOutcome, PointKey, effect_of_mark
+from .._rules.queues import Mark, MarkEffect, MarkOutcome, Rotation, effect_of_mark
 from .._rules.sharing import (
     Groups,
     GroupsChange,
@@ -65,13 +66,32 @@ class _Kind(Generic[Answer]):
 class SharedUser:
     """The entry of one user."""
 
-    __slots__ = ("_access", "_entry", "_is_settled", "_user")
+    __slots__ = (
+        "_access",
+        "_entry",
+        "_identity",
+        "_is_settled",
+        "_rotation",
+        "_server",
+        "_user_reference",
+    )
 
     def __init__(self, user: User, access: StoreAccess) -> None:
-        self._user = user
+        # The user refers to this; a weak reference avoids a cycle.
+        self._user_reference = weakref.ref(user)
+        self._identity = user.identity
+        self._rotation: Rotation = user.rotation
+        self._server = user.server
         self._access = access
         self._entry = SharedEntry(access, user.identity.user_id)
         self._is_settled = False
+
+    @property
+    def _user(self) -> User:
+        """The user, while one of their calls is in progress; not in work that outlasts it."""
+        user = self._user_reference()
+        assert user is not None
+        return user
 
     # ---- Reading ----
 
@@ -79,7 +99,7 @@ class SharedUser:
         self,
         backend: Backend,
         options: CallOptions,
-        ask: Callable[[CallOptions], Awaitable[Mapping[PointKey, _api.Item]]],
+        ask: Callable[[CallOptions], Awaitable[Record]],
         is_current: Callable[[Record], bool],
         *,
         force: bool,
@@ -94,7 +114,7 @@ class SharedUser:
             return self._current_record(context, is_current)
 
         async def ask_for_record(left: CallOptions) -> Record:
-            record = Record(self._user.identity, await ask(left), is_shared=True)
+            record = await ask(left)
             record.load_id = new_token()
             return record
 
@@ -258,7 +278,7 @@ class SharedUser:
     ) -> None:
         await self._entry.learn_root(backend, user.id)
         answered = StoredGroups(user.group, user.workingGroup)
-        is_alias = user.id != self._user.identity.user_id
+        is_alias = user.id != self._identity.user_id
 
         def changed(entry: Entry) -> Entry | None:
             is_of_one_kind = change in ("group", "working group")
@@ -319,7 +339,7 @@ class SharedUser:
             effect = effect_of_mark(
                 mark,
                 outcome,
-                self._user.rotation,
+                self._rotation,
                 record.state_at(mark.point),
                 stored_experiment_id=stored_experiment_id,
                 repeats_last=repeats_last
@@ -346,7 +366,7 @@ class SharedUser:
 
     @property
     def _context(self) -> str:
-        return self._user.identity.context
+        return self._identity.context
 
     def _is_as_stated(self, entry: Entry) -> bool:
         """Whether the entry serves this client's groups; warn, once, where others were set."""
@@ -357,16 +377,16 @@ class SharedUser:
                 "other groups were set for user %r than those stated for a client, which goes along"
                 " with them: state the same groups everywhere, or call init() to change them;"
                 " further users are not logged",
-                self._user.identity.user_id,
+                self._identity.user_id,
             )
         self._is_settled = action != "initialize"
         return self._is_settled
 
     def _is_fresh(self, answered_at: float) -> bool:
-        return is_fresh(answered_at, time.time(), self._user.server.max_age)
+        return is_fresh(answered_at, time.time(), self._server.max_age)
 
     def _may_serve(self, answered_at: float, error: UpgradeApiError) -> bool:
-        server = self._user.server
+        server = self._server
         return not isinstance(error, REFUSALS) and is_servable(
             answered_at, time.time(), server.max_age, server.stale_if_error
         )
@@ -380,7 +400,7 @@ class SharedUser:
         return record if is_current(record) else None
 
     def _stored_record(self, stored: StoredRecord) -> Record:
-        record = Record(self._user.identity, stored.items, is_shared=True)
+        record = Record(self._identity, stored.items, is_shared=True)
         record.load_id = stored.load_id
         record.answered_at = stored.answered_at
         record.advanced_by.update(stored.advanced_by)
@@ -388,8 +408,15 @@ class SharedUser:
         return record
 
     def _moment_to_recheck(self, answered_at: float) -> float:
-        left = answered_at + self._user.server.max_age - time.time()
+        left = answered_at + self._server.max_age - time.time()
         return time.monotonic() + min(RECHECK_SECONDS, left)
+
+
+async def end_records(server: Server, backend: Backend, user_id: str) -> None:
+    """Have all workers ask anew what the server answers a user."""
+    if server.store_access is not None:
+        entry = SharedEntry(server.store_access, user_id)
+        await entry.update(backend, lambda known: known.of_changed_user(known.groups))
 
 
 async def forget(server: Server, backend: Backend, user_id: object) -> None:

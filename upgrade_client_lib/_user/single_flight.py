@@ -15,6 +15,7 @@ from typing import Callable, Generic, TypeVar
 
 from .._fork import call_after_fork
 from .._http import CallOptions
+from .._locks import held
 from .._rules.queues import Mark
 from .._sync import Backend
 from ..exceptions import RequestTimeoutError, UpgradeApiError
@@ -96,7 +97,7 @@ class SingleFlight(Generic[T]):
 
     def clear(self) -> None:
         """Drop the value. Loads in progress still serve their callers, and nobody else."""
-        with lock:
+        with held(lock):
             self._discard()
 
     async def get_or_load(
@@ -118,7 +119,7 @@ class SingleFlight(Generic[T]):
         deadline = time.monotonic() + options.timeout.total
         while True:
             left = deadline - time.monotonic()
-            with lock:
+            with held(lock):
                 if not force and self.value is not None and is_usable(self.value):
                     return self.value
                 running = self._loads[-1] if self._loads else None
@@ -163,7 +164,7 @@ class SingleFlight(Generic[T]):
             self._end(own_load)
             own_load.future.set_exception(_LoaderStopped())
             raise
-        with lock:
+        with held(lock):
             if own_load in self._loads:
                 self._loads = self._loads[self._loads.index(own_load) + 1 :]
                 self._apply_concurrent_marks(own_load, value)
@@ -172,7 +173,7 @@ class SingleFlight(Generic[T]):
         return value
 
     def _end(self, ended: Load[T]) -> None:
-        with lock:
+        with held(lock):
             self._loads = tuple(load for load in self._loads if load is not ended)
 
     def _set(self, value: T | None) -> None:

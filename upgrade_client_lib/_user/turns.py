@@ -14,6 +14,7 @@ from typing import Callable, TypeVar
 
 from .._fork import call_after_fork
 from .._http import CallOptions
+from .._locks import held
 from .._sync import Backend
 from ..exceptions import RequestTimeoutError
 
@@ -64,7 +65,7 @@ async def in_turn(
     key = host_url, user_id
     own = _Turn(deadline)
     while True:
-        with _lock:
+        with held(_lock):
             running = _turns.get(key)
             if running is None or time.monotonic() >= running.deadline:
                 _turns[key] = own
@@ -84,7 +85,7 @@ async def in_turn(
     try:
         return await send(options.within(deadline - time.monotonic()))
     finally:
-        with _lock:
+        with held(_lock):
             if _turns.get(key) is own:
                 del _turns[key]
         own.ended.set_result(None)

@@ -12,15 +12,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .event_protocol import EventStore, StoredEvent
     from .from_url import store_from_url
     from .memory import MemoryStore
     from .protocol import Store
     from .redis import RedisStore
     from .sqlite import SQLiteStore
 
-__all__ = ["MemoryStore", "RedisStore", "SQLiteStore", "Store", "store_from_url"]
+__all__ = [
+    "EventStore",
+    "MemoryStore",
+    "RedisStore",
+    "SQLiteStore",
+    "Store",
+    "StoredEvent",
+    "store_from_url",
+]
 
 _LAZY_MODULES = {
+    "EventStore": "event_protocol",
+    "StoredEvent": "event_protocol",
     "MemoryStore": "memory",
     "RedisStore": "redis",
     "SQLiteStore": "sqlite",

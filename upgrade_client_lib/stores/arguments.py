@@ -29,6 +29,14 @@ def check_record(key: object, value: object, version: object, ttl: float) -> Non
     check_seconds("ttl", ttl)
 
 
+def check_event(queue: object, event_id: object, line: object, data: object) -> None:
+    """Raise a ``TypeError`` or ``ValueError`` unless this can be written."""
+    for text in (queue, event_id, line):
+        check_key(text)
+    if not isinstance(data, bytes):
+        raise TypeError(f"data must be bytes, not {type(data).__name__}")
+
+
 def check_seconds(name: str, value: object) -> None:
     """Raise a ``TypeError`` or ``ValueError`` unless this is a finite number above 0."""
     if not isinstance(value, (int, float)):

@@ -7,7 +7,9 @@ import time
 from collections import OrderedDict
 
 from .._fork import call_after_fork_on
+from .._locks import held
 from .arguments import check_key, check_record, new_version, positive_int
+from .memory_events import MemoryEvents
 
 _Record = tuple[bytes, int, float]
 """Value, version, and when it expires on the clock of ``time.monotonic()``.
@@ -16,11 +18,11 @@ The garbage collector stops walking such a tuple once it has seen what it holds.
 """
 
 
-class MemoryStore:
-    """Keeps values in this process, for all of its threads and event loops.
+class MemoryStore(MemoryEvents):
+    """Keeps values and events in this process, for all of its threads and event loops.
 
-    Other processes do not see them; a child process that is forked off begins with a copy. They
-    are gone when the store is.
+    Other processes do not see them; a child process that is forked off begins with a copy of the
+    values, and without events. They are gone when the store is.
 
     >>> from upgrade_client_lib.stores import MemoryStore
     >>> store = MemoryStore(max_users=10_000)
@@ -33,10 +35,11 @@ class MemoryStore:
     """
 
     def __init__(self, *, max_users: int = 100_000) -> None:
+        super().__init__()
         self._max_users = positive_int("max_users", max_users)
         self._records: OrderedDict[str, _Record] = OrderedDict()
         self._lock = threading.RLock()  # reentrant, for signal handlers and finalizers
-        call_after_fork_on(self, MemoryStore._replace_lock)
+        call_after_fork_on(self, MemoryStore._after_fork)
 
     def __repr__(self) -> str:
         return f"MemoryStore(max_users={self._max_users})"
@@ -48,7 +51,7 @@ class MemoryStore:
     def get(self, key: str) -> tuple[bytes, int] | None:
         """Return the value and its version; ``None`` where there is none, or it has expired."""
         check_key(key)
-        with self._lock:
+        with held(self._lock):
             record = self._live(key, time.monotonic())
             if record is None:
                 return None
@@ -63,7 +66,7 @@ class MemoryStore:
         check_record(key, value, version, ttl)
         now = time.monotonic()
         written = (value, new_version(), now + ttl)
-        with self._lock:
+        with held(self._lock):
             record = self._live(key, now)
             if version != (None if record is None else record[1]):
                 return False
@@ -75,7 +78,7 @@ class MemoryStore:
     def delete(self, key: str) -> None:
         """Remove a value; that there is none is no error."""
         check_key(key)
-        with self._lock:
+        with held(self._lock):
             self._records.pop(key, None)
 
     async def get_async(self, key: str) -> tuple[bytes, int] | None:
@@ -104,5 +107,6 @@ class MemoryStore:
             self._records.popitem(last=False)
         self._live(next(iter(self._records)), now)
 
-    def _replace_lock(self) -> None:
-        self._lock = threading.RLock()  # in a child process: a thread of the parent may have it
+    def _after_fork(self) -> None:
+        self._begin_events()
+        self._lock = threading.RLock()  # a thread of the parent may have it

@@ -17,6 +17,7 @@ from .arguments import (
     check_text,
     new_version,
 )
+from .redis_events import RedisEvents
 
 if TYPE_CHECKING:
     import redis
@@ -37,8 +38,8 @@ return 1
 _SCRIPT_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
-class RedisStore:
-    """Keeps values in Redis, for all processes that reach it.
+class RedisStore(RedisEvents):
+    """Keeps values and events in Redis, for all processes that reach it.
 
     They survive as long as the Redis server keeps them. A read is one ``GET``, a write one call of
     a script that the server keeps; both fail at once if the server does, and are never sent again.

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import sqlite3
 import time
-from typing import Any, Callable, TypeVar, cast
+from typing import Any, cast
 
 from .arguments import check_key, check_record, file_path, new_version
-from .sqlite_connections import Connections, is_busy
-
-T = TypeVar("T")
-
-BUSY_SECONDS = 0.25
-"""For how long a blocking call waits while other processes write."""
+from .sqlite_connections import Connections, is_busy, patiently
+from .sqlite_events import SETUP as EVENTS_SETUP, SQLiteEvents
 
 PURGE_SECONDS = 60.0
 """How often each process removes rows that have expired; ``PURGE_ROWS`` at most each time."""
 
 PURGE_ROWS = 1_000
 
+_SETUP = """
+CREATE TABLE IF NOT EXISTS records (
+    key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL, expires REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS records_by_expiry ON records (expires);
+"""
 _GET = "SELECT value, version FROM records WHERE key = ? AND expires > ?"
 _INSERT = """
 INSERT INTO records (key, value, version, expires) VALUES (?, ?, ?, ?)
@@ -39,8 +40,8 @@ DELETE FROM records WHERE rowid IN (SELECT rowid FROM records WHERE expires <= ?
 """
 
 
-class SQLiteStore:
-    """Keeps values in a file, for all processes of one machine.
+class SQLiteStore(SQLiteEvents):
+    """Keeps values and events in a file, for all processes of one machine.
 
     They survive the processes. The file is made with the first call, and only its owner may read
     and write it (mode 0600; so it is with the files beside it, which end in ``-wal`` and ``-shm``).
@@ -59,7 +60,8 @@ class SQLiteStore:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = file_path(path).absolute()  # also after the current folder changes
-        self._connections = Connections(self._path)
+        super().__init__()
+        self._connections = Connections(self._path, _SETUP + EVENTS_SETUP)
         self._next_purge = 0.0
 
     def __repr__(self) -> str:
@@ -68,7 +70,7 @@ class SQLiteStore:
     def get(self, key: str) -> tuple[bytes, int] | None:
         """Return the value and its version; ``None`` where there is none, or it has expired."""
         check_key(key)
-        return _patiently(lambda: self._read(key))
+        return patiently(lambda: self._read(key))
 
     def replace(self, key: str, value: bytes, version: int | None, ttl: float) -> bool:
         """Write a value if the present one has this version; return whether it was written.
@@ -76,12 +78,12 @@ class SQLiteStore:
         ``None`` stands for no value. ``ttl`` is in seconds.
         """
         check_record(key, value, version, ttl)
-        return _patiently(lambda: self._write(key, value, version, ttl))
+        return patiently(lambda: self._write(key, value, version, ttl))
 
     def delete(self, key: str) -> None:
         """Remove a value; that there is none is no error."""
         check_key(key)
-        _patiently(lambda: self._execute(_DELETE, key))
+        patiently(lambda: self._execute(_DELETE, key))
 
     async def get_async(self, key: str) -> tuple[bytes, int] | None:
         """Return what :meth:`get` returns: at once, or in a thread where it would have to wait."""
@@ -141,15 +143,3 @@ class SQLiteStore:
         """Execute a statement, a transaction of its own; return how many rows it changed."""
         with self._connections.lend() as connection:
             return connection.execute(statement, parameters).rowcount
-
-
-def _patiently(work: Callable[[], T]) -> T:
-    """Do some work, again and again while other processes or threads keep the file locked."""
-    give_up = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            return work()
-        except sqlite3.OperationalError as error:
-            if not is_busy(error) or time.monotonic() >= give_up:
-                raise
-        time.sleep(random.uniform(0.0005, 0.005))

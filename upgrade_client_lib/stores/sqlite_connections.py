@@ -8,6 +8,7 @@ the file could be damaged. So a fork waits until no connection is in use, and cl
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import threading
 import time
@@ -15,8 +16,12 @@ import weakref
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Callable, TypeVar
 
 from .._fork import fork_waits
+from .._locks import held
+
+T = TypeVar("T")
 
 MAX_IDLE = 16
 """How many connections are kept for later calls."""
@@ -24,26 +29,26 @@ MAX_IDLE = 16
 FORK_SECONDS = 0.5
 """For how long a fork waits for calls in other threads to end."""
 
-_SETUP = """
+BUSY_SECONDS = 0.25
+"""For how long a blocking call waits while other processes write."""
+
+_PRAGMAS = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
-CREATE TABLE IF NOT EXISTS records (
-    key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL, expires REAL NOT NULL
-);
-CREATE INDEX IF NOT EXISTS records_by_expiry ON records (expires);
 """
 
 
 class Connections:
     """The connections of all threads to one file, which is made with the first of them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, setup: str) -> None:
         self._path = path
+        self._setup = _PRAGMAS + setup
         self._idle: list[sqlite3.Connection] = []
         self._used: dict[int, sqlite3.Connection | None] = {}  # by thread
         self._closed = False
         weakref.finalize(self, _close_all, self._idle).atexit = False
-        with _gate:
+        with held(_gate):
             _instances.add(self)
 
     def are_idle(self) -> bool:
@@ -57,7 +62,7 @@ class Connections:
         It is closed after an exception, unless that says that the file was locked.
         """
         thread = threading.get_ident()
-        with _gate:
+        with held(_gate):
             if self._closed:
                 raise sqlite3.ProgrammingError("the store is closed")
             connection = self._idle.pop() if self._idle else None
@@ -118,7 +123,7 @@ class Connections:
                 check_same_thread=False,
             )
             try:
-                connection.executescript(_SETUP)
+                connection.executescript(self._setup)
             except BaseException:
                 connection.close()
                 raise
@@ -128,6 +133,18 @@ class Connections:
 def is_busy(error: sqlite3.OperationalError) -> bool:
     """Whether the file was locked by another process or thread; then nothing was written."""
     return "locked" in str(error)  # Python 3.9 and 3.10 do not tell SQLite's error code
+
+
+def patiently(work: Callable[[], T]) -> T:
+    """Do some work, again and again while other processes or threads keep the file locked."""
+    give_up = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return work()
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() >= give_up:
+                raise
+        time.sleep(random.uniform(0.0005, 0.005))
 
 
 _gate = threading.RLock()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from threading import Event
-from types import FrameType
 
+from .._signals import stopped_by_signals, wait_until_stopped
 from .._version import __version__
 from .local import DEFAULT_CONTEXT, LocalUpgrade
 from .school import sample_school
@@ -19,9 +17,17 @@ A sample school in the context {DEFAULT_CONTEXT}, whose groups are class-1 and c
 at home/banner, student-4 gets the treatment, and student-6 the control."""
 
 
-def main(arguments: Sequence[str] | None = None, stopped: Event | None = None) -> int:
-    """Serve until Ctrl-C, SIGTERM or ``stopped``; give the exit status."""
-    options = _parser().parse_args(arguments)
+def main(
+    arguments: Sequence[str] | None = None,
+    stopped: Event | None = None,
+    *,
+    name: str = "python -m upgrade_client_lib.testing",
+) -> int:
+    """Serve until Ctrl-C, SIGTERM or ``stopped``, or explain; give the exit status.
+
+    ``name`` is what the command is called.
+    """
+    options = _parser(name).parse_args(arguments)
     try:
         sample = not (options.exports or options.flags)
         if sample:
@@ -32,33 +38,22 @@ def main(arguments: Sequence[str] | None = None, stopped: Event | None = None) -
             )
         for context in options.contexts:
             local.context(context)
+        if options.explain is not None:
+            print(local.explain(*options.explain))
+            return 0
         with (
-            _stopped_by_signals(Event() if stopped is None else stopped) as stop,
+            stopped_by_signals(Event() if stopped is None else stopped) as stop,
             local.serve(options.host, options.port, report=_report) as url,
         ):
             print(f"UpGrade {options.server} at {url}, until Ctrl-C", flush=True)
             if sample:
                 print(_SAMPLE)
             print(*_served(local), sep="\n", flush=True)
-            while not stop.wait(0.5):  # not for ever, or Windows would not see Ctrl-C
-                pass
+            wait_until_stopped(stop)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-@contextmanager
-def _stopped_by_signals(stop: Event) -> Generator[Event, None, None]:
-    def handle(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _served(local: LocalUpgrade) -> Iterator[str]:
@@ -76,9 +71,9 @@ def _report(method: str, path: str, user: str | None, status: int, seconds: floa
     print(f"{status} {method} {path} {user or '-'} {seconds * 1000:.1f} ms", flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(name: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m upgrade_client_lib.testing",
+        prog=name,
         description="Serves experiments and feature flags that UpGrade's web page exported, "
         "or a sample school where none are given.",
     )
@@ -101,6 +96,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=3030, help="default: %(default)s")
     parser.add_argument(
         "--server", choices=("6.5", "6.7"), default="6.5", help="which UpGrade to stand in for"
+    )
+    parser.add_argument(
+        "--explain",
+        nargs=3,
+        metavar=("USER", "SITE", "TARGET"),
+        help="serve nothing: print why a new user gets a condition there, or none",
     )
     parser.add_argument("--version", action="version", version=__version__)
     return parser

@@ -37,6 +37,7 @@ from ._definitions import (
 from ._engine import Explanation, ServerState, Store, explain
 from ._http import Api, LocalTransport, Report, SocketServer, TokenCheck
 from ._outages import Outages
+from ._page import Page
 
 DEFAULT_CONTEXT = "my-app"
 """The context of experiments and flags that name none."""
@@ -359,10 +360,10 @@ class LocalUpgrade(Outages):
 
         Port 0 is any that is free; a port in use is an OSError. After :meth:`down` nobody can
         connect before :meth:`up`. ``report`` is called with each request's method, path, user,
-        status and seconds.
+        status and seconds. A browser on this machine is shown a page at the address.
         """
         with self._serving_lock:
-            server = SocketServer(self._api, host, port, report)
+            server = SocketServer(self._api, host, port, report, Page(self._api).respond)
             if self._api.down:
                 server.pause()
             self._servers.append(server)

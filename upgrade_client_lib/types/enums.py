@@ -17,6 +17,8 @@ __all__ = [
     "ExperimentType",
     "MarkedDecisionPointStatus",
     "MarkedDecisionPointStatusText",
+    "OutboxEventKind",
+    "OutboxEventState",
     "PayloadType",
 ]
 
@@ -90,3 +92,26 @@ class DecisionSource(_WireString):
     SERVER = "server"
     CACHE = "cache"
     STALE = "stale"
+
+
+class OutboxEventKind(_WireString):
+    """What was handed over to the outbox."""
+
+    MARK = "mark"
+    LOG = "log"
+    REWARD = "reward"
+
+
+class OutboxEventState(_WireString):
+    """Where an event of the outbox stands. One that the server accepted is no longer there.
+
+    ``WAITING`` and ``SENDING`` events are delivered by themselves. The others were set aside: the
+    server ``REFUSED`` it; nobody knows whether it was applied (``UNDECIDED``), and sending it again
+    might count it twice; or it waited for longer than ``max_event_age`` (``EXPIRED``).
+    """
+
+    WAITING = "waiting"
+    SENDING = "sending"
+    REFUSED = "refused"
+    UNDECIDED = "undecided"
+    EXPIRED = "expired"

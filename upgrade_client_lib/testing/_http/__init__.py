@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from .app import Api, Response
+from .disruptions import Disruption
 from .faults import Body
+from .http1 import RequestHead
 from .requests import Request
 from .server import Report, SocketServer
 from .tokens import TokenCheck
@@ -12,9 +14,11 @@ from .transport import LocalTransport
 __all__ = [
     "Api",
     "Body",
+    "Disruption",
     "LocalTransport",
     "Report",
     "Request",
+    "RequestHead",
     "Response",
     "SocketServer",
     "TokenCheck",

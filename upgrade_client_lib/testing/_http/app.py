@@ -56,6 +56,11 @@ class Api:
     lock: RLock = attrs.field(factory=RLock, repr=False)
     _endpoints: dict[str, Endpoint] = attrs.field(factory=make_endpoints, init=False, repr=False)
 
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The names of the endpoints."""
+        return _NAMES
+
     def handle(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
         """Return the response to a request.
 

@@ -78,6 +78,11 @@ class Disruptions:
         """Return whether any call is to be disrupted."""
         return bool(self._waiting)
 
+    def waiting(self) -> list[Disruption]:
+        """Return the disruptions that are still to come."""
+        with self._lock:
+            return list(self._waiting)
+
     def next(self, endpoint: str, user: str | None) -> Delivery:
         """Return what happens to a call, and count it."""
         with self._lock:

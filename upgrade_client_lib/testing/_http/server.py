@@ -13,10 +13,19 @@ from typing import Callable, Optional
 
 from .app import Api, Response
 from .disruptions import AT_ONCE, Delivery
-from .http1 import KEEP_ALIVE_SECONDS, BadRequest, ConnectionClosed, Http1Connection
+from .http1 import (
+    KEEP_ALIVE_SECONDS,
+    BadRequest,
+    ConnectionClosed,
+    Http1Connection,
+    RequestHead,
+)
 
 Report = Callable[[str, str, Optional[str], int, float], None]
 """Called after each request with its method, path, user, status and seconds."""
+
+Respond = Callable[[RequestHead, bytes, str], Optional[Response]]
+"""What may answer a request, given its head, its body and the client's address, or leave it."""
 
 _LAST_PORT = 65535
 _MOST_CONNECTIONS = 1000
@@ -28,11 +37,19 @@ _logger = logging.getLogger("upgrade_client_lib.testing")
 class SocketServer:
     """A listening socket and the connections that it accepted, until ``stop``."""
 
-    def __init__(self, api: Api, host: str, port: int, report: Report | None) -> None:
+    def __init__(
+        self,
+        api: Api,
+        host: str,
+        port: int,
+        report: Report | None,
+        page: Respond | None = None,
+    ) -> None:
         if not 0 <= port <= _LAST_PORT:
             raise ValueError(f"port must be from 0 to {_LAST_PORT}, not {port}")
         self._api = api
         self._report = report
+        self._page = page
         self._lock = Lock()
         self._connections: set[socket.socket] = set()
         self._threads: set[Thread] = set()
@@ -105,7 +122,9 @@ class SocketServer:
         body = http.body(head)
         started = time.perf_counter()
         try:
-            response, delivery = self._api.deliver(head.method, head.path, head.headers, body)
+            response = self._page_response(connection, head, body)
+            if response is None:
+                response, delivery = self._api.deliver(head.method, head.path, head.headers, body)
         except ConnectionError:
             raise
         except Exception:
@@ -122,6 +141,13 @@ class SocketServer:
             )
         http.send(response, keep_alive=head.keep_alive, with_body=head.method != "HEAD")
         return head.keep_alive
+
+    def _page_response(
+        self, connection: socket.socket, head: RequestHead, body: bytes
+    ) -> Response | None:
+        if self._page is None:
+            return None
+        return self._page(head, body, connection.getpeername()[0])
 
 
 class _Listener:

@@ -1,0 +1,355 @@
+"""``assign --users``: files in, files out, and going on where it stopped."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.support_cli import Command
+from upgrade_client_lib.testing import LocalUpgrade
+
+BANNER = ["--point", "home", "banner"]
+TWO_POINTS = [*BANNER, "--point", "odd", ""]
+ODD_PAYLOAD = 'line 1\nline "2"\r\nline 3, é\r☃'
+
+
+@pytest.fixture
+def local() -> LocalUpgrade:
+    local = LocalUpgrade()
+    local.experiment("home", "banner", conditions=["control", "treatment"])
+    local.experiment("odd", "", conditions=["a"], payloads={"a": ODD_PAYLOAD})
+    local.experiment("classroom", "board", conditions=["shown"], unit="group", group_type="class")
+    return local
+
+
+@pytest.fixture
+def students(tmp_path: Path) -> Path:
+    """Three users, who are made known."""
+    return written(tmp_path / "students.csv", "user,group.class\nu1,\nu2,\nu3,\n")
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_bytes(text.encode())
+    return path
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(text.splitlines()))
+
+
+def test_rows_are_csv_on_standard_output(command: Command, students: Path) -> None:
+    ended = command("assign", "--users", students, *BANNER)
+    assert (ended.status, ended.err) == (0, "3 users, 0 failed\n")
+    assert list(rows(ended.out)[0]) == [
+        "user", "site", "target", "condition", "payload", "reason", "error",
+    ]  # fmt: skip
+    assert [row["user"] for row in rows(ended.out)] == ["u1", "u2", "u3"]
+    assert {row["condition"] for row in rows(ended.out)} <= {"control", "treatment"}
+
+
+def test_rows_are_json_lines_for_programs(command: Command, students: Path) -> None:
+    ended = command("assign", "--users", students, *TWO_POINTS, "--json")
+    read = [json.loads(line) for line in ended.out.splitlines()]
+    assert [(row["user"], row["site"], row["target"]) for row in read[:3]] == [
+        ("u1", "home", "banner"),
+        ("u1", "odd", ""),
+        ("u2", "home", "banner"),
+    ]
+    assert read[1]["payload"] == {"type": "string", "value": ODD_PAYLOAD}
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_rows_go_to_a_file(command: Command, students: Path, tmp_path: Path, ending: str) -> None:
+    out = tmp_path / f"rows.{ending}"
+    ended = command("assign", "--users", students, *TWO_POINTS, "--out", out)
+    assert (ended.status, ended.out) == (0, "")
+    if ending == "csv":
+        with out.open(encoding="utf-8", newline="") as file:
+            read: list[Any] = list(csv.DictReader(file))
+        assert read[1]["payload"] == ODD_PAYLOAD
+    else:
+        read = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert [row["user"] for row in read] == ["u1", "u1", "u2", "u2", "u3", "u3"]
+
+
+def test_groups_are_those_of_the_columns(
+    command: Command, local: LocalUpgrade, tmp_path: Path
+) -> None:
+    users = written(
+        tmp_path / "users.csv",
+        "\ufeffname,user,group.class,group.school,working_group.class\n"
+        "Ada,u1,class-1;class-2,school-1,class-2\n\n"
+        "Bob,u2,,,\n",
+    )
+    ended = command("assign", "--users", users, "--point", "classroom", "board")
+    assert [row["condition"] for row in rows(ended.out)] == ["shown", ""]
+    inits = [request.json for request in local.requests if request.endpoint == "init"]
+    assert {"group": {"class": ["class-1", "class-2"], "school": ["school-1"]},
+            "workingGroup": {"class": "class-2"}} in inits  # fmt: skip
+    assert {"group": {}, "workingGroup": {}} in inits
+
+
+def test_users_without_columns_of_groups_are_not_made_known(
+    command: Command, local: LocalUpgrade, tmp_path: Path
+) -> None:
+    ended = command("assign", "--users", written(tmp_path / "u.csv", "user\nu1\n"), *BANNER)
+    assert (ended.status, rows(ended.out)[0]["reason"]) == (3, "error")
+    assert [request.endpoint for request in local.requests] == ["assign"]
+
+
+def test_groups_are_those_of_the_json_lines(
+    command: Command, local: LocalUpgrade, tmp_path: Path
+) -> None:
+    lines: list[Any] = [
+        {"user": "u1", "group": {"class": ["c"]}, "working_group": {"class": "c"}, "name": "Ada"},
+        {"user": "u2", "group": {}},
+    ]
+    text = "\n".join(json.dumps(line) for line in lines)
+    users = written(tmp_path / "users.jsonl", text + '\n\n"nobody"\n')
+    ended = command("assign", "--users", users, "--point", "classroom", "board", "--json")
+    read = [json.loads(line) for line in ended.out.splitlines()]
+    assert [(row["user"], row["condition"], row["reason"]) for row in read] == [
+        ("u1", "shown", "assigned"),
+        ("u2", "", "not assigned"),
+        ("nobody", "", "error"),
+    ]
+    assert "User not found" in read[2]["error"]
+    assert (ended.status, ended.err) == (3, "3 users, 1 failed\n")
+    assert not {request.user for request in local.requests if request.endpoint == "init"} - {
+        "u1",
+        "u2",
+    }
+
+
+def test_users_who_fail_are_rows_and_status_3(command: Command, tmp_path: Path) -> None:
+    users = written(tmp_path / "users.csv", "user,group.class\nu1,\n☃,\nu3,\n")
+    ended = command("assign", "--users", users, *TWO_POINTS)
+    assert (ended.status, ended.err) == (3, "3 users, 1 failed\n")
+    assert [line.split(",")[0] for line in ended.out.splitlines() if "error" in line][1:] == [
+        "☃",
+        "☃",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("u.csv", "", 'the first line must name the columns, and one must be "user"'),
+        ("u.csv", "u1\nu2\n", 'one must be "user"'),
+        ("u.csv", "user,group.\nu1,\n", "the column 'group.' must name a group type"),
+        ("u.csv", "user,group\nu1,\n", "the column 'group' must name a group type"),
+        ("u.csv", "user,group.class\nu1\n", "line 2 has 1 cells, not 2"),
+        ("u.csv", 'user\n"u1\n', "unexpected end of data"),
+        ("u.jsonl", "u1\n", "line 1 is not JSON"),
+        ("u.jsonl", '"u1"\n5\n', "line 2 must be a text, or an object"),
+        ("u.jsonl", '{"name": "Ada"}\n', "line 1 must be a text, or an object"),
+    ],
+)
+def test_a_file_that_is_wrong_is_status_1_and_says_where(
+    command: Command, tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    ended = command("assign", "--users", written(tmp_path / name, text), *BANNER)
+    assert ended.status == 1
+    assert f"{name}: " in ended.err
+    assert message in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--users", "users.csv"], "--users goes with one --point SITE TARGET or more"),
+        (["--users", "users.csv", *BANNER, "--resume"], "--resume goes with --out"),
+        (["--users", "users.txt", *BANNER], "users.txt must end in .csv or .jsonl"),
+        (["--users", "users.csv", *BANNER, "--out", "rows.txt"], "rows.txt must end in .csv"),
+        (["--users", "nowhere.csv", *BANNER], "'nowhere.csv' does not exist"),
+        (["--users", "users.csv", *BANNER, "--concurrency", "0"], "0 is not in the range"),
+        (["--users", "users.csv", "--point", "", "x"], "site must not be empty"),
+        (["u1", "--users", "users.csv", *BANNER], "USER goes without --users"),
+    ],
+)
+def test_wrong_arguments_are_status_2(
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ["users.csv", "users.txt"]:
+        written(Path(name), "user\nu1\n")
+    ended = command("assign", *arguments)
+    assert ended.status == 2
+    assert message in ended.err
+    assert not Path("rows.txt").exists()
+
+
+def test_a_file_that_cannot_be_written_is_status_1(
+    command: Command, students: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "nowhere" / "rows.csv"
+    ended = command("assign", "--users", students, *BANNER, "--out", out)
+    assert ended.status == 1
+    assert "No such file" in ended.err
+
+
+# ---- Going on ----
+
+
+def test_a_file_that_exists_is_not_written_over(
+    command: Command, students: Path, tmp_path: Path
+) -> None:
+    out = written(tmp_path / "rows.csv", "mine")
+    ended = command("assign", "--users", students, *BANNER, "--out", out)
+    assert ended.status == 2
+    assert "exists: go on with --resume" in ended.err
+    assert out.read_text() == "mine"
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_wherever_a_file_ends_resume_completes_it(
+    command: Command, students: Path, tmp_path: Path, ending: str
+) -> None:
+    out = tmp_path / f"rows.{ending}"
+    arguments: list[str | Path] = ["assign", "--users", students, *TWO_POINTS, "--out", out]
+    assert command(*arguments, "--resume").status == 0  # which begins where there is no file
+    complete = out.read_bytes()
+    for end in range(0, len(complete) + 1, 7):
+        out.write_bytes(complete[:end])
+        assert command(*arguments, "--resume").status == 0
+        assert out.read_bytes() == complete, end
+
+
+def test_resume_asks_for_the_rest_alone(
+    command: Command, local: LocalUpgrade, students: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "rows.csv"
+    arguments: list[str | Path] = ["assign", "--users", students, *TWO_POINTS, "--out", out]
+    command(*arguments)
+    complete = out.read_bytes()
+    out.write_bytes(complete[: complete.index(b"u2,odd")])
+    local.reset()
+    ended = command(*arguments, "--resume")
+    assert (ended.status, ended.err) == (0, "2 users, 0 failed, after 1 earlier\n")
+    assert {request.user for request in local.requests} == {"u2", "u3"}
+    assert out.read_bytes() == complete
+    local.reset()
+    assert command(*arguments, "--resume").err == "0 users, 0 failed, after 3 earlier\n"
+    assert local.requests == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("rows.csv", "user,name\nu1,Ada\n", "holds something that is no row"),
+        ("rows.csv", 'a,"b"c,d\n', "holds something that is no row"),
+        ("rows.csv", "u2,home,banner,control,,assigned,\r\n", "where the next user is 'u1'"),
+        ("rows.csv", "u1,home,other,control,,assigned,\r\n", "is not of these users and points"),
+        ("rows.jsonl", "[]\n", "holds something that is no row"),
+        ("rows.jsonl", "{}\n", "holds something that is no row"),
+        ("rows.jsonl", "u1\n", "holds something that is no row"),
+        (
+            "rows.jsonl",
+            "".join(
+                json.dumps({"user": f"u{number}", "site": "home", "target": "banner"}) + "\n"
+                for number in range(1, 5)
+            ),
+            "where the next user is None",
+        ),
+    ],
+)
+def test_resume_leaves_a_file_of_something_else_alone(
+    command: Command, students: Path, tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    out = written(tmp_path / name, text)
+    ended = command("assign", "--users", students, *BANNER, "--out", out, "--resume")
+    assert ended.status == 1
+    assert message in ended.err
+    assert out.read_bytes() == text.encode()
+
+
+def many(tmp_path: Path, count: int) -> Path:
+    lines = "".join(f"student-{number},\n" for number in range(count))
+    return written(tmp_path / "many.csv", f"user,group.class\n{lines}")
+
+
+def wait_for_rows(out: Path, bytes_: int) -> None:
+    until = time.monotonic() + 60
+    while not out.exists() or out.stat().st_size < bytes_:
+        assert time.monotonic() < until, "no rows came"
+        time.sleep(0.01)
+
+
+def users_of(out: Path) -> list[str]:
+    return [row["user"] for row in rows(out.read_text("utf-8"))]
+
+
+def test_resume_loses_and_repeats_no_row_after_a_kill(command: Command, tmp_path: Path) -> None:
+    users, out = many(tmp_path, 1_000), tmp_path / "rows.csv"
+    arguments: list[str | Path] = ["assign", "--users", users, *BANNER, "--out", out]
+    with command.process(*arguments) as process:
+        wait_for_rows(out, 5_000)
+        process.kill()
+    assert len(out.read_bytes()) < 40_000
+    assert command(*arguments, "--resume").status == 0
+    assert users_of(out) == [f"student-{number}" for number in range(1_000)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c_stops_and_resume_goes_on(command: Command, tmp_path: Path) -> None:
+    users, out = many(tmp_path, 1_000), tmp_path / "rows.csv"
+    arguments: list[str | Path] = ["assign", "--users", users, *BANNER, "--out", out]
+    with command.process(*arguments) as process:
+        wait_for_rows(out, 5_000)
+        process.send_signal(signal.SIGINT)
+        printed, err = process.communicate(timeout=60)
+    assert (process.returncode, printed) == (130, "")
+    done = len(users_of(out))
+    assert 0 < done < 1_000
+    assert err == f"stopped after {done} users; the same command with --resume goes on from there\n"
+    assert command(*arguments, "--resume").status == 0
+    assert users_of(out) == [f"student-{number}" for number in range(1_000)]
+
+
+def test_ctrl_c_without_a_file_says_how_far_it_came(
+    command: Command, students: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(work: Any) -> None:
+        work.close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("asyncio.run", interrupted)
+    ended = command("assign", "--users", students, *BANNER)
+    assert (ended.status, ended.err) == (130, "stopped after 0 users\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")
+def test_a_terminal_shows_how_far_it_is(command: Command, tmp_path: Path) -> None:
+    import pty
+    import subprocess
+
+    lines = "".join(f"u{number},\n" for number in range(300))
+    users = written(tmp_path / "users.csv", f"user,group.class\n{lines}☃,\n")
+    parent, child = pty.openpty()
+    given = {name: value for name, value in command.environment({}).items() if value}
+    with subprocess.Popen(
+        [sys.executable, "-m", "upgrade_client_lib", "assign", "--users", str(users), *BANNER],
+        stdout=subprocess.DEVNULL,
+        stderr=child,
+        env={**os.environ, **given, "TERM": "xterm-256color", "COLUMNS": "100"},
+    ) as process:
+        os.close(child)
+        printed = b""
+        while b"301 users, 1 failed" not in printed:
+            printed += os.read(parent, 65536)
+        assert process.wait(60) == 3
+    os.close(parent)
+    assert b"users/s" in printed
+    assert b"1 failed" in printed

@@ -1,0 +1,204 @@
+"""UpGrade in applications of Flask, by Flask's own test client."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+from flask import Flask, render_template_string, request
+
+from upgrade_client_lib import UpgradeConnection
+from upgrade_client_lib.integrations.flask import Upgrade
+from upgrade_client_lib.testing import LocalUpgrade
+
+ROOT = Path(__file__).parent.parent.parent
+SIGNED_IN = {"student": "student-1"}
+
+TEMPLATE = """\
+{%- set banner = decision("home", "banner", default="control") -%}
+{%- set board = decision("class", "board") -%}
+{{ banner.condition }}, {{ board.condition or "none" }},
+{%- if flag("new-dashboard") %} new{% else %} old{% endif %}
+{%- if flag("dark-mode", default=True) %} dark{% endif %}"""
+
+
+@pytest.fixture
+def local() -> LocalUpgrade:
+    local = LocalUpgrade()
+    local.experiment("home", "banner", conditions=["treatment"])
+    local.experiment("class", "board", conditions=["shown"], unit="group", group_type="class")
+    local.flag("new-dashboard", include={"class": ["class-1"]})
+    return local
+
+
+@pytest.fixture
+def connect(local: LocalUpgrade) -> Callable[[], UpgradeConnection]:
+    return lambda: UpgradeConnection("http://upgrade.local", transport=local.transport, retries=0)
+
+
+def student() -> str | None:
+    return request.headers.get("student")
+
+
+def upgrade_of(connect: Callable[[], UpgradeConnection]) -> Upgrade:
+    return Upgrade(
+        "my-app",
+        user=student,
+        group=lambda: {"class": ["class-1"]},
+        working_group=lambda: {"class": "class-1"},
+        connect=connect,
+    )
+
+
+def flask_app(upgrade: Upgrade) -> Flask:
+    app = Flask(__name__)
+    upgrade.init_app(app)
+    pages: dict[str, Callable[[], Any]] = {
+        "/": lambda: upgrade.client.decide_sync("home", "banner", default="control").condition,
+        "/maybe": lambda: {"signed in": upgrade.client_or_none is not None},
+        "/same": lambda: {"same": upgrade.client is upgrade.client_or_none},
+        "/template": lambda: render_template_string(TEMPLATE),
+        "/health": upgrade.health,
+    }
+    for path, view in pages.items():
+        app.add_url_rule(path, path, view)
+    return app
+
+
+def test_a_page_decides_for_the_user_who_asks_for_it(
+    connect: Callable[[], UpgradeConnection], local: LocalUpgrade
+) -> None:
+    browser = flask_app(upgrade_of(connect)).test_client()
+    assert browser.get("/", headers=SIGNED_IN).text == "treatment"
+    assert [request.endpoint for request in local.requests] == ["assign", "init", "assign"]
+
+
+def test_without_groups_nobody_is_made_known(
+    connect: Callable[[], UpgradeConnection], local: LocalUpgrade
+) -> None:
+    app = flask_app(Upgrade("my-app", user=student, connect=connect))
+    assert app.test_client().get("/", headers=SIGNED_IN).text == "control"
+    assert {request.endpoint for request in local.requests} == {"assign"}
+
+
+def test_where_nobody_has_signed_in_nothing_is_sent(
+    connect: Callable[[], UpgradeConnection], local: LocalUpgrade
+) -> None:
+    browser = flask_app(upgrade_of(connect)).test_client()
+    assert browser.get("/").status_code == 401
+    assert browser.get("/maybe").json == {"signed in": False}
+    assert browser.get("/maybe", headers=SIGNED_IN).json == {"signed in": True}
+    assert browser.get("/template").text == "control, none, old dark"
+    assert local.requests == ()
+
+
+def test_a_request_has_one_client_and_the_next_has_another(
+    connect: Callable[[], UpgradeConnection],
+) -> None:
+    upgrade = upgrade_of(connect)
+    app = flask_app(upgrade)
+    assert app.test_client().get("/same", headers=SIGNED_IN).json == {"same": True}
+    with app.test_request_context(headers=SIGNED_IN):
+        first = upgrade.client
+    with app.test_request_context(headers=SIGNED_IN):
+        assert upgrade.client is not first
+
+
+def test_templates_decide(connect: Callable[[], UpgradeConnection], local: LocalUpgrade) -> None:
+    browser = flask_app(upgrade_of(connect)).test_client()
+    assert browser.get("/template", headers=SIGNED_IN).text == "treatment, shown, new"
+    endpoints = [request.endpoint for request in local.requests]
+    assert (endpoints.count("assign"), endpoints.count("featureflag")) == (2, 1)
+
+
+def test_during_an_outage_a_template_has_the_defaults(
+    connect: Callable[[], UpgradeConnection], local: LocalUpgrade
+) -> None:
+    local.down()
+    browser = flask_app(upgrade_of(connect)).test_client()
+    assert browser.get("/template", headers=SIGNED_IN).text == "control, none, old dark"
+
+
+def test_the_health_check_tells_of_an_outage_and_sends_nothing(
+    connect: Callable[[], UpgradeConnection], local: LocalUpgrade
+) -> None:
+    browser = flask_app(upgrade_of(connect)).test_client()
+    assert browser.get("/health").json == {"upgrade": "ok"}
+    assert local.requests == ()
+    local.down()
+    for _ in range(5):
+        browser.get("/", headers=SIGNED_IN)
+    health = browser.get("/health")
+    assert (health.status_code, health.json) == (200, {"upgrade": "unreachable"})
+
+
+def test_applications_have_their_own_connections(
+    connect: Callable[[], UpgradeConnection],
+) -> None:
+    upgrade = upgrade_of(connect)
+    one, other = flask_app(upgrade), Flask("other")
+    upgrade.init_app(other)
+    with one.app_context():
+        first = upgrade.connection
+    with other.app_context():
+        assert upgrade.connection is not first
+
+
+def test_an_application_that_is_gone_leaves_its_connection_closed(
+    connect: Callable[[], UpgradeConnection],
+) -> None:
+    upgrade = upgrade_of(connect)
+    app = Flask("short-lived")
+    upgrade.init_app(app)
+    connection: UpgradeConnection = app.extensions["upgrade"]
+    del app
+    gc.collect()
+    with pytest.raises(RuntimeError, match="closed"):
+        connection.client("student-1", "my-app").init_sync()
+
+
+def test_an_application_without_upgrade_says_so(connect: Callable[[], UpgradeConnection]) -> None:
+    upgrade = upgrade_of(connect)
+    with (
+        Flask("other").app_context(),
+        pytest.raises(RuntimeError, match=r"call upgrade.init_app\(app\)"),
+    ):
+        _ = upgrade.connection
+
+
+def test_the_application_may_be_given_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPGRADE_HOST_URL", "http://upgrade.example.org")
+    app = Flask(__name__)
+    upgrade = Upgrade("my-app", app, user=student)
+    with app.app_context():
+        assert upgrade.connection.host_url == "http://upgrade.example.org"
+
+
+def test_a_process_that_ends_closes_the_connection() -> None:
+    program = """
+        from flask import Flask
+        from upgrade_client_lib import UpgradeConnection
+        from upgrade_client_lib.integrations.flask import Upgrade
+
+        class Told(UpgradeConnection):
+            def close(self):
+                print("closed")
+                super().close()
+
+        app = Flask("app")
+        Upgrade("my-app", app, user=lambda: None, connect=lambda: Told("http://upgrade.local"))
+        print("ends")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("ends\nclosed\n", "")

@@ -1,0 +1,255 @@
+"""Outboxes in processes of their own: how these end, fork, and deliver for others."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.outbox.support_outbox import LOG, known_user
+from tests.stores.support_stores import FORK_WARNING, in_children
+from tests.support_server import PATIENCE
+from upgrade_client_lib import UpgradeConnection, _delivering
+from upgrade_client_lib.stores import MemoryStore, SQLiteStore
+from upgrade_client_lib.testing import LocalUpgrade
+
+pytestmark = pytest.mark.filterwarnings(FORK_WARNING)
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+
+SCRIPT = """
+import sys
+from upgrade_client_lib import UpgradeConnection
+from upgrade_client_lib.stores import MemoryStore
+from upgrade_client_lib.types import LogInput, LogMetrics
+
+connection = UpgradeConnection(sys.argv[1], outbox=MemoryStore(), **{options})
+client = connection.client("user", "my-app", group={{}})
+for number in range(20):
+    client.enqueue_log_sync([LogInput("2026-11-20", LogMetrics({{"seconds": number}}))])
+"""
+IN_A_LOOP = """
+import asyncio, sys
+from upgrade_client_lib import UpgradeConnection
+from upgrade_client_lib.stores import MemoryStore
+
+async def page():
+    connection = UpgradeConnection(sys.argv[1], outbox=MemoryStore())
+    client = connection.client("user", "my-app", group={})
+    await client.enqueue_log([{"timestamp": "2026-11-20", "metrics": {"attributes": {"a": 1}}}])
+
+asyncio.run(page())
+"""
+
+
+@pytest.fixture
+def local() -> LocalUpgrade:
+    upgrade = LocalUpgrade()
+    upgrade.metric("seconds")
+    upgrade.metric("a")
+    return upgrade
+
+
+@pytest.fixture
+def url(local: LocalUpgrade) -> Generator[str, None, None]:
+    with local.serve() as served:
+        yield served
+
+
+def run(program: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", *program],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+# ---- Ends ----
+
+
+@pytest.mark.parametrize("program", [SCRIPT.format(options={}), IN_A_LOOP])
+def test_a_program_that_ends_delivers_what_it_handed_over(
+    local: LocalUpgrade, url: str, program: str
+) -> None:
+    ended = run(["-c", program, url])
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert len(local.logs) == (20 if program is not IN_A_LOOP else 1)
+
+
+def test_a_program_whose_server_is_away_ends_in_time(url: str) -> None:
+    away = url.rsplit(":", 1)[0] + ":1"
+    ended = run(["-c", SCRIPT.format(options={"flush_at_exit": 0.1}), away])
+    assert ended.returncode == 0
+    assert "the outbox pauses" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@forks
+def test_a_child_delivers_what_it_handed_over_itself_and_nothing_of_its_parent(
+    local: LocalUpgrade, url: str
+) -> None:
+    connection = UpgradeConnection(url, outbox=MemoryStore())
+    known_user(connection).enqueue_log_sync(LOG)
+
+    def work() -> int:
+        known_user(connection, "child").enqueue_log_sync(LOG)
+        return connection.outbox.flush_sync(PATIENCE)
+
+    assert in_children([work, work]) == ["0", "0"]
+    connection.close()
+    assert sorted(log.user for log in local.logs) == ["child", "child", "user"]
+
+
+@forks
+def test_a_preloaded_connection_delivers_in_each_worker(
+    local: LocalUpgrade, url: str, tmp_path: Path
+) -> None:
+    connection = UpgradeConnection(url, outbox=SQLiteStore(tmp_path / "outbox.db"))
+
+    def work(number: int) -> int:
+        client = known_user(connection, f"worker-{number}")
+        for _ in range(10):
+            client.enqueue_log_sync(LOG)
+        return connection.outbox.flush_sync(PATIENCE)
+
+    assert in_children([lambda: work(1), lambda: work(2)]) == ["0", "0"]
+    assert len(local.logs) == 20
+    connection.close()
+
+
+# ---- python -m upgrade_client_lib deliver ----
+
+
+@pytest.fixture
+def waiting(url: str, tmp_path: Path) -> Generator[UpgradeConnection, None, None]:
+    """A connection that handed three events over, and does not deliver them."""
+    store = SQLiteStore(tmp_path / "outbox.db")
+    with UpgradeConnection(url, outbox=store, flush_at_exit=0) as connection:
+        client = known_user(connection)
+        assert connection._server.outbox is not None
+        connection._server.outbox._deliverer.stop(PATIENCE)
+        for _ in range(3):
+            client.enqueue_log_sync(LOG)
+        yield connection
+
+
+def test_a_process_of_its_own_delivers_and_ends_when_nothing_is_left(
+    local: LocalUpgrade, url: str, waiting: UpgradeConnection, tmp_path: Path
+) -> None:
+    ended = run(
+        ["-m", "upgrade_client_lib", "deliver", "--once", "30"],
+        UPGRADE_HOST_URL=url,
+        UPGRADE_OUTBOX=f"sqlite:///{tmp_path}/outbox.db",
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert waiting.outbox.counts_sync() == {}
+    assert len(local.logs) == 3
+
+
+def test_it_tells_by_its_status_that_something_is_left(url: str, tmp_path: Path) -> None:
+    away = url.rsplit(":", 1)[0] + ":1"
+    with UpgradeConnection(
+        away, outbox=SQLiteStore(tmp_path / "outbox.db"), flush_at_exit=0
+    ) as connection:
+        connection.client("user", "my-app").enqueue_reward_sync("SUCCESS", "an id")
+    ended = run(
+        ["-m", "upgrade_client_lib", "deliver", "--once", "0.2"],
+        UPGRADE_HOST_URL=away,
+        UPGRADE_OUTBOX=f"sqlite:///{tmp_path}/outbox.db",
+    )
+    assert ended.returncode == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_delivers_until_it_is_stopped(
+    local: LocalUpgrade,
+    url: str,
+    waiting: UpgradeConnection,
+    tmp_path: Path,
+    number: signal.Signals,
+) -> None:
+    connection = waiting
+    process = subprocess.Popen(
+        [sys.executable, "-m", "upgrade_client_lib", "deliver"],
+        env={
+            **os.environ,
+            "UPGRADE_HOST_URL": url,
+            "UPGRADE_OUTBOX": f"sqlite:///{tmp_path}/outbox.db",
+        },
+    )
+    try:
+        left = 3
+        while left:
+            left = sum(connection.outbox.counts_sync().values())
+            assert process.poll() is None
+        connection.client("user", "my-app").enqueue_log_sync(LOG)
+        left = 1
+        while left:
+            left = sum(connection.outbox.counts_sync().values())
+            assert process.poll() is None
+        process.send_signal(number)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+    assert len(local.logs) == 4
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({}, "UPGRADE_HOST_URL must be set"),
+        ({"UPGRADE_HOST_URL": "https://upgrade.example.org"}, "UPGRADE_OUTBOX must name what"),
+        (
+            {"UPGRADE_HOST_URL": "https://upgrade.example.org", "UPGRADE_OUTBOX": "memory:"},
+            "UPGRADE_OUTBOX must name what other processes share",
+        ),
+        (
+            {"UPGRADE_HOST_URL": "https://upgrade.example.org", "UPGRADE_OUTBOX": "file"},
+            "UPGRADE_OUTBOX is wrong",
+        ),
+    ],
+)
+def test_wrong_settings_are_named(
+    environment: dict[str, str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ["UPGRADE_HOST_URL", "UPGRADE_OUTBOX", "UPGRADE_STORE", "UPGRADE_TOKEN"]:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert _delivering.main([], "program") == 2
+    assert said in capsys.readouterr().err
+
+
+def test_it_stops_when_it_is_told_to(
+    local: LocalUpgrade,
+    url: str,
+    waiting: UpgradeConnection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert waiting.outbox.counts_sync() == {"waiting": 3}
+    monkeypatch.setenv("UPGRADE_HOST_URL", url)
+    monkeypatch.setenv("UPGRADE_OUTBOX", f"sqlite:///{tmp_path}/outbox.db")
+    stop: Any = threading.Event()
+    stop.set()
+    assert _delivering.main([], "program", stop) == 0
+    assert _delivering.main(["--once", "10"], "program") == 0
+    assert len(local.logs) == 3
+
+
+def test_its_help_says_what_it_needs() -> None:
+    ended = run(["-m", "upgrade_client_lib", "deliver", "--help"])
+    assert ended.returncode == 0
+    assert "UPGRADE_OUTBOX" in ended.stdout

@@ -1,0 +1,99 @@
+"""An event is called refused or expired only if no attempt to send it may have been applied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.outbox.support_outbox import (
+    LOG,
+    Served,
+    counts_when,
+    decided,
+    hurry,
+    known_user,
+    said,
+    served,
+)
+from tests.support_clock import Clock
+from upgrade_client_lib import UpgradeConnection
+from upgrade_client_lib._outbox.delivery import LEASE_SECONDS
+from upgrade_client_lib.stores import MemoryStore
+from upgrade_client_lib.stores.event_protocol import StoredEvent
+
+__all__ = ["served"]
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_what_is_refused_after_an_attempt_that_may_have_been_applied_is_undecided(
+    served: Served, status: int
+) -> None:
+    connection = served.connect()
+    decision = decided(known_user(connection))
+    served.server.lose_next("mark", "after")
+    served.server.answer("mark", said(status), status)
+    decision.mark_sync()
+    assert counts_when(connection, "undecided") == {"undecided": 1}
+    served.server.forget_answers()
+    (event,) = connection.outbox.events_sync("undecided")
+    assert event.attempts == (2 if status == 400 else 8)
+    connection.outbox.retry_sync(event.id)
+    assert counts_when(connection) == {}
+
+
+def test_what_expires_after_an_attempt_that_may_have_been_applied_is_undecided(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = served.connect(max_event_age=3600.0)
+    client = known_user(connection)
+    clock = Clock.stopped(monkeypatch, "time")
+    served.server.answer("assign", "wait", 401)
+    served.server.lose_next("log", "after")
+    client.enqueue_log_sync(LOG)
+    while connection.outbox.counts_sync() != {"waiting": 1} or not served.server.count("assign"):
+        pass
+    clock.let_pass(3600.0)
+    served.server.forget_answers()
+    assert counts_when(connection, "undecided") == {"undecided": 1}
+    assert served.server.count("log") == 1
+
+
+class Interrupted(MemoryStore):
+    """A store whose process is stopped just after it took its first event, past the lease."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+        self._seconds = LEASE_SECONDS
+
+    def take_event(self, queue: str, owner: str, lease: float) -> StoredEvent | None:
+        event = super().take_event(queue, owner, lease)
+        if event is not None:
+            self._clock.let_pass(self._seconds)
+            self._seconds = 0.0
+        return event
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "left"), [("log", 1, {}), ("reward", 0, {"undecided": 1})]
+)
+def test_a_process_that_was_stopped_past_its_lease_leaves_the_event_to_others(
+    monkeypatch: pytest.MonkeyPatch, kind: str, sent: int, left: dict[str, int]
+) -> None:
+    hurry(monkeypatch)
+    served = Served(Interrupted(Clock.running(monkeypatch)))
+    connection = served.connect()
+    _enqueue(connection, kind)
+    assert counts_when(connection, *left) == left
+    assert served.server.count(kind) == sent
+    served.close()
+
+
+def _enqueue(connection: UpgradeConnection, kind: str) -> Any:
+    client = known_user(connection)
+    return (
+        client.enqueue_log_sync(LOG)
+        if kind == "log"
+        else client.enqueue_reward_sync("SUCCESS", "id")
+    )

@@ -1,0 +1,53 @@
+"""Sequences of several workers' calls run against any server, and tell what differs."""
+
+from __future__ import annotations
+
+import logging
+
+import httpx
+import pytest
+
+from tests.stores.support_stores import memory
+from tests.support_redis import RedisServer
+from tests.support_sharing_sequences import Forwarding, main, run_sequences
+from tests.testing.support_recorded import recorded_server
+from upgrade_client_lib._user import sharing
+
+
+def test_each_store_stays_in_step_with_a_server_behind_an_address(
+    redis_server: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sharing, "RECHECK_SECONDS", sharing.RECHECK_SECONDS)
+    caplog.set_level(logging.ERROR, "upgrade_client_lib")
+    with recorded_server().serve() as url:
+        main(url, "--sequences", "6", "--steps", "5", "--rotation", "decision_point")
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in printed] == ["memory", "sqlite", "redis"]
+    assert all(line.endswith("no difference") for line in printed)
+
+
+class Forgetful(httpx.BaseTransport):
+    """A server that assigns nothing to those who marked something."""
+
+    def __init__(self, behind: httpx.BaseTransport) -> None:
+        self._behind = behind
+        self._marked: set[str] = set()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        user_id, endpoint = request.headers["user-id"], request.url.path.split("/")[-1]
+        if endpoint == "mark":
+            self._marked.add(user_id)
+        if endpoint == "assign" and user_id in self._marked:
+            return httpx.Response(200, json=[])
+        return self._behind.handle_request(request)
+
+
+def test_a_difference_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "RECHECK_SECONDS", 0.0)
+    with recorded_server().serve() as url:
+        forgetful = Forgetful(Forwarding(url))
+        with pytest.raises(AssertionError):
+            run_sequences(forgetful, memory(), "auto", 20, 20)

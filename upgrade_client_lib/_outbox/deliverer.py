@@ -1,0 +1,223 @@
+"""The threads that deliver: how many there are, when they pause, and how they end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from contextlib import suppress
+
+from .._fork import call_after_fork_on
+from .._rules.delivery import pause_after
+from ..exceptions import UpgradeApiError
+from ..hooks import HookList
+from ..stores.event_protocol import SENDING, WAITING, StoredEvent
+from .delivery import LEASE_SECONDS, Delivery
+
+_logger = logging.getLogger("upgrade_client_lib")
+
+MAX_THREADS = 8
+"""How many events, of as many users, are sent at once by a process."""
+
+POLL_SECONDS = 1.0
+"""How often the store is asked for what other processes added or left behind."""
+
+IDLE_SECONDS = 5.0
+"""After how long a thread ends that found nothing to do; the last one stays."""
+
+STORE_PAUSE_SECONDS = 1.0
+"""For how long a store that failed is left alone."""
+
+
+class Deliverer:
+    """Delivers the events of one queue in daemon threads of this process.
+
+    The first is started by the first event, further ones while all are busy. After a fork, the
+    child process has none until it has an event.
+    """
+
+    def __init__(self, delivery: Delivery, hooks: HookList) -> None:
+        self._delivery = delivery
+        self._hooks = hooks
+        self._begin()
+        call_after_fork_on(self, Deliverer._begin)
+
+    def _begin(self) -> None:
+        lock = threading.RLock()  # reentrant, for signal handlers
+        self._work = threading.Condition(lock)  # there may be something to do
+        self._done = threading.Condition(lock)  # something was done, or a thread ended
+        self._threads = 0
+        self._idle = 0
+        self._busy = 0
+        self._is_stopping = False
+        self._paused_until = 0.0
+        self._failures = 0
+        self._is_probing = False
+        self._store_failed = False
+        self.pausing_error: UpgradeApiError | None = None
+
+    def wake(self) -> None:
+        """Have somebody look for an event that was just added."""
+        with self._work:
+            self._work.notify()
+            self._have_enough_threads()
+
+    def try_now(self) -> None:
+        """End a pause: the server is tried again at once."""
+        with self._work:
+            self._paused_until = 0.0
+        self.wake()
+
+    def flush(self, seconds: float) -> None:
+        """Wait until nothing is left to deliver, or cannot be in time; ``seconds`` at the most."""
+        deadline = time.monotonic() + seconds
+        queue, store = self._delivery.queue, self._delivery.store
+        self.try_now()
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                due = store.seconds_until_due(queue)
+            except Exception as error:
+                self._note_store_failure(error)
+                due = STORE_PAUSE_SECONDS
+            with self._done:
+                waits = max(due or 0.0, self._paused_until - time.monotonic())
+                is_over = due is None or waits > left
+                if left <= 0 or (is_over and not self._busy):
+                    return
+                if self._threads or self._is_stopping:
+                    self._done.wait(min(left, 0.05))
+                    continue
+            self._work_once(os.urandom(8).hex())  # no thread could be started
+
+    def stop(self, seconds: float) -> None:
+        """Have all threads end after the event at hand; wait for them for some time."""
+        deadline = time.monotonic() + seconds
+        with self._done:
+            self._is_stopping = True
+            self._work.notify_all()
+            while self._threads and time.monotonic() < deadline:
+                self._done.wait(deadline - time.monotonic())
+
+    # ---- Threads ----
+
+    def _have_enough_threads(self) -> None:
+        """Start a thread if all are busy; called under the lock."""
+        if self._is_stopping or self._idle or self._threads >= MAX_THREADS:
+            return
+        thread = threading.Thread(target=self._run, name="upgrade_client_lib outbox", daemon=True)
+        with suppress(RuntimeError):  # the interpreter shuts down
+            thread.start()
+            self._threads += 1
+
+    def _run(self) -> None:
+        owner = os.urandom(8).hex()
+        idle_since: float | None = None
+        while True:
+            if self._work_once(owner):
+                idle_since = None
+                continue
+            with self._work:
+                now = time.monotonic()
+                idle_since = now if idle_since is None else idle_since
+                is_needless = self._threads > 1 and now - idle_since >= IDLE_SECONDS
+                if self._is_stopping or is_needless:
+                    self._threads -= 1
+                    self._done.notify_all()
+                    return
+                self._idle += 1
+                self._work.wait(POLL_SECONDS)
+                self._idle -= 1
+
+    def _work_once(self, owner: str) -> bool:
+        """Deliver an event; return whether there may be more to do at once."""
+        if not self._may_send():
+            return False
+        with self._done:
+            self._busy += 1
+        try:
+            return self._take_and_deliver(owner)
+        finally:
+            with self._done:
+                self._busy -= 1
+                self._done.notify_all()
+
+    def _take_and_deliver(self, owner: str) -> bool:
+        lease_ends = time.monotonic() + LEASE_SECONDS
+        try:
+            stored = self._delivery.store.take_event(self._delivery.queue, owner, LEASE_SECONDS)
+        except Exception as error:
+            self._note_store_failure(error)
+            return False
+        if self._store_failed:
+            self._store_failed = False
+            _logger.info("the outbox's store works again")
+        if stored is None:
+            return False
+        with self._work:
+            self._have_enough_threads()  # there may be more
+        result = self._delivery.deliver(stored, owner, lease_ends)
+        if result.pauses:
+            self._pause(result.error)
+        return True
+
+    def _note_store_failure(self, error: Exception) -> None:
+        if not self._store_failed:
+            self._store_failed = True
+            _logger.warning("the outbox's store failed: %s: %s", type(error).__name__, error)
+            if self._hooks:
+                self._hooks.call("store_failed", error)
+
+    # ---- Pauses ----
+
+    def _is_paused(self) -> bool:
+        return self._failures > 0
+
+    def _may_send(self) -> bool:
+        """Whether the server can be used. After a pause, one thread finds out."""
+        with self._work:
+            if not self._is_paused():
+                return not self._is_stopping
+            now = time.monotonic()
+            if self._is_stopping or self._is_probing or now < self._paused_until:
+                return False
+            self._is_probing = True
+        try:
+            event = self._any_event()
+            error = None if event is None else self._delivery.probe(event)
+        finally:
+            with self._work:
+                self._is_probing = False
+        if event is None:
+            return False
+        if error is not None:
+            self._pause(error)
+            return False
+        _logger.info("the outbox delivers again")
+        with self._work:
+            self._failures = 0
+            self.pausing_error = None
+            self._work.notify_all()
+        return True
+
+    def _any_event(self) -> StoredEvent | None:
+        """Return an event whose user the server can be asked about; it is not taken."""
+        store, queue = self._delivery.store, self._delivery.queue
+        with suppress(Exception):  # a store that fails is noted when an event is taken
+            for state in (WAITING, SENDING):
+                for event in store.list_events(queue, state, 1):
+                    return event
+        return None
+
+    def _pause(self, error: UpgradeApiError | None) -> None:
+        with self._work:
+            if time.monotonic() < self._paused_until:
+                return  # several events failed at once
+            self._failures += 1
+            seconds = pause_after(self._failures)
+            self._paused_until = time.monotonic() + seconds
+            self.pausing_error = error
+            is_first = self._failures == 1
+        level = logging.WARNING if is_first else logging.DEBUG
+        _logger.log(level, "the outbox pauses for %.0f s, since %s", seconds, error)

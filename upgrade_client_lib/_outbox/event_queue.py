@@ -1,0 +1,216 @@
+"""The events for one server: handed over here, and delivered beside the calls of this process."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+import weakref
+from typing import Any, Protocol
+
+from .._fork import call_after_fork_on
+from .._server import Server
+from .._sync import Backend
+from ..exceptions import OutboxError, OutboxFullError, RequestTimeoutError, UpgradeApiError
+from ..stores.event_protocol import EventStore, StoredEvent
+from ..types import OutboxEvent
+from .deliverer import Deliverer
+from .delivery import Delivery, DropAnswers
+from .event import Event, decode, encode, shown
+
+_logger = logging.getLogger("upgrade_client_lib")
+
+MAX_EVENTS = 100_000
+MAX_EVENT_AGE = 7 * 24 * 3600.0
+FLUSH_AT_EXIT = 2.0
+
+STORE_SECONDS = 5.0
+"""How long a store may take, in an event loop."""
+
+FIRST_LOOK_SECONDS = 0.002
+LONGEST_LOOK_SECONDS = 0.1
+"""How often it is looked whether a user's events were delivered."""
+
+
+_METHODS = [name for name in vars(EventStore) if not name.startswith("_")]
+
+
+class Answers(Protocol):
+    """What is cached of the answers for a user."""
+
+    def clear(self) -> None: ...
+
+
+class EventQueue:
+    """The events for one server, which all processes share that share the store."""
+
+    def __init__(
+        self,
+        server: Server,
+        store: EventStore,
+        drop_answers: DropAnswers,
+        max_events: int,
+        max_event_age: float,
+        flush_at_exit: float,
+    ) -> None:
+        for method in _METHODS:
+            if not hasattr(store, method):
+                raise TypeError(
+                    f"outbox must be a store that keeps events, which {type(store).__name__} does"
+                    f" not: it has no {method}()"
+                )
+        self._store = store
+        self._queue = server.host_url
+        self._max_events = max_events
+        self._max_event_age = max_event_age
+        self._flush_at_exit = flush_at_exit
+        self._is_closed = False
+        self._drop_answers = drop_answers
+        self._watched: weakref.WeakKeyDictionary[Answers, str] = weakref.WeakKeyDictionary()
+        self._replace_lock()
+        call_after_fork_on(self, EventQueue._replace_lock)
+        delivery = Delivery(server, store, max_event_age, self.drop_answers)
+        self._deliverer = Deliverer(delivery, server.hooks)
+        _queues.add(self)
+
+    def _replace_lock(self) -> None:
+        self._lock = threading.RLock()  # in a child process: a thread of the parent may have it
+
+    @property
+    def host_url(self) -> str:
+        """The server's address."""
+        return self._queue
+
+    def watch(self, user_id: str, answers: Answers) -> None:
+        """Have a user's cached answers cleared once one of their marks is set aside."""
+        with self._lock:
+            self._watched[answers] = user_id
+
+    async def drop_answers(self, backend: Backend, user_id: str) -> None:
+        """Have all clients ask anew what the server answers a user."""
+        with self._lock:
+            watched = [known for known, owner in self._watched.items() if owner == user_id]
+        for answers in watched:
+            answers.clear()
+        await self._drop_answers(backend, user_id)
+
+    async def add(
+        self, backend: Backend, event: Event, event_id: str = "", *, remember: bool = False
+    ) -> OutboxEvent:
+        """Hand an event over; an ``OutboxError`` where that fails.
+
+        With an ``event_id`` that was added before, and is remembered, nothing is added.
+        """
+        if self._is_closed:
+            raise RuntimeError("this connection is closed")
+        event_id = event_id or os.urandom(16).hex()
+        data = encode(event)
+        kept = self._max_event_age if remember else 0.0
+        named = {"max_events": self._max_events, "remember": kept}
+        added = ""
+        for is_last in (False, True):
+            try:
+                added = await backend.call_either(
+                    self._store,
+                    "add_event",
+                    STORE_SECONDS,
+                    self._queue,
+                    event_id,
+                    event.user_id,
+                    data,
+                    **named,
+                )
+                break
+            except Exception as error:  # the first may have been stored: its id says so
+                if is_last:
+                    raise OutboxError(
+                        f"the {event.kind} was not handed over, since the outbox's store failed:"
+                        f" {type(error).__name__}: {error}"
+                    ) from error
+        if added == "full":
+            raise OutboxFullError(
+                f"the {event.kind} was not handed over: the outbox holds {self._max_events} events,"
+                " which is its max_events; see to what was set aside, or to the server"
+            )
+        self._deliverer.wake()
+        told = shown(StoredEvent(event_id, event.user_id, 0, "waiting", data))
+        assert told is not None
+        return told
+
+    async def standing(self, backend: Backend, user_id: str) -> tuple[tuple[str, Event], ...]:
+        """Return a user's events that wait or are being sent, each with its state, in order."""
+        stored = await self.ask(backend, "line_events", user_id)
+        events = [(one.state, decode(one.data)) for one in stored]
+        return tuple((state, event) for state, event in events if event is not None)
+
+    async def deliver_first(self, backend: Backend, user_id: str, seconds: float) -> float:
+        """Have a user's events delivered before something else is sent; return the seconds left.
+
+        An ``UpgradeApiError`` where that takes too long, or the server cannot be used.
+        """
+        deadline = time.monotonic() + seconds
+        pause = FIRST_LOOK_SECONDS
+        is_first = True
+        while True:
+            try:
+                standing = await self.ask(backend, "line_events", user_id)
+            except Exception as error:  # what is sent now may overtake what waits
+                _logger.warning("the outbox's store failed: %s: %s", type(error).__name__, error)
+                standing = ()
+            left = deadline - time.monotonic()
+            if not standing:
+                return left
+            if is_first:
+                is_first = False
+                self._deliverer.try_now()
+            else:
+                pausing = self._deliverer.pausing_error
+                if left <= pause or pausing is not None:
+                    raise self._still_standing(len(standing), pausing)
+            await backend.sleep(pause)
+            pause = min(2 * pause, LONGEST_LOOK_SECONDS)
+
+    def flush(self, seconds: float) -> None:
+        """Wait until everything was delivered, or cannot be in time."""
+        self._deliverer.flush(seconds)
+
+    def try_now(self) -> None:
+        """End a pause: the server is tried again at once."""
+        self._deliverer.try_now()
+
+    def close(self) -> None:
+        """Deliver what can be delivered in ``flush_at_exit`` seconds, and stop."""
+        deadline = time.monotonic() + self._flush_at_exit
+        self._is_closed = True
+        self._deliverer.flush(self._flush_at_exit)
+        self._deliverer.stop(max(deadline - time.monotonic(), 0.1))
+
+    def flush_at_exit(self, waited: float) -> None:
+        """Deliver what can be delivered, if the process waited for others so many seconds."""
+        if not self._is_closed:
+            self._deliverer.flush(max(self._flush_at_exit - waited, 0.0))
+
+    def _still_standing(self, number: int, error: UpgradeApiError | None) -> UpgradeApiError:
+        said = f"not sent: {number} events of this user wait in the outbox, and come first"
+        if error is None:
+            return RequestTimeoutError(said, attempts=0)
+        return type(error)(f"{said}: {error.message}", attempts=0)
+
+    async def ask(self, backend: Backend, method: str, *asked: object) -> Any:
+        """Return what a method of the store returns."""
+        return await backend.call_either(self._store, method, STORE_SECONDS, self._queue, *asked)
+
+
+_queues: weakref.WeakSet[EventQueue] = weakref.WeakSet()
+
+
+def _flush_all() -> None:
+    """At exit, before those handlers run that were registered earlier."""
+    began = time.monotonic()
+    for queue in list(_queues):
+        queue.flush_at_exit(time.monotonic() - began)
+
+
+atexit.register(_flush_all)

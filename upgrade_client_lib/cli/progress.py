@@ -1,0 +1,73 @@
+"""How far a batch is: a bar on standard error, and what to say at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress as Bar,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+
+class _Rate(ProgressColumn):
+    """How many users a second there are."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f} users/s" if task.speed else "")
+
+
+class Progress:
+    """Counts users; ``failed`` are those who got no decision."""
+
+    def __init__(self, bar: Bar, expected: int, done: int) -> None:
+        self._bar = bar
+        self._before = done
+        self._done = 0
+        self.failed = 0
+        self._task = bar.add_task("", total=max(expected, done), completed=done, failed="")
+
+    def add(self, *, failed: bool) -> None:
+        """Count a user."""
+        self._done += 1
+        if failed:
+            self.failed += 1
+            self._bar.update(self._task, failed=f"{self.failed:,} failed")
+        self._bar.advance(self._task)
+
+    def stopped(self, *, can_resume: bool) -> None:
+        """Say that it was stopped, and how it goes on."""
+        how = "; the same command with --resume goes on from there" if can_resume else ""
+        self._end(f"stopped after {self._before + self._done:,} users{how}")
+
+    def ended(self) -> None:
+        """Say how it ended."""
+        earlier = f", after {self._before:,} earlier" if self._before else ""
+        self._end(f"{self._done:,} users, {self.failed:,} failed{earlier}")
+
+    def _end(self, message: str) -> None:
+        self._bar.stop()
+        self._bar.console.print(message, markup=False, highlight=False)
+
+
+@contextmanager
+def shown_progress(expected: int, done: int) -> Generator[Progress, None, None]:
+    """Show the progress of about so many users, where standard error is a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[failed]}", markup=False),
+    )
+    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+        yield Progress(bar, expected, done)

@@ -1,0 +1,236 @@
+"""Django: the client of a request's user, and decisions in templates.
+
+In the settings::
+
+    UPGRADE = {"CONTEXT": "my-app", "GROUP": "school.upgrade.classes_of"}
+    TEMPLATES = [
+        {
+            ...,
+            "OPTIONS": {
+                "builtins": ["upgrade_client_lib.integrations.django"],
+                "context_processors": ["django.template.context_processors.request"],
+            },
+        }
+    ]
+
+In a view::
+
+    from upgrade_client_lib.integrations.django import client_of
+
+
+    def home(request):
+        banner = client_of(request).decide_sync("home", "banner", default="control")
+
+In a template::
+
+    {% decision "home" "banner" default="control" as banner %}
+    {% if banner.condition == "treatment" %} ... {% endif %}
+    {% flag "new-dashboard" as new_dashboard %}
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable
+
+import attrs
+
+from .._fork import call_after_fork
+from .._narrow import mapping_or_none
+from ..client import UpgradeClient
+from ..connection import UpgradeConnection
+from ..decision import Decision, FlagDecision
+from ._decisions import undecided, undecided_flag
+from ._health import health_of
+
+try:
+    from asgiref.sync import sync_to_async
+    from django import template
+    from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
+    from django.core.signals import setting_changed
+    from django.http import HttpRequest, JsonResponse
+    from django.utils.module_loading import import_string
+except ImportError as error:
+    raise ImportError(
+        'this module needs the package django: pip install "upgrade-client-lib[django]"'
+    ) from error
+
+__all__ = ["aclient_of", "client_of", "connection", "health", "register"]
+
+register = template.Library()
+"""The template tags ``decision`` and ``flag``."""
+
+
+def signed_in_user(request: HttpRequest) -> str | None:
+    """Return the primary key of the request's user, as text; ``None`` for an anonymous one."""
+    user: Any = getattr(request, "user", None)
+    if user is None:
+        raise ImproperlyConfigured(
+            'the request has no user: add django.contrib.auth to the middleware, or set "USER" in'
+            " the setting UPGRADE"
+        )
+    return str(user.pk) if user.is_authenticated else None
+
+
+@attrs.frozen
+class _Settings:
+    """The setting ``UPGRADE``."""
+
+    context: str
+    user: Callable[[HttpRequest], str | None]
+    group: Callable[[HttpRequest], Mapping[str, Sequence[str]] | None] | None
+    working_group: Callable[[HttpRequest], Mapping[str, str] | None] | None
+    connect: Callable[[], UpgradeConnection]
+
+
+@attrs.define
+class _Process:
+    """What this process has of UpGrade, once it was needed."""
+
+    lock: threading.RLock = attrs.field(factory=threading.RLock)
+    settings: _Settings | None = None
+    connection: UpgradeConnection | None = None
+
+    def close(self) -> None:
+        connection, self.connection, self.settings = self.connection, None, None
+        if connection is not None:
+            connection.close()
+
+    def renew_lock(self) -> None:
+        self.lock = threading.RLock()
+
+
+_process = _Process()
+
+_CLIENT = "_upgrade_client"
+"""The attribute of a request that keeps its client."""
+
+
+def connection() -> UpgradeConnection:
+    """Return the connection of this process, which is made at first and closed at its end.
+
+    It holds across forks, so it may be used before a server forks its workers.
+    """
+    made = _process.connection
+    if made is None:
+        with _process.lock:
+            made = _process.connection
+            if made is None:
+                made = _process.connection = _settings().connect()
+    return made
+
+
+def client_of(request: HttpRequest) -> UpgradeClient | None:
+    """Return the client of the request's user; ``None`` where nobody has signed in.
+
+    It is made once for each request, so a template finds what the view has asked for already.
+    """
+    attributes = vars(request)
+    if _CLIENT not in attributes:
+        attributes[_CLIENT] = _make_client(request)
+    client: UpgradeClient | None = attributes[_CLIENT]
+    return client
+
+
+async def aclient_of(request: HttpRequest) -> UpgradeClient | None:
+    """Return the same in an async view, where to read the user from the database may block."""
+    client: UpgradeClient | None = await sync_to_async(client_of)(request)
+    return client
+
+
+def health(request: HttpRequest) -> JsonResponse:
+    """Respond with ``{"upgrade": "ok"}``, or ``"unreachable"`` while the server is away.
+
+    A view for ``path("health", health)``. The status is 200 in either case, since pages come
+    without UpGrade too. It sends nothing: it tells what the last calls of this process saw.
+    """
+    return JsonResponse(health_of(connection()))
+
+
+@register.simple_tag(takes_context=True)
+def decision(
+    context: Mapping[str, Any], site: str, target: str = "", default: str = ""
+) -> Decision:
+    """Decide, blocking, as ``{% decision "home" "banner" default="control" as banner %}``."""
+    client = client_of(_request(context))
+    if client is None:
+        return undecided(_settings().context, site, target, default)
+    return client.decide_sync(site, target, default=default)
+
+
+@register.simple_tag(takes_context=True)
+def flag(context: Mapping[str, Any], key: str, default: bool = False) -> FlagDecision:
+    """Decide about a flag, blocking, as ``{% flag "new-dashboard" as new_dashboard %}``."""
+    client = client_of(_request(context))
+    if client is None:
+        return undecided_flag(_settings().context, key, default)
+    return client.decide_flag_sync(key, default=default)
+
+
+def _request(context: Mapping[str, Any]) -> HttpRequest:
+    try:
+        request: HttpRequest = context["request"]
+    except KeyError:
+        raise ImproperlyConfigured(
+            "the template has no request: render it with one, and add"
+            " django.template.context_processors.request to its context_processors"
+        ) from None
+    return request
+
+
+def _make_client(request: HttpRequest) -> UpgradeClient | None:
+    wanted = _settings()
+    user_id = wanted.user(request)
+    if user_id is None:
+        return None
+    return connection().client(
+        user_id,
+        wanted.context,
+        group=None if wanted.group is None else wanted.group(request),
+        working_group=None if wanted.working_group is None else wanted.working_group(request),
+    )
+
+
+def _settings() -> _Settings:
+    found = _process.settings
+    if found is None:
+        found = _process.settings = _read(getattr(settings, "UPGRADE", None))
+    return found
+
+
+def _read(setting: object) -> _Settings:
+    """Return the settings, with what they name imported."""
+    given = mapping_or_none(setting)
+    known = ("CONTEXT", "USER", "GROUP", "WORKING_GROUP", "CONNECT")
+    if given is None or not given.get("CONTEXT") or not set(given) <= set(known):
+        raise ImproperlyConfigured(
+            'the setting UPGRADE must be a dictionary with "CONTEXT", as in {"CONTEXT": "my-app"},'
+            ' and perhaps "USER", "GROUP", "WORKING_GROUP" and "CONNECT"'
+        )
+    user, group, working_group, connect = (_function(given.get(name)) for name in known[1:])
+    return _Settings(
+        given["CONTEXT"],
+        user or signed_in_user,
+        group,
+        working_group,
+        connect or UpgradeConnection.from_env,
+    )
+
+
+def _function(named: Any) -> Callable[..., Any] | None:
+    """Return a function that is given itself, or by its dotted path."""
+    return import_string(named) if isinstance(named, str) else named
+
+
+def _reset(*, setting: str, **_: object) -> None:
+    """When a test overrides the setting: the next one who asks reads it anew."""
+    if setting == "UPGRADE":
+        _process.close()
+
+
+setting_changed.connect(_reset)
+atexit.register(_process.close)
+call_after_fork(_process.renew_lock)
