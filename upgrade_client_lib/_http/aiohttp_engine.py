@@ -83,7 +83,10 @@ class AiohttpConnection:
                 self._session.detach()
                 raise
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise self._as_of_httpx(error, content) from (error.__cause__ or error)
+            # aiohttp's frames hold headers, which what prints a traceback might show.
+            raise self._as_of_httpx(error, content) from _frameless(error.__cause__ or error)
+        except httpx.DecodingError as error:
+            raise _frameless(error) from None
         finally:
             content.stop()
 
@@ -128,15 +131,15 @@ class AiohttpConnection:
             proxy_headers=self._proxy_headers,
         )
         try:
-            headers = httpx.Headers(list(response.raw_headers))
-            body = Body(headers, self._max_bytes)
+            answered = httpx.Response(response.status, headers=list(response.raw_headers))
+            body = Body(answered, self._max_bytes)
             async for received in response.content.iter_any():
                 body.add(received)
                 if body.is_too_large:
                     break
         finally:
             response.close()  # which keeps the connection, if the response was read to its end
-        return Response(response.status, headers, body.end(), body.is_too_large)
+        return Response(response.status, answered.headers, body.end(), body.is_too_large)
 
     async def _send_through_httpx(self, request: Request, limits: AttemptLimits) -> Response:
         if self._httpx is None:
@@ -270,6 +273,14 @@ class _Content:
     def _give_up(self) -> None:
         self.is_late = True
         self._connector.abort()
+
+
+def _frameless(error: BaseException) -> BaseException:
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__ = None
+        link = link.__context__
+    return error
 
 
 def _is_ascii(headers: Mapping[str, str]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -18,17 +17,17 @@ _DECOMPRESSED_AT_ONCE = 64 * 1024
 class Body:
     """Takes a body piece by piece. One that grows too large is dropped, whatever comes after.
 
-    ``headers`` say how it is encoded, and ``max_bytes`` limits both what arrives and what becomes
-    of it.
+    ``response`` says how it is encoded, unless it is decoded already; ``max_bytes`` limits both
+    what arrives and what becomes of it.
     """
 
-    def __init__(self, headers: Mapping[str, str], max_bytes: int) -> None:
+    def __init__(self, response: httpx.Response | None, max_bytes: int) -> None:
         self.is_too_large = False
         self._max_bytes = max_bytes
         self._content = bytearray()
         self._received = 0
         self._decompressor: Any = None
-        self._encoding = _encoding(headers)
+        self._encoding = None if response is None else _encoding(response)
 
     def add(self, received: bytes) -> None:
         """Take what was received next, which is not empty, encoded as the headers say."""
@@ -68,9 +67,9 @@ class Body:
         self._content.clear()
 
 
-def _encoding(headers: Mapping[str, str]) -> str | None:
+def _encoding(response: httpx.Response) -> str | None:
     """Return the encoding of a body that has one; an error for one that was not asked for."""
-    named = headers.get("content-encoding", "").strip().lower()
+    named: str = response.headers.get("content-encoding", "").strip().lower()
     if named in ("", "identity"):
         return None
     if named in ("gzip", "x-gzip", "deflate"):

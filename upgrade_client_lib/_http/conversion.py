@@ -130,8 +130,8 @@ def _body(response: httpx.Response, max_bytes: int) -> tuple[Body, bool]:
     try:
         content = response.content
     except httpx.ResponseNotRead:
-        return Body(response.headers, max_bytes), False
-    body = Body({}, max_bytes)
+        return Body(response, max_bytes), False
+    body = Body(None, max_bytes)
     body.add(content)
     return body, True
 

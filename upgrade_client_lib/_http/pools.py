@@ -293,3 +293,8 @@ def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
         return asyncio.get_running_loop() is loop
     except RuntimeError:
         return False
+
+
+async def _aclose(transport: Any) -> None:
+    with suppress(Exception):  # an interrupted request may have left it in any state
+        await transport.aclose()
