@@ -20,7 +20,7 @@ from ._http import (
 from ._outbox import FLUSH_AT_EXIT, MAX_EVENT_AGE, MAX_EVENTS, EventQueue, Outbox
 from ._rules import arguments
 from ._rules.environment import OUTBOX, read_settings
-from ._rules.pickling import portable
+from ._rules.pickling import Settings, portable
 from ._server import MAX_AGE, STALE_IF_ERROR, Server, store_of_environment
 from ._sync import ASYNC, SYNC, run_sync
 from ._user import end_records, forget
@@ -150,7 +150,9 @@ class UpgradeConnection:
         transport: HttpTransport | None = None,
         pickle_secrets: bool = False,
     ) -> None:
-        self._settings = {name: value for name, value in locals().items() if name != "self"}
+        self._settings = Settings(
+            {name: value for name, value in locals().items() if name != "self"}
+        )
         self._lacking: tuple[str, ...] = ()
         arguments.boolean("pickle_secrets", pickle_secrets)
         self._server = Server(
