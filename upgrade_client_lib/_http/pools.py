@@ -281,12 +281,6 @@ async def _closing_at_the_end(pool: weakref.ref[AsyncPool]) -> AsyncGenerator[No
             await closing.aclose()
 
 
-async def _aclose(transport: Any) -> None:
-    """Close a transport, in whatever state a request left it."""
-    with suppress(Exception):
-        await transport.aclose()
-
-
 def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether this thread runs in the loop, so that something can be awaited in it."""
     try:
