@@ -116,7 +116,7 @@ def test_every_module_can_be_the_first_to_be_imported() -> None:
     # What is not ours is imported once, before the forks: it has no part in a cycle.
     loaded_by(f"""
 import asyncio, importlib, os
-import aiohttp, attrs, httpx, upgrade_openapi.models
+import aiohttp, attrs, click, httpx, rich.progress, rich.table, upgrade_openapi.models
 for name in {sorted(names)!r}:
     child = os.fork()
     if child == 0:
