@@ -1,7 +1,8 @@
 """Measure everything, and write RESULTS.md; or, with ``--check``, see if anything became slower.
 
 ``--published`` names the interpreter of an environment that holds the published client; without
-it, that contestant is left out. ``--rounds`` and ``--seconds`` say how often, and for how long,
+it, that contestant is left out. ``--alone`` names one of an environment with httpx and nothing that
+it does not need. ``--rounds`` and ``--seconds`` say how often, and for how long,
 each contestant is measured.
 
 ``--check`` may be followed by names of comparisons, where not all are wanted. ``--record`` has what
@@ -38,6 +39,13 @@ FRESH = {
     "package": "import upgrade_client_lib",
     "client": "import upgrade_client_lib\n"
     "client = upgrade_client_lib.UpgradeClient('user-1', 'http://127.0.0.1:1', 'my-app')",
+    "client and first call": "import upgrade_client_lib\n"
+    "client = upgrade_client_lib.UpgradeClient('learner-big', ADDRESS, 'big-app')\n"
+    "client.get_all_feature_flags_sync()",
+    "httpx.Client and first call": "import httpx\n"
+    "client = httpx.Client()\n"
+    "path, body = '/api/v6/featureflag', {'context': 'big-app'}\n"
+    "client.post(ADDRESS + path, headers={'User-Id': 'learner-big'}, json=body).json()",
 }
 
 
@@ -72,6 +80,7 @@ def serving() -> Generator[Server, None, None]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--published", help="an interpreter that has the published client")
+    parser.add_argument("--alone", help="an interpreter that has httpx, and nothing else")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--seconds", type=float, default=0.03)
     parser.add_argument("--check", nargs="*", choices=check.COMPARISONS, metavar="NAME")
@@ -88,16 +97,26 @@ def main() -> None:
             )
         sys.exit(not passed)
     with serving() as server:
-        findings = measure(server, options.published, options.rounds, options.seconds)
+        interpreters = Interpreters(options.published, options.alone or sys.executable)
+        findings = measure(server, interpreters, options.rounds, options.seconds)
     (HERE / "RESULTS.md").write_text(written(findings), encoding="utf-8")
     print(written(findings))
 
 
-def measure(server: Server, published: str | None, rounds: int, seconds: float) -> Findings:
+@attrs.frozen
+class Interpreters:
+    """Those of other environments than this one."""
+
+    published: str | None
+    alone: str
+
+
+def measure(server: Server, interpreters: Interpreters, rounds: int, seconds: float) -> Findings:
     machine = description()
+    published = interpreters.published
     timings: dict[str, dict[str, Measured]] = {}
     missing: dict[str, str] = {} if published else {"published client": "it was not asked for"}
-    for title, contestants in _comparisons(published).items():
+    for title, contestants in _comparisons(interpreters).items():
         print(f"{title} ...", file=sys.stderr)
         timings[title], absent = compare(
             contestants, server.address, rounds=rounds, seconds=seconds
@@ -112,13 +131,13 @@ def measure(server: Server, published: str | None, rounds: int, seconds: float) 
         missing=missing,
         counts=_counts(server, published),
         held_by_a_client=_held_by_a_client(server.address),
-        fresh=_fresh(rounds),
+        fresh=_fresh(server.address, rounds),
         local_upgrade=throughput(),
         outages=outages(),
     )
 
 
-def _comparisons(published: str | None) -> dict[str, dict[str, Contestant]]:
+def _comparisons(interpreters: Interpreters) -> dict[str, dict[str, Contestant]]:
     comparisons = {
         f"warm {what}": {
             "ours": Contestant("upgrade", f"warm_{ours}"),
@@ -138,6 +157,7 @@ def _comparisons(published: str | None) -> dict[str, dict[str, Contestant]]:
                 "ours": Contestant("upgrade", call + suffix),
                 "plain httpx": Contestant("plain", call + suffix),
             }
+    published = interpreters.published
     if published:
         for contestants in comparisons.values():
             benchmark = contestants["ours"].benchmark
@@ -152,6 +172,13 @@ def _comparisons(published: str | None) -> dict[str, dict[str, Contestant]]:
     comparisons["making a client"] = {
         "ours": Contestant("upgrade", "make_client"),
         "ours, of a connection": Contestant("connection", "make_client"),
+    }
+    comparisons["async, 20 in flight: processor's time per call"] = {
+        "ours": Contestant("connection", "in_flight"),
+        "ours, aiohttp": Contestant("connection", "in_flight_aiohttp"),
+        "plain httpx, installed alone": Contestant("plain", "in_flight", interpreters.alone),
+        "plain httpx, with what is installed here": Contestant("plain", "in_flight"),
+        "plain httpx2": Contestant("plain_httpx2", "in_flight"),
     }
     for tasks in [50, 200]:
         comparisons[f"{tasks} logs at once"] = {
@@ -207,8 +234,9 @@ def _held_by_a_client(address: str) -> float:
     return (after - before) / len(clients)
 
 
-def _fresh(rounds: int) -> dict[str, Fresh]:
-    return in_fresh_interpreters(FRESH, rounds)
+def _fresh(address: str, rounds: int) -> dict[str, Fresh]:
+    statements = {name: what.replace("ADDRESS", repr(address)) for name, what in FRESH.items()}
+    return in_fresh_interpreters(statements, rounds)
 
 
 if __name__ == "__main__":

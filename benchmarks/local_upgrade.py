@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import time
@@ -13,7 +14,8 @@ import attrs
 from .contestants.sockets import connected, request, status_of
 
 CONNECTIONS = 8
-REQUESTS = 2_000  # on each connection
+REQUESTS = 500  # on each connection, in each of the
+ROUNDS = 8
 
 SERVER = """
 from examples.school import school
@@ -25,7 +27,7 @@ with school().serve() as url:
 
 @attrs.frozen
 class Served:
-    """Answers in a second, over all connections, and how many of them were not a 200."""
+    """Answers in a second of the best round, and how many of all were not a 200."""
 
     per_second: float
     errors: int
@@ -40,13 +42,15 @@ def throughput() -> Served:
     try:
         url: str = process.stdout.readline().strip()
         users = [f"user-{number}" for number in range(CONNECTIONS)]
+        errors, best = 0, math.inf
         with ThreadPoolExecutor(CONNECTIONS) as threads:
-            begun = time.perf_counter()
-            errors = sum(threads.map(partial(_errors_of, url), users))
-            took = time.perf_counter() - begun
+            for _ in range(ROUNDS):
+                begun = time.perf_counter()
+                errors += sum(threads.map(partial(_errors_of, url), users))
+                best = min(best, time.perf_counter() - begun)
     finally:
         process.communicate("\n")
-    return Served(CONNECTIONS * REQUESTS / took, errors)
+    return Served(CONNECTIONS * REQUESTS / best, errors)
 
 
 def _errors_of(url: str, user: str) -> int:

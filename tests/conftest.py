@@ -66,6 +66,15 @@ def no_delay_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What async calls are sent by, unless a test says otherwise; see ``support_forms``."""
+    name: str = getattr(request, "param", "httpx")
+    defaults: Any = UpgradeConnection.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "async_engine", name)
+    return name
+
+
+@pytest.fixture
 def server() -> SteeredServer:
     """A server with an experiment of each kind, which the test steers."""
     return SteeredServer(local_upgrade().transport)

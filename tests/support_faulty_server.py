@@ -194,8 +194,9 @@ def _more_of(connection: socket.socket) -> bytes:
 
 def _carried_out(upgrade: LocalUpgrade, request: Received) -> bytes:
     method = "PATCH" if request.endpoint in PATCHED else "POST"
+    headers = [(name.encode(), value.encode("latin-1")) for name, value in request.headers.items()]
     sent = httpx.Request(
-        method, f"http://upgrade{request.path}", headers=request.headers, content=request.body
+        method, f"http://upgrade{request.path}", headers=headers, content=request.body
     )
     response = upgrade.transport.handle_request(sent)
     return http_answer(response.status_code, response.content, dict(response.headers))

@@ -33,3 +33,17 @@ both_forms = pytest.mark.parametrize(
     "call", [pytest.param(in_event_loop, id="async"), pytest.param(blocking, id="sync")]
 )
 """Run a test with either form as its ``call``, as in ``call(client.init, group=...)``."""
+
+every_way = pytest.mark.parametrize(
+    ("engine", "call"),
+    [
+        pytest.param("httpx", in_event_loop, id="async"),
+        pytest.param("aiohttp", in_event_loop, id="aiohttp"),
+        pytest.param("httpx", blocking, id="sync"),
+    ],
+    indirect=["engine"],
+)
+"""The same, and with each engine of async calls, in modules that use the fixture ``engine``."""
+
+each_engine = pytest.mark.parametrize("engine", ["httpx", "aiohttp"], indirect=True)
+"""Run a test of async calls with each engine, in modules that use the fixture ``engine``."""

@@ -30,7 +30,7 @@ from upgrade_client_lib._http.slots import AsyncSlots, Lease, SyncSlots
 CONNECTIONS = 4
 AT_ONCE = 20
 LATER = 40
-WAYS = ("plain", "TLS", "CONNECT", "SOCKS")
+WAYS = ("plain", "TLS", "CONNECT", "SOCKS", "aiohttp")
 """How calls reach the server; a CONNECT proxy relays TLS."""
 
 
@@ -85,6 +85,7 @@ def connected(way: str) -> Generator[tuple[FaultyServer, UpgradeConnection], Non
                 ssl_context=trusting,
                 proxy=proxy,
                 trust_env=False,
+                async_engine="aiohttp" if way == "aiohttp" else "httpx",
             ),
         )
 

@@ -53,7 +53,7 @@ def local() -> LocalUpgrade:
 
 @pytest.fixture
 def connection(local: LocalUpgrade) -> Iterator[UpgradeConnection]:
-    with UpgradeConnection("http://upgrade.local", transport=local.transport) as one:
+    with UpgradeConnection("http://upgrade.local", timeout=60.0, transport=local.transport) as one:
         yield one
 
 
@@ -82,7 +82,9 @@ def test_a_row_comes_for_each_user_and_point_in_their_order(
 def test_rows_are_those_of_the_users_own_clients(collected: Collect) -> None:
     local = local_upgrade()
     ids = [f"user-{number}" for number in range(50)]
-    with UpgradeConnection("http://upgrade.local", transport=local.transport) as connection:
+    with UpgradeConnection(
+        "http://upgrade.local", timeout=60.0, transport=local.transport
+    ) as connection:
         rows = collected(lambda: decide_many(connection, "my-app", known(*ids), [BANNER]))
         alone = [connection.client(one, "my-app").decide_sync(*BANNER) for one in ids]
     assert [row.user for row in rows] == ids
@@ -148,7 +150,9 @@ def test_a_user_whose_call_fails_asks_once_for_all_points(
 ) -> None:
     local.drop(user="u1")
     points = [BANNER, ("home", "footer")]
-    with UpgradeConnection("http://upgrade.local", transport=local.transport, retries=0) as one:
+    with UpgradeConnection(
+        "http://upgrade.local", timeout=60.0, transport=local.transport, retries=0
+    ) as one:
         rows = collected(lambda: decide_many(one, "my-app", known("u1", "u2"), points))
     assert [row.reason for row in rows] == [ERROR, ERROR, ASSIGNED, NOT_ASSIGNED]
     assert rows[0].error is rows[1].error
@@ -170,7 +174,7 @@ def test_a_slow_user_keeps_the_order_and_holds_nobody_up(collected: Collect) -> 
     server = OutOfOrder(local_upgrade().transport)
     hold = server.hold_next("assign")
     ids = [f"user-{number}" for number in range(100)]
-    with UpgradeConnection("http://upgrade.local", transport=server) as connection:
+    with UpgradeConnection("http://upgrade.local", timeout=60.0, transport=server) as connection:
         for user_id in ids:
             connection.client(user_id, "my-app").init_sync()
         rows = collected(lambda: decide_many(connection, "my-app", ids, [BANNER], concurrency=2))
@@ -187,7 +191,7 @@ def test_users_are_taken_as_they_are_needed(collected: Collect) -> None:
             taken.append(f"user-{len(taken)}")
             yield BatchUser(taken[-1], group={})
 
-    with UpgradeConnection("http://upgrade.local", transport=server) as connection:
+    with UpgradeConnection("http://upgrade.local", timeout=60.0, transport=server) as connection:
         rows = decide_many(connection, "my-app", users(), [BANNER], concurrency=2)
         if collected is collect:
             assert next(rows).user == "user-0"
@@ -229,7 +233,9 @@ def test_no_more_users_are_asked_for_at_a_time_than_was_said(collected: Collect)
             most = max(most, len(now))
 
     users = known(*(f"user-{number}" for number in range(60)))
-    with UpgradeConnection("http://upgrade.local", transport=Counted(local.transport)) as one:
+    with UpgradeConnection(
+        "http://upgrade.local", timeout=60.0, transport=Counted(local.transport)
+    ) as one:
         rows = collected(lambda: decide_many(one, "my-app", users, [BANNER], concurrency=3))
     assert len(rows) == 60
     assert 1 <= most <= 3
@@ -259,7 +265,9 @@ def test_what_the_users_raise_comes_after_the_rows_of_those_before(
 
 
 def test_a_closed_connection_is_the_error_that_it_is(collected: Collect) -> None:
-    connection = UpgradeConnection("http://upgrade.local", transport=LocalUpgrade().transport)
+    connection = UpgradeConnection(
+        "http://upgrade.local", timeout=60.0, transport=LocalUpgrade().transport
+    )
     connection.close()
     with pytest.raises(RuntimeError, match="closed"):
         collected(lambda: decide_many(connection, "my-app", ["u1", "u2"], [BANNER]))
@@ -313,7 +321,9 @@ def test_a_cancelled_loop_leaves_no_call_behind() -> None:
     server = SteeredServer(local_upgrade().transport)
 
     async def consume() -> None:
-        with UpgradeConnection("http://upgrade.local", transport=server) as connection:
+        with UpgradeConnection(
+            "http://upgrade.local", timeout=60.0, transport=server
+        ) as connection:
             rows = decide_many(connection, "my-app", ["u1", "u2"], [BANNER], concurrency=2)
             try:
                 await rows.__anext__()
@@ -386,7 +396,11 @@ def test_a_row_becomes_plain_data(connection: UpgradeConnection) -> None:
 @pytest.fixture
 def marking(local: LocalUpgrade) -> Iterator[UpgradeConnection]:
     with UpgradeConnection(
-        "http://upgrade.local", transport=local.transport, outbox=MemoryStore(), flush_at_exit=30.0
+        "http://upgrade.local",
+        timeout=60.0,
+        transport=local.transport,
+        outbox=MemoryStore(),
+        flush_at_exit=30.0,
     ) as one:
         yield one
 
@@ -422,7 +436,11 @@ def test_queues_are_decided_before_they_are_marked(collected: Collect) -> None:
     local = local_upgrade()
     points = [("twin", "one"), ("twin", "two")]
     with UpgradeConnection(
-        "http://upgrade.local", transport=local.transport, outbox=MemoryStore(), flush_at_exit=30.0
+        "http://upgrade.local",
+        timeout=60.0,
+        transport=local.transport,
+        outbox=MemoryStore(),
+        flush_at_exit=30.0,
     ) as one:
         rows = collected(lambda: decide_many(one, "my-app", known("u1"), points, mark=True))
         assert one.outbox.flush_sync(30.0) == 0
@@ -436,6 +454,7 @@ def test_a_mark_that_is_not_handed_over_is_an_error_beside_the_condition(
     local.hang(endpoint="mark")
     with UpgradeConnection(
         "http://upgrade.local",
+        timeout=60.0,
         transport=local.transport,
         outbox=MemoryStore(),
         max_events=1,
@@ -458,6 +477,7 @@ def test_what_is_stale_and_says_that_nothing_is_assigned_is_not_marked(
 ) -> None:
     with UpgradeConnection(
         "http://upgrade.local",
+        timeout=60.0,
         transport=local.transport,
         store=MemoryStore(),
         max_age=0.0,
@@ -479,7 +499,9 @@ def test_memory_does_not_grow_with_the_number_of_users() -> None:
     server.answer("assign", [])
 
     def peak(count: int) -> int:
-        with UpgradeConnection("http://upgrade.local", transport=server) as connection:
+        with UpgradeConnection(
+            "http://upgrade.local", timeout=60.0, transport=server
+        ) as connection:
             tracemalloc.start()
             try:
                 users = (f"user-{number}" for number in range(count))

@@ -9,12 +9,16 @@ import pytest
 from tests.support_calls import APPLIED, upgrade_with_user
 from tests.support_clock import Clock
 from tests.support_faulty_server import FaultyServer, never_answers
+from tests.support_forms import each_engine
 from tests.support_server import SteeredServer
 from upgrade_client_lib import Timeout, UpgradeConnection
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 LONG = 30.0
 
 
+@each_engine
 def test_a_cancelled_call_closes_its_socket() -> None:
     async def scenario() -> None:
         async with UpgradeConnection(server.url, timeout=LONG) as connection:
@@ -33,6 +37,7 @@ def test_a_cancelled_call_closes_its_socket() -> None:
     assert server.connections == 2
 
 
+@each_engine
 def test_a_cancelled_call_gives_its_place_to_the_next() -> None:
     async def scenario() -> str:
         async with UpgradeConnection(
@@ -54,6 +59,7 @@ def test_a_cancelled_call_gives_its_place_to_the_next() -> None:
     assert server.count("init") == 2
 
 
+@each_engine
 def test_a_cancelled_call_does_not_return() -> None:
     """Also when the cancellation crosses the free place it was waiting for."""
 
@@ -73,6 +79,7 @@ def test_a_cancelled_call_does_not_return() -> None:
         asyncio.run(scenario())
 
 
+@each_engine
 def test_a_call_cancelled_as_its_turn_comes_passes_it_on() -> None:
     """By the very call that gives the place back: then the turn has come, and nobody knows yet."""
 
@@ -95,6 +102,7 @@ def test_a_call_cancelled_as_its_turn_comes_passes_it_on() -> None:
     assert server.count("init") == 2
 
 
+@each_engine
 def test_a_cancelled_wait_for_anothers_load_does_not_return() -> None:
     """Also when the cancellation crosses the answer."""
 
@@ -141,6 +149,7 @@ def test_a_caller_who_takes_over_a_cancelled_load_keeps_to_its_own_total(
     assert [sent.timeouts["read"] for sent in server.sent] == pytest.approx([5.0, 10.0])
 
 
+@each_engine
 def test_a_cancelled_mark_leaves_its_point_to_be_asked_for_again() -> None:
     """The server may have counted it."""
 

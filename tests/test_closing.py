@@ -18,7 +18,7 @@ import pytest
 import trustme
 
 from tests.support_faulty_server import FaultyServer, answers, never_answers
-from tests.support_forms import Form, blocking, both_forms, in_event_loop
+from tests.support_forms import Form, blocking, both_forms, each_engine, every_way, in_event_loop
 from tests.support_server import SteeredServer
 from upgrade_client_lib import (
     NoConnectionError,
@@ -30,6 +30,8 @@ from upgrade_client_lib import (
 )
 from upgrade_client_lib._user import single_flight
 from upgrade_client_lib.testing import LocalUpgrade
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 URL = "http://upgrade"
 
@@ -44,7 +46,7 @@ def tls_contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     return serving, trusting
 
 
-@both_forms
+@every_way
 def test_a_closed_connection_refuses_calls(call: Form) -> None:
     with FaultyServer() as server:
         connection = UpgradeConnection(server.url)
@@ -112,6 +114,7 @@ def test_leaving_a_with_block_closes_the_sockets() -> None:
         server.wait_until_all_hung_up()
 
 
+@each_engine
 def test_leaving_an_async_with_block_closes_the_sockets_before_it_returns() -> None:
     async def scenario() -> None:
         async with UpgradeConnection(server.url) as connection:
@@ -125,6 +128,7 @@ def test_leaving_an_async_with_block_closes_the_sockets_before_it_returns() -> N
     assert server.connections == 2
 
 
+@each_engine
 def test_close_inside_an_event_loop_has_the_loop_close_its_sockets() -> None:
     async def scenario() -> None:
         connection = UpgradeConnection(server.url)
@@ -136,6 +140,7 @@ def test_close_inside_an_event_loop_has_the_loop_close_its_sockets() -> None:
         asyncio.run(scenario())
 
 
+@each_engine
 def test_close_as_the_last_thing_in_an_event_loop_closes_its_sockets() -> None:
     async def scenario() -> None:
         connection = UpgradeConnection(server.url)
@@ -147,6 +152,7 @@ def test_close_as_the_last_thing_in_an_event_loop_closes_its_sockets() -> None:
         server.wait_until_all_hung_up()
 
 
+@each_engine
 @pytest.mark.parametrize("close", [blocking, in_event_loop])
 def test_closing_reaches_the_event_loops_of_other_threads(close: Form) -> None:
     async def until_closed() -> None:
@@ -225,7 +231,7 @@ def test_a_task_that_waited_for_a_connection_meets_the_closed_one() -> None:
     assert server.count("init") == 1
 
 
-@both_forms
+@every_way
 def test_a_call_whose_connection_is_closed_as_it_connects_sends_nothing(
     call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,7 +242,8 @@ def test_a_call_whose_connection_is_closed_as_it_connects_sends_nothing(
     look_up = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", closed_meanwhile)
     with FaultyServer() as server:
-        connection = UpgradeConnection(server.url, retries=0)
+        url = server.url.replace("127.0.0.1", "localhost")
+        connection = UpgradeConnection(url, retries=0)
         with pytest.raises(NoConnectionError, match="was closed meanwhile") as caught:
             call(connection.client("user", "my-app").init)
         server.wait_until_all_hung_up()
@@ -274,6 +281,7 @@ def test_closing_amid_the_calls_of_other_threads_tells_them_so(tls: bool) -> Non
     assert False not in said
 
 
+@each_engine
 def test_a_cancelled_aclose_closes_all_the_same() -> None:
     async def scenario() -> None:
         connection = UpgradeConnection(server.url)
@@ -289,6 +297,7 @@ def test_a_cancelled_aclose_closes_all_the_same() -> None:
         asyncio.run(scenario())
 
 
+@each_engine
 def test_closing_ends_the_calls_under_way_in_event_loops() -> None:
     async def scenario() -> None:
         connection = UpgradeConnection(server.url, timeout=30.0, retries=0)
@@ -302,7 +311,7 @@ def test_closing_ends_the_calls_under_way_in_event_loops() -> None:
         asyncio.run(scenario())
 
 
-@both_forms
+@every_way
 def test_a_call_that_was_to_be_tried_again_meets_the_closed_connection(
     call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,6 +334,7 @@ def test_a_call_that_was_to_be_tried_again_meets_the_closed_connection(
 # ---- Event loops that end ----
 
 
+@each_engine
 def test_an_event_loop_that_ends_closes_its_sockets_and_is_forgotten() -> None:
     loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
 

@@ -14,11 +14,13 @@ from typing import Any, Callable
 import pytest
 
 from tests.support_faulty_server import FaultyServer, never_answers
-from tests.support_forms import blocking
+from tests.support_forms import blocking, each_engine
 from tests.support_marking import APPLIED
 from tests.support_reads import Read, begun, every_read
 from tests.support_server import Background, SteeredServer, local_upgrade
 from upgrade_client_lib import UpgradeClient, UpgradeConnection
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 # ---- Blocking calls inside an event loop ----
 
@@ -115,6 +117,7 @@ def test_sync_and_async_in_turn_in_threads_and_in_one_event_loop_after_another()
     assert len(upgrade.marks) == 13
 
 
+@each_engine
 def test_event_loops_side_by_side_use_one_client() -> None:
     upgrade = local_upgrade()
     with upgrade.serve() as url, UpgradeClient("user", url, "my-app") as client:
@@ -130,6 +133,7 @@ def test_event_loops_side_by_side_use_one_client() -> None:
 # ---- How event loops end ----
 
 
+@each_engine
 @pytest.mark.parametrize("closed", [False, True])
 def test_an_event_loop_that_is_dropped_takes_its_connections_with_it(closed: bool) -> None:
     with (
@@ -155,6 +159,7 @@ def test_an_event_loop_that_is_dropped_takes_its_connections_with_it(closed: boo
     assert server.connections == 5
 
 
+@each_engine
 def test_an_event_loop_that_stops_and_goes_on_keeps_its_connections() -> None:
     with FaultyServer() as server, UpgradeConnection(server.url) as connection:
         client = connection.client("user", "my-app")
@@ -175,6 +180,7 @@ def uvloops() -> Callable[[], asyncio.AbstractEventLoop]:
     return uvloop.new_event_loop  # type: ignore[no-any-return]
 
 
+@each_engine
 def test_calls_work_in_a_uvloop() -> None:
     async def scenario() -> None:
         async with UpgradeConnection(server.url, max_connections=1) as connection:
@@ -197,6 +203,7 @@ def test_calls_work_in_a_uvloop() -> None:
     assert server.connections == 2
 
 
+@each_engine
 def test_a_uvloop_that_ends_closes_its_connections() -> None:
     with FaultyServer() as server, UpgradeConnection(server.url) as connection:
         loop = uvloops()()

@@ -35,7 +35,7 @@ from tests.support_faulty_server import (
     hangs_up_after_answer,
     refusing_address,
 )
-from tests.support_forms import Form, both_forms
+from tests.support_forms import Form, each_engine, every_way
 from upgrade_client_lib import (
     BadRequestError,
     NoConnectionError,
@@ -44,7 +44,7 @@ from upgrade_client_lib import (
     UpgradeConnection,
 )
 
-pytestmark = pytest.mark.usefixtures("first_calls_made", "no_delay_between_attempts")
+pytestmark = pytest.mark.usefixtures("engine", "first_calls_made", "no_delay_between_attempts")
 
 each_fault = pytest.mark.parametrize("name", FAULTS)
 
@@ -80,7 +80,7 @@ def failure_of(call: Form, operation: Operation, connection: UpgradeConnection) 
     return caught.value
 
 
-@both_forms
+@every_way
 @each_fault
 def test_a_fault_is_an_error_of_its_kind_in_time_and_leaves_no_socket(
     call: Form, name: str
@@ -99,6 +99,7 @@ def test_a_fault_is_an_error_of_its_kind_in_time_and_leaves_no_socket(
     assert server.count("init") == error.attempts
 
 
+@each_engine
 @each_fault
 def test_a_fault_leaves_no_task_behind(name: str) -> None:
     async def scenario() -> set[asyncio.Task[Any]]:
@@ -111,7 +112,7 @@ def test_a_fault_leaves_no_task_behind(name: str) -> None:
         assert asyncio.run(scenario()) == set()
 
 
-@both_forms
+@every_way
 @each_fault
 def test_the_call_after_a_fault_succeeds(call: Form, name: str) -> None:
     with (
@@ -124,7 +125,7 @@ def test_the_call_after_a_fault_succeeds(call: Form, name: str) -> None:
         assert call(client.init).id == "user"
 
 
-@both_forms
+@every_way
 @each_fault
 @pytest.mark.parametrize("operation", by_endpoint(COUNTED))
 def test_a_mark_or_reward_counts_once_at_most(call: Form, name: str, operation: Operation) -> None:
@@ -142,7 +143,7 @@ def test_a_mark_or_reward_counts_once_at_most(call: Form, name: str, operation: 
     assert error.may_have_been_applied  # since another than UpGrade may have said so
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize("operation", by_endpoint([*HARMLESS, *COUNTED]))
 def test_an_answer_of_another_shape_is_unreadable(call: Form, operation: Operation) -> None:
     bodies = ["42", '{"message": 1}', "null", '"text"', "<html>", '[{"id": ']
@@ -160,7 +161,7 @@ def test_an_answer_of_another_shape_is_unreadable(call: Form, operation: Operati
             assert error.may_have_been_applied
 
 
-@both_forms
+@every_way
 def test_an_error_says_nothing_of_what_its_caller_was_handling(call: Form) -> None:
     with FaultyServer(init=hangs_up) as server, UpgradeConnection(server.url) as connection:
         client = connection.client("user", "my-app")
@@ -174,7 +175,7 @@ def test_an_error_says_nothing_of_what_its_caller_was_handling(call: Form) -> No
     assert caught.value.attempts == 3
 
 
-@both_forms
+@every_way
 def test_a_redirect_names_where_the_server_is(call: Form) -> None:
     with (
         FaultyServer(init=redirects) as server,
@@ -187,7 +188,7 @@ def test_a_redirect_names_where_the_server_is(call: Form) -> None:
     assert server.count("init") == 1
 
 
-@both_forms
+@every_way
 def test_an_address_that_is_not_upgrade_is_said_so(call: Form) -> None:
     with (
         FaultyServer(init=answers(404, "<html>Not Found</html>")) as server,
@@ -200,7 +201,7 @@ def test_an_address_that_is_not_upgrade_is_said_so(call: Form) -> None:
     assert error.response_body == "<html>Not Found</html>"
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize("operation", by_endpoint([INIT, *COUNTED]))
 def test_a_refused_connection_is_no_connection(call: Form, operation: Operation) -> None:
     with (
@@ -214,7 +215,7 @@ def test_a_refused_connection_is_no_connection(call: Form, operation: Operation)
     assert error.attempts == 2
 
 
-@both_forms
+@every_way
 def test_a_name_that_does_not_exist_is_no_connection(
     call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,7 +232,7 @@ def test_a_name_that_does_not_exist_is_no_connection(
     assert error.attempts == 2
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize("operation", by_endpoint([INIT, *COUNTED]))
 def test_a_certificate_that_nobody_trusts_is_no_connection_and_is_not_tried_again(
     call: Form, operation: Operation
@@ -252,7 +253,7 @@ def test_a_certificate_that_nobody_trusts_is_no_connection_and_is_not_tried_agai
     assert server.received == []
 
 
-@both_forms
+@every_way
 def test_tls_to_a_server_without_it_is_no_connection(call: Form) -> None:
     with (
         FaultyServer() as server,
@@ -280,6 +281,7 @@ def test_a_socket_that_the_server_closed_while_it_was_idle_is_not_used_again() -
     assert marks_at_banner(upgrade) == 1
 
 
+@each_engine
 def test_an_event_loops_socket_that_the_server_closed_while_it_was_idle_is_not_used_again() -> None:
     async def scenario() -> None:
         async with UpgradeConnection(server.url, timeout=PATIENCE, retries=0) as connection:

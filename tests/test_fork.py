@@ -22,7 +22,7 @@ import trustme
 from tests.support_calls import upgrade_with_user
 from tests.support_clock import Clock
 from tests.support_faulty_server import FaultyServer, never_answers
-from tests.support_forms import blocking
+from tests.support_forms import blocking, each_engine
 from tests.support_server import Background, SteeredServer, initialised, local_upgrade
 from upgrade_client_lib import (
     CircuitOpenError,
@@ -35,6 +35,7 @@ from upgrade_client_lib import (
 from upgrade_client_lib._user import single_flight
 
 pytestmark = [
+    pytest.mark.usefixtures("engine"),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here"),
     # Python 3.12 warns of forks beside threads, which is what these tests are about.
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
@@ -133,6 +134,7 @@ def test_a_child_of_tls_connections_leaves_them_alone() -> None:
     assert users_by_connection(server) == {0: {"parent"}, 1: {"child"}}
 
 
+@each_engine
 def test_a_child_of_an_event_loop_opens_connections_of_its_own() -> None:
     def work() -> str:
         child = own.client("child", "my-app")
@@ -150,6 +152,7 @@ def test_a_child_of_an_event_loop_opens_connections_of_its_own() -> None:
     assert users_by_connection(server) == {0: {"parent"}, 1: {"child"}, 2: {"child"}}
 
 
+@each_engine
 def test_a_child_that_closes_the_connection_closes_its_own_sockets_alone() -> None:
     def work() -> str:
         own.close()
@@ -362,10 +365,11 @@ def test_threads_of_the_parent_go_on_over_a_fork() -> None:
 
 FIRST_CALLS = """
 import asyncio, os, signal, sys, threading, time
-from upgrade_client_lib import UpgradeClient
+from upgrade_client_lib import UpgradeConnection
 
 url, kind = sys.argv[1:]
-client = UpgradeClient("user", url, "my-app")
+engine = "aiohttp" if kind == "aiohttp" else "httpx"
+client = UpgradeConnection(url, async_engine=engine).client("user", "my-app")
 
 def call():
     if kind == "sync":
@@ -388,7 +392,7 @@ print(sum(os.waitpid(child, 0)[1] != 0 for child in children))
 """
 
 
-@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("kind", ["sync", "async", "aiohttp"])
 def test_children_that_are_forked_amid_the_first_call_can_call(kind: str) -> None:
     with FaultyServer() as server:
         done = subprocess.run(
@@ -418,6 +422,8 @@ settings = {}
 if own == "own":
     import httpx
     settings = {"async_http_client": httpx.AsyncClient(), "http_client": httpx.Client()}
+elif kind == "aiohttp":
+    settings = {"async_engine": "aiohttp"}
 client = UpgradeConnection(url, **settings).client("user", "my-app")
 
 async def call():
@@ -436,7 +442,7 @@ print(unprotected)
 """
 
 
-@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("kind", ["sync", "async", "aiohttp"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 @pytest.mark.parametrize("own", ["own", "ours"])
 def test_calls_import_nothing_but_what_forks_wait_for(kind: str, host: str, own: str) -> None:

@@ -10,10 +10,10 @@ import pytest
 from tests.support_calls import COUNTED, INIT, Operation, by_endpoint, upgrade_with_user
 from tests.support_clock import Clock
 from tests.support_faulty_server import FaultyServer, hangs_up_after_answer
-from tests.support_forms import Form, blocking, both_forms
+from tests.support_forms import Form, blocking, each_engine, every_way
 from upgrade_client_lib import UpgradeClient, UpgradeConnection
 
-pytestmark = pytest.mark.usefixtures("first_calls_made")
+pytestmark = pytest.mark.usefixtures("engine", "first_calls_made")
 
 
 async def awaited(form: Form, operation: Operation, client: UpgradeClient) -> None:
@@ -28,7 +28,7 @@ def begun(method: object, *arguments: object, **named: object) -> object:
     return method(*arguments, **named)
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize("operation", by_endpoint(COUNTED))
 def test_what_counts_does_not_go_out_on_a_connection_that_was_idle_for_long(
     call: Form, operation: Operation, monkeypatch: pytest.MonkeyPatch
@@ -53,7 +53,7 @@ def test_what_counts_does_not_go_out_on_a_connection_that_was_idle_for_long(
     assert server.count(operation.endpoint) == 3
 
 
-@both_forms
+@every_way
 def test_other_calls_do_go_out_on_such_a_connection(
     call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,7 +71,7 @@ def test_other_calls_do_go_out_on_such_a_connection(
     assert server.connections == 1
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize("operation", by_endpoint(COUNTED))
 def test_what_counts_does_not_go_out_on_a_connection_that_the_server_closed(
     call: Form, operation: Operation
@@ -95,6 +95,7 @@ def test_what_counts_does_not_go_out_on_a_connection_that_the_server_closed(
     assert server.count(operation.endpoint) == 10
 
 
+@each_engine
 def test_an_event_loop_closes_idle_connections_by_itself() -> None:
     async def scenario() -> None:
         async with UpgradeConnection(server.url, keepalive_expiry=0.1) as connection:
@@ -109,6 +110,7 @@ def test_an_event_loop_closes_idle_connections_by_itself() -> None:
     assert server.count("init") == 4
 
 
+@each_engine
 def test_a_blocking_call_closes_connections_that_others_left_idle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -16,12 +16,12 @@ import pytest
 from tests.support_calls import MARK, marks_at_banner, upgrade_with_user
 from tests.support_clock import MARGIN, taking
 from tests.support_faulty_server import FaultyServer
-from tests.support_forms import Form, both_forms
+from tests.support_forms import Form, each_engine, every_way
 from tests.test_fork import in_child
 from upgrade_client_lib import NoConnectionError, RequestTimeoutError, Timeout, UpgradeConnection
 from upgrade_client_lib._http import resolver
 
-pytestmark = pytest.mark.usefixtures("first_calls_made")
+pytestmark = pytest.mark.usefixtures("engine", "first_calls_made")
 
 HOST = "upgrade.example.org"
 SHORT = 0.08
@@ -72,7 +72,7 @@ def connected_by_name(server: FaultyServer, **options: Any) -> UpgradeConnection
     return UpgradeConnection(f"http://{HOST}:{server.port}", trust_env=False, **options)
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize(
     "timeout", [Timeout(total=SHORT), Timeout(total=LONG, connect=SHORT)], ids=["total", "connect"]
 )
@@ -89,6 +89,7 @@ def test_a_slow_look_up_ends_with_the_call(call: Form, timeout: Timeout, names: 
     assert server.connections == 0
 
 
+@each_engine
 def test_tasks_share_a_look_up_which_takes_no_thread_of_the_application(names: Names) -> None:
     async def scenario() -> None:
         async with connected_by_name(server, timeout=Timeout(total=LONG, connect=LONG)) as own:
@@ -122,6 +123,7 @@ def test_threads_share_a_look_up(names: Names) -> None:
     assert len(names.looked_up) < 8
 
 
+@each_engine
 def test_a_cancelled_call_leaves_the_look_up_to_the_others(names: Names) -> None:
     async def scenario() -> None:
         async with connected_by_name(server, timeout=Timeout(total=LONG, connect=LONG)) as own:
@@ -140,7 +142,7 @@ def test_a_cancelled_call_leaves_the_look_up_to_the_others(names: Names) -> None
     assert len(names.looked_up) == 1
 
 
-@both_forms
+@every_way
 def test_a_host_that_is_not_known_was_sent_nothing(call: Form, names: Names) -> None:
     names.answers.set()
     names.fails = True

@@ -440,6 +440,8 @@ def test_definitions_in_a_row_that_are_none_are_left_out(call: Form) -> None:
     [
         ("2026-11-20T08:00:00.000Z", datetime(2026, 11, 20, 8, tzinfo=timezone.utc)),
         ("2026-11-20T13:30:00+05:30", datetime(2026, 11, 20, 8, tzinfo=timezone.utc)),
+        ("2026-11-20T08:00:00.123Z", datetime(2026, 11, 20, 8, 0, 0, 123_000, timezone.utc)),
+        ("2026-11-20T08:00:00Z", datetime(2026, 11, 20, 8, tzinfo=timezone.utc)),
         ("2026-11-20T08:00:00", datetime(2026, 11, 20, 8, tzinfo=timezone.utc)),
         ("some day", None),
         ("", None),

@@ -10,12 +10,13 @@ import pytest
 
 from tests.support_clock import MARGIN, Clock, taking
 from tests.support_faulty_server import FaultyServer, never_answers
+from tests.support_forms import each_engine
 from tests.support_server import SteeredServer
 from upgrade_client_lib import RequestTimeoutError, Timeout, UpgradeConnection
 from upgrade_client_lib._http.slots import Lease
 from upgrade_client_lib.testing import LocalUpgrade
 
-pytestmark = pytest.mark.usefixtures("first_calls_made")
+pytestmark = pytest.mark.usefixtures("engine", "first_calls_made")
 
 SHORT = 0.08
 LONG = 30.0
@@ -41,6 +42,7 @@ def test_a_thread_that_finds_no_free_connection_in_time_sent_nothing() -> None:
     assert server.count("init") == 1
 
 
+@each_engine
 def test_a_task_that_finds_no_free_connection_in_time_sent_nothing() -> None:
     async def scenario() -> RequestTimeoutError:
         async with UpgradeConnection(
@@ -63,6 +65,7 @@ def test_a_task_that_finds_no_free_connection_in_time_sent_nothing() -> None:
     assert server.count("init") == 1
 
 
+@each_engine
 def test_no_more_requests_are_in_flight_in_a_loop_than_there_are_connections() -> None:
     async def scenario() -> None:
         async with UpgradeConnection(server.url, max_connections=3) as connection:

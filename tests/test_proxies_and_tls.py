@@ -23,7 +23,7 @@ from tests.support_faulty_server import (
     never_answers,
     refusing_address,
 )
-from tests.support_forms import Form, blocking, both_forms, in_event_loop
+from tests.support_forms import Form, blocking, both_forms, each_engine, every_way, in_event_loop
 from tests.support_proxy import Proxy, SocksProxy
 from upgrade_client_lib import (
     NoConnectionError,
@@ -31,6 +31,8 @@ from upgrade_client_lib import (
     UpgradeConnection,
 )
 from upgrade_client_lib.testing import LocalUpgrade
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 HOST = "upgrade.example.org"
 AUTHORITY = trustme.CA()
@@ -59,7 +61,7 @@ def trusting() -> ssl.SSLContext:
 # ---- TLS ----
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize("operation", by_endpoint(HARMLESS))
 def test_a_certificate_of_the_users_own_authority_is_trusted(
     call: Form, operation: Operation
@@ -73,7 +75,7 @@ def test_a_certificate_of_the_users_own_authority_is_trusted(
     assert server.count(operation.endpoint) == 1
 
 
-@both_forms
+@every_way
 def test_a_certificate_of_another_host_is_not_trusted(call: Form) -> None:
     with (
         FaultyServer(tls=serving_tls(HOST)) as server,
@@ -85,7 +87,7 @@ def test_a_certificate_of_another_host_is_not_trusted(call: Form) -> None:
     assert caught.value.attempts == 1
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize("operation", by_endpoint([INIT, *COUNTED]))
 def test_an_answer_that_is_not_encrypted_is_a_broken_connection(
     call: Form, operation: Operation
@@ -110,7 +112,7 @@ def test_an_answer_that_is_not_encrypted_is_a_broken_connection(
     assert caught.value.attempts == (1 if operation in COUNTED else 2)
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize("trust_env", [True, False])
 def test_the_environment_may_name_certificates(
     call: Form, trust_env: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -130,7 +132,7 @@ def test_the_environment_may_name_certificates(
                 call(client.init)
 
 
-@both_forms
+@every_way
 def test_certificates_that_cannot_be_loaded_are_a_value_error(
     call: Form, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +149,7 @@ def test_certificates_that_cannot_be_loaded_are_a_value_error(
     assert server.connections == 0
 
 
+@each_engine
 def test_one_tls_context_serves_every_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     """Making one takes longer than a call."""
     made: list[ssl.SSLContext] = []
@@ -174,7 +177,7 @@ def test_one_tls_context_serves_every_pool(monkeypatch: pytest.MonkeyPatch) -> N
 # ---- Proxies ----
 
 
-@both_forms
+@every_way
 def test_a_given_proxy_is_used(call: Form) -> None:
     with (
         FaultyServer() as server,
@@ -186,7 +189,7 @@ def test_a_given_proxy_is_used(call: Form) -> None:
     assert proxy.targets == [f"http://{HOST}/api/v6/init"]
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
 @pytest.mark.parametrize("scheme", ["http://", ""])
 def test_the_environments_proxy_is_used(
@@ -200,7 +203,7 @@ def test_the_environments_proxy_is_used(
     assert proxy.targets == [f"http://{HOST}/api/v6/init"]
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize("exception", ["127.0.0.1", "*", "example.org,127.0.0.1:{port}"])
 def test_the_environments_exceptions_hold(
     call: Form, exception: str, monkeypatch: pytest.MonkeyPatch
@@ -214,7 +217,7 @@ def test_the_environments_exceptions_hold(
     assert proxy.targets == []
 
 
-@both_forms
+@every_way
 def test_the_environment_counts_for_nothing_where_it_is_not_trusted(
     call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,7 +229,7 @@ def test_the_environment_counts_for_nothing_where_it_is_not_trusted(
     assert proxy.targets == []
 
 
-@both_forms
+@every_way
 def test_the_environment_may_exempt_an_address_of_ip_version_6(
     call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,7 +346,7 @@ def test_a_socks_proxy_is_refused_at_once_where_its_package_is_missing(
     assert "password" not in str(caught.value)
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize(
     ("exceptions", "through_proxy"),
     [
@@ -366,7 +369,7 @@ def test_the_environment_may_exempt_a_range_of_addresses(
     assert bool(proxy.targets) is through_proxy
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize(
     ("host", "exceptions"),
     [("[::1]", "::/120"), ("[::1]", "0:0:0:0:0:0:0:1"), ("[::1]", "10.0.0.0/8,::1/128")],
@@ -396,7 +399,7 @@ def test_a_range_exempts_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(proxy.targets) == 1
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("by", ["argument", "environment"])
 def test_a_dead_proxy_is_named_without_its_password(
@@ -418,7 +421,7 @@ def test_a_dead_proxy_is_named_without_its_password(
     assert "password" not in "".join(traceback.format_exception(None, caught.value, None))
 
 
-@both_forms
+@every_way
 def test_a_given_proxy_wins_over_the_environments(
     call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -432,7 +435,7 @@ def test_a_given_proxy_wins_over_the_environments(
     assert other.targets == []
 
 
-@both_forms
+@every_way
 def test_tls_goes_through_a_proxy_unread(call: Form) -> None:
     with (
         FaultyServer(tls=serving_tls(HOST)) as server,
@@ -452,7 +455,7 @@ def test_tls_goes_through_a_proxy_unread(call: Form) -> None:
     assert "proxy-authorization" not in server.received[0].headers
 
 
-@both_forms
+@every_way
 def test_a_proxy_that_builds_no_tunnel_passed_nothing_on(call: Form) -> None:
     with (
         FaultyServer() as server,
@@ -501,7 +504,7 @@ def test_a_proxy_is_spoken_to_over_tls(
     assert proxy.targets == [f"http://{HOST}/api/v6/init"]
 
 
-@both_forms
+@every_way
 def test_the_total_bounds_a_call_through_a_proxy(call: Form) -> None:
     with (
         FaultyServer(init=never_answers) as server,

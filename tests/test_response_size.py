@@ -14,8 +14,10 @@ import httpx
 import pytest
 
 from tests.support_faulty_server import Fault, FaultyServer, answers
-from tests.support_forms import Form, both_forms
+from tests.support_forms import Form, both_forms, every_way
 from upgrade_client_lib import UnreadableAnswerError, UpgradeApiError, UpgradeConnection
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 URL = "http://upgrade"
 MB = 1_000_000
@@ -49,7 +51,7 @@ def little_memory() -> Generator[None, None, None]:
     assert most < 8 * MB
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize("own", [False, True], ids=["own sockets", "own client"])
 @pytest.mark.parametrize("kind", WINDOWS)
 def test_an_answer_that_expands_is_dropped_when_it_is_too_large(
@@ -80,7 +82,7 @@ def never_ends(connection: socket.socket, _: bytes) -> bool:
         connection.sendall(piece)
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize("own", [False, True], ids=["own sockets", "own client"])
 def test_an_answer_without_an_end_is_not_waited_for(call: Form, own: bool) -> None:
     with (
@@ -233,6 +235,7 @@ def connected(url: str, own: bool, **options: Any) -> Generator[UpgradeConnectio
         given = {
             "http_client": httpx.Client(limits=at_once),
             "async_http_client": httpx.AsyncClient(limits=at_once),
+            "async_engine": "httpx",
         }
     with UpgradeConnection(url, **given, **options) as connection:
         yield connection

@@ -29,7 +29,7 @@ from tests.support_faulty_server import (
     resets_before_answer,
     resets_in_body,
 )
-from tests.support_forms import Form, blocking, both_forms
+from tests.support_forms import Form, blocking, both_forms, every_way
 from upgrade_client_lib import (
     BadRequestError,
     NoConnectionError,
@@ -42,7 +42,7 @@ from upgrade_client_lib import (
 )
 from upgrade_client_lib.testing import LocalUpgrade
 
-pytestmark = pytest.mark.usefixtures("no_delay_between_attempts")
+pytestmark = pytest.mark.usefixtures("engine", "no_delay_between_attempts")
 
 
 SOON = {"Retry-After": "0"}
@@ -94,7 +94,7 @@ def test_a_counted_request_is_sent_again_when_upgrade_itself_turned_it_away(
     assert len(upgrade.marks) + len(upgrade.rewards) == before + 1
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize("operation", by_endpoint(COUNTED))
 @pytest.mark.parametrize("headers", [{}, SOON, {"Retry-After": "in a while"}])
 @pytest.mark.parametrize("body", ["<h1>slow down</h1>", '{"message": "slow down"}', ""])
@@ -126,7 +126,7 @@ BROKEN = {
 }
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize("operation", by_endpoint(HARMLESS))
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_harmless_request_is_sent_again_after_a_broken_connection(
@@ -142,7 +142,7 @@ def test_a_harmless_request_is_sent_again_after_a_broken_connection(
     assert server.count(operation.endpoint) == 2
 
 
-@both_forms
+@every_way
 def test_a_harmless_request_is_sent_again_after_silence(call: Form) -> None:
     with (
         FaultyServer(init=[never_answers]) as server,
@@ -153,7 +153,7 @@ def test_a_harmless_request_is_sent_again_after_silence(call: Form) -> None:
     assert server.count("init") == 2
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize("operation", by_endpoint(COUNTED))
 @pytest.mark.parametrize("name", [*BROKEN, "silence"])
 def test_a_counted_request_is_not_sent_again_after_a_broken_connection(
@@ -171,7 +171,7 @@ def test_a_counted_request_is_not_sent_again_after_a_broken_connection(
     assert caught.value.may_have_been_applied
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize("operation", by_endpoint([*HARMLESS, *COUNTED]))
 def test_every_request_is_sent_again_when_no_connection_was_made(
     call: Form, operation: Operation
@@ -254,7 +254,7 @@ def test_a_refused_mark_that_is_sent_again_turns_the_queue_once(call: Form) -> N
     assert assignment.get_condition() == "second"
 
 
-@both_forms
+@every_way
 def test_every_attempt_carries_the_same_request(call: Form) -> None:
     refused: Fault = answers(503, headers=SOON)
     with (

@@ -12,8 +12,11 @@ import pytest
 
 from tests import support_storms as storms
 from tests.support_faulty_server import WELL, Fault, FaultyServer, never_answers
+from tests.support_forms import each_engine
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib._http.slots import SyncSlots
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 AT_MOST_STEPS = 60
 """How many times the event loop goes round in one call at the most."""
@@ -25,8 +28,9 @@ interval_timers = pytest.mark.skipif(
 )
 
 
-def test_calls_that_are_cancelled_at_random_leave_nothing() -> None:
-    aftermath = storms.storm_of_cancellations(600, seed=12)
+@pytest.mark.parametrize("way", ["plain", "aiohttp"])
+def test_calls_that_are_cancelled_at_random_leave_nothing(way: str) -> None:
+    aftermath = storms.storm_of_cancellations(600, 12, way)
 
     assert aftermath.stopped > 100
     assert aftermath.is_clean, aftermath
@@ -49,7 +53,7 @@ def test_the_program_of_storms_comes_by_every_way_and_prints_what_was_left(
     _, *lines = capsys.readouterr().out.splitlines()
     assert [line.partition(", seed")[0] for line in lines] == [
         f"{way}: storm_of_{stopping}"
-        for way in ("plain", "TLS", "CONNECT", "SOCKS")
+        for way in storms.WAYS
         for stopping in ("cancellations", "interrupts")
     ]
 
@@ -81,6 +85,7 @@ def test_what_counts_leases_and_waiters_sees_them() -> None:
         assert waiting.result() is not lease
 
 
+@each_engine
 def test_a_call_that_is_cancelled_at_any_step_frees_its_connection() -> None:
     async def cancelled_after(steps: int) -> bool:
         async with UpgradeConnection(server.url, max_connections=1) as connection:
@@ -104,6 +109,7 @@ def test_a_call_that_is_cancelled_at_any_step_frees_its_connection() -> None:
     assert sum(was_cancelled) > 5
 
 
+@each_engine
 def test_calls_work_again_after_an_outage_in_which_all_of_them_were_given_up() -> None:
     def answer_when_healthy(connection: socket.socket, answer: bytes) -> bool:
         return (WELL if healthy else never_answers).play(connection, answer)

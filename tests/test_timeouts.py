@@ -32,7 +32,7 @@ from tests.support_faulty_server import (
     processes_endlessly,
     unanswering_address,
 )
-from tests.support_forms import Form, both_forms
+from tests.support_forms import Form, both_forms, every_way
 from tests.support_server import SteeredServer
 from upgrade_client_lib import (
     RequestTimeoutError,
@@ -41,14 +41,14 @@ from upgrade_client_lib import (
 )
 from upgrade_client_lib._http import deadline
 
-pytestmark = pytest.mark.usefixtures("first_calls_made")
+pytestmark = pytest.mark.usefixtures("engine", "first_calls_made")
 
 SHORT = 0.08
 LONG = 30.0
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # quickly made
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize(
     "fault",
     [never_answers, drips, drips_body, continues_endlessly, processes_endlessly],
@@ -66,7 +66,7 @@ def test_the_total_bounds_the_call_however_slowly_bytes_arrive(call: Form, fault
     assert caught.value.may_have_been_applied
 
 
-@both_forms
+@every_way
 def test_the_total_bounds_the_attempts_together(
     call: Form, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +84,7 @@ def test_the_total_bounds_the_attempts_together(
     assert 2 <= caught.value.attempts <= 9
 
 
-@both_forms
+@every_way
 def test_a_read_that_takes_too_long_ends_before_the_total(call: Form) -> None:
     with (
         FaultyServer(init=never_answers) as server,
@@ -98,7 +98,7 @@ def test_a_read_that_takes_too_long_ends_before_the_total(call: Form) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, a full queue answers")
-@both_forms
+@every_way
 @pytest.mark.parametrize(
     "timeout", [Timeout(total=LONG, connect=SHORT), Timeout(total=SHORT)], ids=["connect", "total"]
 )
@@ -171,7 +171,7 @@ def test_a_server_that_takes_a_large_request_slowly_does_not_outlast_the_total(
         connection.client("user", "my-app").log_sync([entry])
 
 
-@both_forms
+@every_way
 @pytest.mark.parametrize("stuck", ["handshake", "request", "answer"])
 def test_a_step_has_no_longer_than_what_looking_up_the_host_left(
     call: Form, stuck: str, monkeypatch: pytest.MonkeyPatch
@@ -207,13 +207,13 @@ def test_a_step_has_no_longer_than_what_looking_up_the_host_left(
 
 
 @contextmanager
-def slow_reader() -> Generator[str, None, None]:
+def slow_reader(pause: float = 0.01) -> Generator[str, None, None]:
     """A server that takes a few bytes at a time, and never answers."""
 
     def read() -> None:
         connection, _ = listener.accept()
         with connection:
-            while connection.recv(16 * 1024) and not done.wait(0.01):
+            while connection.recv(16 * 1024) and not done.wait(pause):
                 pass
 
     done = threading.Event()
@@ -231,7 +231,7 @@ def slow_reader() -> Generator[str, None, None]:
 # ---- Callers who wait for each other ----
 
 
-@both_forms
+@every_way
 def test_a_cold_mark_takes_no_longer_than_its_total_and_is_sent_all_the_same(call: Form) -> None:
     upgrade = upgrade_with_user()
     with (

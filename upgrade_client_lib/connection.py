@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ._http import (
     DEFAULT_MAX_RESPONSE_BYTES,
@@ -20,7 +20,7 @@ from ._http import (
 from ._outbox import FLUSH_AT_EXIT, MAX_EVENT_AGE, MAX_EVENTS, EventQueue, Outbox
 from ._rules import arguments
 from ._rules.environment import OUTBOX, read_settings
-from ._rules.pickling import portable
+from ._rules.pickling import Settings, portable
 from ._server import MAX_AGE, STALE_IF_ERROR, Server, store_of_environment
 from ._sync import ASYNC, SYNC, run_sync
 from ._user import end_records, forget
@@ -100,6 +100,11 @@ class UpgradeConnection:
             not bounded by ``max_response_bytes``, and the secrets in its own headers are not
             known here. Closing it is yours, and so is making a new one in a child process.
         async_http_client: the same for async calls.
+        async_engine: what async calls are sent by: ``"httpx"``, or ``"aiohttp"``, which takes a
+            fraction of the processor's time and needs
+            ``pip install "upgrade-client-lib[aiohttp]"``. All that is said here holds with both,
+            but that aiohttp knows no SOCKS proxies, and on Python before 3.11 no https:// proxy
+            for an https:// server.
         transport: an httpx transport to send through instead of sockets, such as
             ``LocalUpgrade().transport``; closing it is yours.
         pickle_secrets: whether ``token``, ``headers``, ``hash_key`` and a proxy's password go into
@@ -141,10 +146,13 @@ class UpgradeConnection:
         ssl_context: ssl.SSLContext | None = None,
         http_client: httpx.Client | None = None,
         async_http_client: httpx.AsyncClient | None = None,
+        async_engine: Literal["httpx", "aiohttp"] = "httpx",
         transport: HttpTransport | None = None,
         pickle_secrets: bool = False,
     ) -> None:
-        self._settings = {name: value for name, value in locals().items() if name != "self"}
+        self._settings = Settings(
+            {name: value for name, value in locals().items() if name != "self"}
+        )
         self._lacking: tuple[str, ...] = ()
         arguments.boolean("pickle_secrets", pickle_secrets)
         self._server = Server(
@@ -159,6 +167,7 @@ class UpgradeConnection:
                 ssl_context=ssl_context,
                 http_client=http_client,
                 async_http_client=async_http_client,
+                async_engine=async_engine,
                 transport=transport,
             ),
             arguments.header("token", token, secret=True),

@@ -9,7 +9,7 @@ from typing import Any
 
 from upgrade_client_lib import UpgradeConnection
 
-from .timed import Timed, blocking, in_event_loop
+from .timed import Timed, blocking, in_event_loop, many_in_flight
 from .upgrade import CONTEXT, POINTS, entries
 
 
@@ -31,6 +31,14 @@ def fifty_threads(address: str) -> Timed:
             one.result()
 
     return blocking(read)
+
+
+def in_flight(address: str, **options: Any) -> Timed:
+    client = UpgradeConnection(address, **options).client("learner-1", CONTEXT)
+    return many_in_flight(functools.partial(client.log, entries()))
+
+
+in_flight_aiohttp = functools.partial(in_flight, async_engine="aiohttp")
 
 
 def _logs_at_once(address: str, *, tasks: int, **options: Any) -> Timed:

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from .timed import Timed, blocking, in_event_loop
+from .timed import Timed, blocking, in_event_loop, many_in_flight
 
 HEADERS = {
     "User-Id": "learner-big",
@@ -120,6 +120,16 @@ def cold_assign(address: str) -> Timed:
 
 def cold_assign_async(address: str) -> Timed:
     return _in_event_loop(address, *ASSIGN)
+
+
+def in_flight(address: str) -> Timed:
+    client = httpx.AsyncClient()
+
+    async def post() -> Any:
+        response = await client.post(address + LOG[0], headers=HEADERS, json=LOG[1])
+        return json.loads(response.content)
+
+    return many_in_flight(post)
 
 
 logs_50 = functools.partial(_in_event_loop, path=LOG[0], body=LOG[1], tasks=50)

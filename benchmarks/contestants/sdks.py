@@ -142,7 +142,7 @@ def unleash_variation(_: str) -> Timed:
 
 
 def _openfeature() -> Any:
-    from openfeature import api
+    import openfeature.api as api
     from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvider
 
     flags: dict[str, InMemoryFlag[Any]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from itertools import repeat
 from typing import Any, Callable
 
@@ -38,6 +38,23 @@ def in_event_loop(function: Callable[..., Awaitable[object]], *arguments: Any) -
         return clock() - begun
 
     return lambda loops: loop.run_until_complete(awaited(loops))
+
+
+def many_in_flight(function: Callable[[], Awaitable[object]], tasks: int = 20) -> Timed:
+    """Measure the processor's time for an async call, with so many of them in flight at a time."""
+    loop = event_loop()
+
+    async def some(calls: Iterator[None]) -> None:
+        for _ in calls:
+            await function()
+
+    async def all_of(loops: int) -> float:
+        calls = repeat(None, loops)
+        begun = time.process_time()
+        await asyncio.gather(*[some(calls) for _ in range(tasks)])
+        return time.process_time() - begun
+
+    return lambda loops: loop.run_until_complete(all_of(loops))
 
 
 def event_loop() -> asyncio.AbstractEventLoop:

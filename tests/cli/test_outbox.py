@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -153,7 +154,7 @@ def test_what_waits_is_delivered_without_any_extra(
     given = command.environment({"UPGRADE_OUTBOX": outbox})
     done = subprocess.run(
         [sys.executable, "-c", program, "deliver", "--once", "30"],
-        env={**{name: value for name, value in given.items() if value}},
+        env={**os.environ, **{name: value for name, value in given.items() if value}},
         capture_output=True,
         text=True,
         timeout=60,

@@ -12,36 +12,28 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.template import Context, Template
+from django.template.engine import Engine
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import path
 
 from upgrade_client_lib import UpgradeConnection
+from upgrade_client_lib.integrations.django import aclient_of, client_of, connection, health
 from upgrade_client_lib.testing import LocalUpgrade
 
-if not settings.configured:
-    settings.configure(
-        ALLOWED_HOSTS=["testserver"],
-        ROOT_URLCONF=__name__,
-        TEMPLATES=[
-            {
-                "BACKEND": "django.template.backends.django.DjangoTemplates",
-                "OPTIONS": {
-                    "builtins": ["upgrade_client_lib.integrations.django"],
-                    "context_processors": ["django.template.context_processors.request"],
-                },
-            }
-        ],
-    )
-    django.setup()
-
-from django.template.engine import Engine
-
-from upgrade_client_lib.integrations.django import (
-    aclient_of,
-    client_of,
-    connection,
-    health,
+settings.configure(
+    ALLOWED_HOSTS=["testserver"],
+    ROOT_URLCONF=__name__,
+    TEMPLATES=[
+        {
+            "BACKEND": "django.template.backends.django.DjangoTemplates",
+            "OPTIONS": {
+                "builtins": ["upgrade_client_lib.integrations.django"],
+                "context_processors": ["django.template.context_processors.request"],
+            },
+        }
+    ],
 )
+django.setup()
 
 SIGNED_IN: dict[str, Any] = {"HTTP_STUDENT": "student-1"}
 

@@ -6,7 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import queue
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
 from typing import Any, Callable, Protocol
 
@@ -19,8 +23,9 @@ from openfeature.exception import ErrorCode
 from openfeature.flag_evaluation import FlagEvaluationDetails, Reason
 from openfeature.provider import ProviderStatus
 
+from tests.support_assignments import condition, item
 from tests.support_clock import Clock
-from tests.support_server import PATIENCE
+from tests.support_server import PATIENCE, SteeredServer
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib.integrations.openfeature import UpgradeProvider
 from upgrade_client_lib.stores import MemoryStore
@@ -40,10 +45,9 @@ class Evaluate(Protocol):
 def blocking(
     kind: str, key: str, default: Any, context: EvaluationContext | None = STUDENT
 ) -> FlagEvaluationDetails[Any]:
-    details: FlagEvaluationDetails[Any] = getattr(api.get_client(), f"get_{kind}_details")(
-        key, default, context
-    )
-    return details
+    method: Callable[..., FlagEvaluationDetails[Any]]
+    method = getattr(api.get_client(), f"get_{kind}_details")
+    return method(key, default, context)
 
 
 def in_event_loop(
@@ -131,6 +135,15 @@ def test_a_string_is_the_assigned_condition(evaluate: Evaluate, local: LocalUpgr
     assert (details.value, details.variant) == ("treatment", "treatment")
     assert (details.reason, details.error_code) == (Reason.TARGETING_MATCH, None)
     assert details.flag_metadata == {"source": "server", "experiment_id": experiment.id}
+
+
+@both_forms
+def test_an_experiment_without_an_id_is_not_named(evaluate: Evaluate) -> None:
+    server = SteeredServer()
+    server.answer("assign", [item(assignedCondition=[condition(experimentId=None)])])
+    provide(UpgradeConnection("http://upgrade.local", transport=server))
+    details = evaluate("string", "home/banner", "treatment")
+    assert (details.value, details.flag_metadata) == ("control", {"source": "server"})
 
 
 @both_forms
@@ -396,6 +409,34 @@ def test_a_provider_that_is_replaced_leaves_the_connection_open(local: LocalUpgr
     connection.client("student-1", "my-app").init_sync()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not fork")
+def test_a_forked_process_evaluates_too() -> None:
+    program = """
+        import os
+        from openfeature.evaluation_context import EvaluationContext
+        from upgrade_client_lib import UpgradeConnection
+        from upgrade_client_lib.integrations.openfeature import UpgradeProvider
+        from upgrade_client_lib.testing import LocalUpgrade
+
+        local = LocalUpgrade()
+        local.experiment("home", "banner", conditions=["treatment"])
+        connection = UpgradeConnection("http://upgrade.local", transport=local.transport)
+        provider = UpgradeProvider(connection, "my-app")
+        student = EvaluationContext("student-1", {"groups": {}})
+        if os.fork() == 0:
+            print(provider.resolve_string_details("home/banner", "", student).value, flush=True)
+            os._exit(0)
+        assert os.wait()[1] == 0
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("treatment\n", "")
+
+
 def test_a_provider_names_itself_and_wants_a_context(local: LocalUpgrade) -> None:
     assert api.get_provider_metadata().name == "UpGrade"
     with pytest.raises(ValueError, match="context must not be empty"):
@@ -419,6 +460,13 @@ def test_an_event_is_logged_with_its_value_and_its_attributes(local: LocalUpgrad
     local.assert_logged("seconds", value=95.5, user="student-1")
     local.assert_logged("path", value="short", user="student-1")
     assert (local.marks, local.rewards) == ((), ())
+
+
+def test_an_event_may_have_attributes_alone(local: LocalUpgrade) -> None:
+    local.metric("path", allowed=["short", "long"])
+    connected(local).client("student-1", "my-app").init_sync()
+    track("finished", path="short")
+    local.assert_logged("path", value="short", user="student-1")
 
 
 def test_with_an_outbox_an_event_is_handed_over(local: LocalUpgrade) -> None:

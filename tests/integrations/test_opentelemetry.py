@@ -21,6 +21,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from tests.support_forms import Form, both_forms
 from tests.support_server import SteeredServer
 from upgrade_client_lib import UpgradeApiError, UpgradeConnection
+from upgrade_client_lib.hooks import Call
 from upgrade_client_lib.integrations.opentelemetry import OpenTelemetryHook
 from upgrade_client_lib.stores import MemoryStore
 from upgrade_client_lib.testing import LocalUpgrade
@@ -394,6 +395,22 @@ def test_an_abandoned_call_is_timed(told: Told, local: LocalUpgrade) -> None:
         StatusCode.UNSET,
         "abandoned",
     )
+
+
+def test_a_call_whose_beginning_was_not_heard_of_is_timed_all_the_same(told: Told) -> None:
+    told.hook.after(
+        Call(
+            endpoint="POST /api/v6/init",
+            user_id="student-1",
+            context="my-app",
+            host_url="http://upgrade.local",
+            attempts=1,
+            seconds=0.5,
+        )
+    )
+    (point,) = told.points("upgrade.client.call.duration")
+    assert (point.count, point.sum) == (1, 0.5)
+    assert told.spans == ()
 
 
 def test_the_global_providers_are_the_default(local: LocalUpgrade) -> None:

@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
+import httpx
 import pytest
 
 from tests.outbox.support_outbox import LOG, known_user
@@ -22,6 +24,8 @@ from upgrade_client_lib.testing import LocalUpgrade
 
 pytestmark = pytest.mark.filterwarnings(FORK_WARNING)
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+
+ROOT = Path(__file__).parent.parent.parent
 
 SCRIPT = """
 import sys
@@ -71,6 +75,14 @@ def run(program: list[str], **environment: str) -> subprocess.CompletedProcess[s
         timeout=60,
         check=False,
     )
+
+
+def wait_until(is_so: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 # ---- Ends ----
@@ -124,6 +136,53 @@ def test_a_preloaded_connection_delivers_in_each_worker(
     assert in_children([lambda: work(1), lambda: work(2)]) == ["0", "0"]
     assert len(local.logs) == 20
     connection.close()
+
+
+@forks
+def test_the_workers_of_a_preloaded_gunicorn_deliver_what_they_handed_over(
+    local: LocalUpgrade, url: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("gunicorn")
+    module, path = "tests.outbox.support_prefork", str(tmp_path / "socket")
+    command = ["-m", "gunicorn", "--config", f"python:{module}", "--bind", f"unix:{path}"]
+    gunicorn = subprocess.Popen(
+        [sys.executable, *command, f"{module}:application"],
+        cwd=ROOT,
+        env={**os.environ, "UPGRADE_HOST_URL": url},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_until(lambda: len(local.logs) == 3, gunicorn)
+        with httpx.Client(transport=httpx.HTTPTransport(uds=path)) as browser:
+            assert browser.get("http://gunicorn/").text == "handed over"
+    finally:
+        gunicorn.terminate()
+        _, said = gunicorn.communicate(timeout=60)
+    assert gunicorn.returncode == 0, said
+    users = sorted(log.user for log in local.logs)
+    assert users[:2] == ["master", "page"]
+    assert len(set(users)) == 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the kernel wants another event loop there")
+def test_a_notebook_delivers_what_its_cells_hand_over(local: LocalUpgrade, url: str) -> None:
+    nbclient: Any = pytest.importorskip("nbclient", reason="nox -s examples has nbclient")
+    nbformat: Any = pytest.importorskip("nbformat")
+    pytest.importorskip("ipykernel", reason="nox -s examples has ipykernel")
+    cells = [
+        "from upgrade_client_lib import UpgradeConnection\n"
+        "from upgrade_client_lib.stores import MemoryStore\n"
+        f"connection = UpgradeConnection({url!r}, outbox=MemoryStore())\n"
+        "client = connection.client('user', 'my-app', group={})\n"
+        "entry = {'timestamp': '2026-11-20', 'metrics': {'attributes': {'seconds': 1}}}",
+        "client.enqueue_log_sync([entry])",
+        "await client.enqueue_log([entry])",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    nbclient.NotebookClient(notebook, timeout=60).execute()
+    assert len(local.logs) == 2
 
 
 # ---- python -m upgrade_client_lib deliver ----

@@ -6,13 +6,13 @@ cannot be read as a whole. Items of a list that cannot be read are left out, wit
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 from typing import Any
 
 from upgrade_openapi import models
 from upgrade_openapi.types import Unset
 
-from .._fork import fork_waits
 from .._http import PARSE_ERRORS
 from .._narrow import list_or_none, object_or_none
 from ..types import (
@@ -34,6 +34,8 @@ from .values import (
     str_or_none,
     warn_of_skipped,
 )
+
+_ENDING_IN_Z = re.compile("[Zz]$")
 
 
 def read_user(response: Any) -> ExperimentUser:
@@ -137,11 +139,9 @@ def _read_record(item: Any) -> LogRecord:
 
 
 def _parse_time(text: Any) -> datetime | None:
-    with fork_waits():
-        from dateutil.parser import isoparse  # its import takes longer than most calls
-
     try:
-        moment = isoparse(text)
+        # Before Python 3.11, datetime does not know the Z with which servers end a time.
+        moment = datetime.fromisoformat(_ENDING_IN_Z.sub("+00:00", text))
         if moment.tzinfo is None:
             return moment.replace(tzinfo=timezone.utc)
         return moment.astimezone(timezone.utc)

@@ -17,23 +17,17 @@ _DECOMPRESSED_AT_ONCE = 64 * 1024
 class Body:
     """Takes a body piece by piece. One that grows too large is dropped, whatever comes after.
 
-    ``max_bytes`` limits both what arrives and what becomes of it.
+    ``response`` says how it is encoded, unless it is decoded already; ``max_bytes`` limits both
+    what arrives and what becomes of it.
     """
 
-    def __init__(self, response: httpx.Response, max_bytes: int) -> None:
+    def __init__(self, response: httpx.Response | None, max_bytes: int) -> None:
         self.is_too_large = False
         self._max_bytes = max_bytes
         self._content = bytearray()
         self._received = 0
         self._decompressor: Any = None
-        self._encoding: str | None = None
-        self.was_read = False
-        """Whether a transport or a hook of the user's own has read it already."""
-        try:
-            self._keep(response.content)
-            self.was_read = True
-        except httpx.ResponseNotRead:
-            self._encoding = _encoding(response)
+        self._encoding = None if response is None else _encoding(response)
 
     def add(self, received: bytes) -> None:
         """Take what was received next, which is not empty, encoded as the headers say."""

@@ -13,10 +13,14 @@ from .body import ENCODINGS, Body
 from .messages import AttemptLimits, Request, Response
 from .settings import TransportSettings
 
-_USER_AGENT = {
-    "User-Agent": f"upgrade-client-lib/{__version__}"
-    f" (python/{sys.version_info.major}.{sys.version_info.minor} httpx/{httpx.__version__})"
-}
+
+def user_agent(engine: str) -> str:
+    """Return what the library calls itself, with the name and version of what it sends by."""
+    python = f"python/{sys.version_info.major}.{sys.version_info.minor}"
+    return f"upgrade-client-lib/{__version__} ({python} {engine})"
+
+
+_USER_AGENT = {"User-Agent": user_agent(f"httpx/{httpx.__version__}")}
 _ENCODINGS = {"Accept-Encoding": ENCODINGS}
 _OUR_HEADERS = {"Accept": "application/json", **_ENCODINGS, **_USER_AGENT}
 
@@ -29,17 +33,25 @@ class RequestBuilder:
             self._base_url = httpx.URL(settings.host_url)
         except httpx.InvalidURL as error:
             raise ValueError(f"host_url is not a URL ({error}): {settings.host_url!r}") from error
+        self.is_https = self._base_url.scheme == "https"
         self._extra_headers = settings.headers
-        host = {"Host": self._base_url.netloc.decode("ascii")}
-        self._headers = _by_name(host, _OUR_HEADERS, settings.headers)
+        self._host = {"Host": self._base_url.netloc.decode("ascii")}
+        self._headers = _by_name(self._host, _OUR_HEADERS, settings.headers)
         self._urls: dict[str, httpx.URL] = {}
+
+    def common_headers(self, user_agent: str) -> dict[str, str]:
+        """Return what every request has, unless it has another header of that name."""
+        ours = {**self._host, **_OUR_HEADERS, "User-Agent": user_agent}
+        given = {name.lower() for name in self._extra_headers}
+        kept = {name: value for name, value in ours.items() if name.lower() not in given}
+        return {**kept, **self._extra_headers}
 
     def for_transport(self, request: Request, limits: AttemptLimits) -> httpx.Request:
         """Return what transports take, faster than httpx does when it is given ``content=``."""
         length = {"Content-Length": str(len(request.content))}
         built = httpx.Request(
             request.method,
-            self._url(request.path),
+            self.url(request.path),
             headers=list({**self._headers, **_by_name(request.headers, length)}.values()),
             stream=httpx.ByteStream(request.content),
             extensions={"timeout": _timeouts(limits)},
@@ -59,13 +71,14 @@ class RequestBuilder:
         ours = _ENCODINGS if has_own_name else {**_ENCODINGS, **_USER_AGENT}
         return client.build_request(
             request.method,
-            self._url(request.path),
+            self.url(request.path),
             headers=list(_by_name(ours, self._extra_headers, request.headers).values()),
             content=request.content,
             timeout=httpx.Timeout(**steps),
         )
 
-    def _url(self, path: str) -> httpx.URL:
+    def url(self, path: str) -> httpx.URL:
+        """Return the address of a path of the API."""
         url = self._urls.get(path)
         if url is None:
             base = self._base_url
@@ -77,8 +90,8 @@ class RequestBuilder:
 def read_until(deadline: float, response: httpx.Response, max_bytes: int) -> Response:
     """Read a response that is still arriving, close it, and return it."""
     try:
-        body = Body(response, max_bytes)
-        if not body.was_read:
+        body, is_read = _body(response, max_bytes)
+        if not is_read:
             for received in response.iter_raw():
                 body.add(received)
                 if body.is_too_large:
@@ -93,8 +106,8 @@ def read_until(deadline: float, response: httpx.Response, max_bytes: int) -> Res
 async def read_and_close(response: httpx.Response, max_bytes: int) -> Response:
     """Read a response that is still arriving in an event loop, close it, and return it."""
     try:
-        body = Body(response, max_bytes)
-        if not body.was_read:
+        body, is_read = _body(response, max_bytes)
+        if not is_read:
             async for received in response.aiter_raw():
                 body.add(received)
                 if body.is_too_large:
@@ -106,7 +119,21 @@ async def read_and_close(response: httpx.Response, max_bytes: int) -> Response:
 
 def read_rejected_by_hook(response: httpx.Response, max_bytes: int) -> Response:
     """Return a response at which an event hook of a user's own client raised, perhaps unread."""
-    return _response(response, Body(response, max_bytes))
+    return _response(response, _body(response, max_bytes)[0])
+
+
+def _body(response: httpx.Response, max_bytes: int) -> tuple[Body, bool]:
+    """Return the body as far as it was read, and whether that is all of it.
+
+    A transport or a hook of the user's own may have read it, and then decoded it too.
+    """
+    try:
+        content = response.content
+    except httpx.ResponseNotRead:
+        return Body(response, max_bytes), False
+    body = Body(None, max_bytes)
+    body.add(content)
+    return body, True
 
 
 def _response(response: httpx.Response, body: Body) -> Response:

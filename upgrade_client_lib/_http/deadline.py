@@ -25,7 +25,7 @@ from .own_task import open_in_own_task
 # Few enough bytes for a socket to take at once, so that the deadline is checked between writes.
 WRITTEN_AT_ONCE = 16 * 1024
 
-_SLOW_LOOK_UP = "looking up the host's name took too long"
+SLOW_LOOK_UP = "looking up the host's name took too long"
 _ABORTED = "closed while it was being opened"
 
 _current_deadline: ContextVar[float] = ContextVar("upgrade_client_lib_deadline")
@@ -99,7 +99,7 @@ class _SyncNetworkBackend:
         try:
             addresses = list(looking_up.result(_until_deadline(timeout, httpcore.ConnectTimeout)))
         except concurrent.futures.TimeoutError as error:
-            raise httpcore.ConnectTimeout(_SLOW_LOOK_UP) from error
+            raise httpcore.ConnectTimeout(SLOW_LOOK_UP) from error
         while True:
             share = _until_deadline(timeout, httpcore.ConnectTimeout, shares=len(addresses))
             try:
@@ -180,7 +180,7 @@ class _AsyncNetworkBackend:
             with anyio.fail_after(_until_deadline(timeout, httpcore.ConnectTimeout)):
                 found = await asyncio.wrap_future(looking_up)
         except TimeoutError as error:
-            raise httpcore.ConnectTimeout(_SLOW_LOOK_UP) from error
+            raise httpcore.ConnectTimeout(SLOW_LOOK_UP) from error
         addresses = list(found)
         while True:
             share = _until_deadline(timeout, httpcore.ConnectTimeout, shares=len(addresses))

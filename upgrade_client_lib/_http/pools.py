@@ -18,7 +18,7 @@ from typing import Any, Callable
 
 import attrs
 
-from .deadline import abort, aclose, close, is_connected
+from .deadline import abort, close
 from .slots import AsyncSlots, SyncSlots
 
 
@@ -173,7 +173,7 @@ class AsyncPool:
             except BaseException:
                 # httpcore closed its connection, unless it was cancelled as it did so, or it was
                 # still making it.
-                if is_connected(transport) and _is_running(self.loop):
+                if transport.is_open() and _is_running(self.loop):
                     self._discard(transport)
                 raise
             lease.transport = None
@@ -203,7 +203,7 @@ class AsyncPool:
             self._timer = None
         in_use = self._slots.transports()
         for transport in in_use:
-            abort(transport)
+            transport.abort()
         for transport in [*self._idle.take_all(), *in_use]:
             self._discard(transport)
 
@@ -220,7 +220,7 @@ class AsyncPool:
 
     def _discard(self, transport: Any) -> None:
         """Close a transport in a task of its own, which no cancellation of a caller reaches."""
-        task = self.loop.create_task(aclose(transport))
+        task = self.loop.create_task(_aclose(transport))
         self._discarding.add(task)
 
         def discarded(task: asyncio.Task[None]) -> None:
@@ -287,3 +287,8 @@ def _is_running(loop: asyncio.AbstractEventLoop) -> bool:
         return asyncio.get_running_loop() is loop
     except RuntimeError:
         return False
+
+
+async def _aclose(transport: Any) -> None:
+    with suppress(Exception):  # an interrupted request may have left it in any state
+        await transport.aclose()

@@ -26,6 +26,7 @@ class TransportSettings:
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
     max_connections: int = 20
     keepalive_expiry: float = 4.0
+    async_engine: str = "httpx"
     max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES
     proxy: str | None = attrs.field(default=None, repr=False)
     trust_env: bool = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 import ssl
+import sys
 import urllib.request
 from contextlib import suppress
 from typing import Any
@@ -14,6 +15,9 @@ import httpx
 
 from .._fork import fork_waits
 from .settings import TransportSettings
+
+TLS_IN_TLS = (3, 11)
+"""The first Python whose event loops can encrypt what is encrypted already."""
 
 
 def check_settings(settings: TransportSettings) -> None:
@@ -35,9 +39,27 @@ def check_settings(settings: TransportSettings) -> None:
             raise TypeError(f"{name} must be an {expected}, not {given}{why}")
         if settings.transport not in (None, argument):
             raise ValueError(f"a transport stands in for the sockets: give it without {name}")
+    if settings.async_engine != "httpx":
+        _check_engine(settings)
     own = (settings.transport, settings.http_client, settings.async_http_client)
     if settings.proxy is not None or own == (None, None, None):
         _proxy_address(settings)
+
+
+def _check_engine(settings: TransportSettings) -> None:
+    engine = settings.async_engine
+    if not isinstance(engine, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"async_engine must be a string, not {type(engine).__name__}")
+    if engine != "aiohttp":
+        raise ValueError(f"async_engine must be 'httpx' or 'aiohttp', not {engine!r}")
+    for name in ("async_http_client", "transport"):
+        if getattr(settings, name) is not None:
+            raise ValueError(f"{name} sends async calls itself: give it without async_engine")
+    if importlib.util.find_spec("aiohttp") is None:
+        raise ValueError(
+            "async_engine='aiohttp' needs one more package: install it with"
+            ' pip install "upgrade-client-lib[aiohttp]"'
+        )
 
 
 class SocketOptions:
@@ -77,7 +99,7 @@ class SocketOptions:
 def _proxy_address(settings: TransportSettings) -> str | None:
     """Return the address of the proxy to use, checked: the one set, or the environment's."""
     if settings.proxy is not None:
-        _check_proxy("proxy", settings.proxy)
+        _check_proxy("proxy", settings.proxy, settings)
         return settings.proxy
     if not settings.trust_env:
         return None
@@ -91,7 +113,7 @@ def _proxy_address(settings: TransportSettings) -> str | None:
         return None
     if "://" not in proxy:
         proxy = f"http://{proxy}"
-    _check_proxy("the environment's proxy", proxy)
+    _check_proxy("the environment's proxy", proxy, settings)
     return proxy
 
 
@@ -108,7 +130,7 @@ def _is_in_a_range(host: str, exceptions: str) -> bool:
     return False
 
 
-def _check_proxy(name: str, address: str) -> None:
+def _check_proxy(name: str, address: str, settings: TransportSettings) -> None:
     try:
         url = httpx.Proxy(address).url
         url.host.encode("idna")
@@ -117,11 +139,20 @@ def _check_proxy(name: str, address: str) -> None:
         raise ValueError(f"{name} is not the address of one: {detail}") from None
     if not url.host:
         raise ValueError(f"{name} must name a host, as in 'http://proxy.example.org:3128'")
-    if url.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+    is_socks = url.scheme.startswith("socks")
+    if is_socks and importlib.util.find_spec("socksio") is None:
         raise ValueError(
             f"{name} is a SOCKS proxy, which needs one more package: install it with"
             ' pip install "upgrade-client-lib[socks]"'
         )
+    if settings.async_engine == "aiohttp":
+        if is_socks:
+            raise ValueError(f"{name} is a SOCKS proxy, which async_engine='aiohttp' cannot use")
+        if url.scheme == "https" and _is_https(settings.host_url) and sys.version_info < TLS_IN_TLS:
+            raise ValueError(
+                f"{name} is an https:// one, through which async_engine='aiohttp' reaches an"
+                " https:// server from Python 3.11 on alone"
+            )
 
 
 def _without_password(address: str) -> str:

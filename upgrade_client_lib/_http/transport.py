@@ -14,7 +14,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
-from typing import Any, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, TypeVar, Union, cast
 
 import anyio
 import httpx
@@ -22,19 +22,20 @@ import httpx
 from .._fork import call_after_fork, fork_waits
 from .._locks import held
 from ..exceptions import NoConnectionError, UpgradeApiError
-from .conversion import (
-    RequestBuilder,
-    read_and_close,
-    read_rejected_by_hook,
-    read_until,
-)
-from .deadline import ending_at, enforce_async, enforce_sync
+from .conversion import RequestBuilder, read_and_close, read_rejected_by_hook, read_until
+from .deadline import ending_at, enforce_sync
 from .errors import POOL_TIMEOUTS, classify, current_exception, may_have_been_sent
+from .httpx_engine import HttpxConnection
 from .messages import AttemptLimits, Request, Response
 from .own_task import run_in_own_task
 from .pools import AsyncPool, BorrowedAsyncPool, BorrowedSyncPool, SyncPool
 from .settings import TransportSettings
 from .sockets import SocketOptions, check_settings
+
+if TYPE_CHECKING:
+    from .aiohttp_engine import AiohttpConnection
+
+    AsyncConnection = Union[HttpxConnection, AiohttpConnection]
 
 # What asyncio imports when it is first needed; it registers callbacks for forks, so not amid one.
 import_module("concurrent.futures.thread")
@@ -59,6 +60,7 @@ class Transport:
         check_settings(settings)
         self._settings = settings
         self._socket_options = SocketOptions(settings)
+        self._engine = _engine(settings.async_engine)
         self._lock = threading.RLock()
         self._closed = False
         self._sync_pool: SyncPool | BorrowedSyncPool | None = None
@@ -94,8 +96,7 @@ class Transport:
             async with pool.transport(limits.pool, self._max_idle(request)) as transport:
                 self._check_open()  # it may have been closed while this call waited
                 if isinstance(pool, AsyncPool):
-                    with ending_at(limits.deadline):
-                        return await self._send_through(transport, request, limits)
+                    return cast("Response", await transport.send(request, limits))
                 return await run_in_own_task(self._send_borrowed(transport, request, limits))
 
     def is_server_failure(self, error: UpgradeApiError) -> bool:
@@ -163,19 +164,14 @@ class Transport:
                 return read_rejected_by_hook(error.response, max_bytes)
             return await read_and_close(response, max_bytes)
 
-    async def _send_through(
-        self, transport: httpx.AsyncBaseTransport, request: Request, limits: AttemptLimits
-    ) -> Response:
-        return await read_and_close(
-            await transport.handle_async_request(self._requests.for_transport(request, limits)),
-            self._settings.max_response_bytes,
-        )
-
     async def _send_borrowed(
         self, transport: httpx.AsyncBaseTransport, request: Request, limits: AttemptLimits
     ) -> Response:
+        built = self._requests.for_transport(request, limits)
         with anyio.fail_after(limits.deadline - time.monotonic()):
-            return await self._send_through(transport, request, limits)
+            return await read_and_close(
+                await transport.handle_async_request(built), self._settings.max_response_bytes
+            )
 
     def _shut(self) -> list[AsyncPool | BorrowedAsyncPool]:
         """Reject later requests, close the pool of threads, and return the others."""
@@ -241,7 +237,7 @@ class Transport:
             if settings.transport is None:
                 self._socket_options.load()
                 pool = AsyncPool(
-                    self._make_async_transport, settings.max_connections, settings.keepalive_expiry
+                    self._make_async_connection, settings.max_connections, settings.keepalive_expiry
                 )
             else:
                 usable = _usable(settings.transport, httpx.AsyncBaseTransport)
@@ -249,10 +245,8 @@ class Transport:
             self._async_pools[id(loop)] = pool
         return pool
 
-    def _make_async_transport(self) -> httpx.AsyncHTTPTransport:
-        transport = httpx.AsyncHTTPTransport(**self._socket_options.arguments())
-        enforce_async(transport)
-        return transport
+    def _make_async_connection(self) -> AsyncConnection:
+        return self._engine(self._requests, self._socket_options, self._settings.max_response_bytes)
 
 
 @cache
@@ -263,6 +257,15 @@ def _load_what_async_calls_need() -> None:
         for name in dir(anyio):
             getattr(anyio, name)
         anyio.CancelScope()  # loads anyio's backend for asyncio
+
+
+def _engine(name: str) -> Callable[..., AsyncConnection]:
+    """Return what opens connections of an event loop."""
+    if name == "httpx":
+        return HttpxConnection
+    with fork_waits():
+        from .aiohttp_engine import AiohttpConnection
+    return AiohttpConnection
 
 
 def _usable(transport: object, base: type[K]) -> K:

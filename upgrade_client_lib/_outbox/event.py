@@ -163,26 +163,25 @@ class Event:
         return now - (self.retried_at or self.created_at) >= max_age
 
 
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+_EVENT_FIELDS = [field.name for field in attrs.fields(Event) if field.name != "to_send"]
+_MARK_FIELDS = [field.name for field in attrs.fields(MarkToSend)]
+
+
 def encode(event: Event) -> bytes:
     """Return an event as bytes."""
-    encoded = {
-        "format": FORMAT,
-        "kind": event.kind,
-        **attrs.asdict(event, recurse=False),
-        "to_send": _encoded(event.to_send),
-    }
-    return json.dumps(encoded, ensure_ascii=False, separators=(",", ":")).encode(
-        "utf-8", "surrogatepass"
-    )
+    encoded = {name: getattr(event, name) for name in _EVENT_FIELDS}
+    encoded["format"] = FORMAT
+    encoded["kind"] = event.kind
+    encoded["to_send"] = _encoded(event.to_send)
+    return _to_json(encoded).encode("utf-8", "surrogatepass")
 
 
 def _encoded(to_send: ToSend) -> dict[str, Any]:
-    if isinstance(to_send, MarkToSend):
-        return {
-            name: value
-            for name, value in attrs.asdict(to_send, recurse=False).items()
-            if value not in ("", None)
-        }
+    if isinstance(to_send, MarkToSend):  # at a third of the time of asdict
+        values = {name: getattr(to_send, name) for name in _MARK_FIELDS}
+        return {name: value for name, value in values.items() if value not in ("", None)}
     return attrs.asdict(to_send)
 
 
@@ -243,13 +242,16 @@ def _log_input(entry: Mapping[str, Any]) -> LogInput:
 def shown(stored: StoredEvent) -> OutboxEvent | None:
     """Return what is told of an event; ``None`` for one that this version cannot read."""
     event = decode(stored.data)
-    if event is None:
-        return None
+    return None if event is None else describe(event, stored.id, OutboxEventState(stored.state))
+
+
+def describe(event: Event, event_id: str, state: OutboxEventState) -> OutboxEvent:
+    """Return what is told of an event that has this id and state."""
     site, target = _place(event.to_send)
     return OutboxEvent(
-        id=stored.id,
+        id=event_id,
         kind=OutboxEventKind(event.kind),
-        state=OutboxEventState(stored.state),
+        state=state,
         user_id=event.user_id,
         context=event.context,
         site=site,

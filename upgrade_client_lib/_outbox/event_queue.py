@@ -14,11 +14,11 @@ from .._fork import call_after_fork_on
 from .._server import Server
 from .._sync import Backend
 from ..exceptions import OutboxError, OutboxFullError, RequestTimeoutError, UpgradeApiError
-from ..stores.event_protocol import EventStore, StoredEvent
-from ..types import OutboxEvent
+from ..stores.event_protocol import EventStore
+from ..types import OutboxEvent, OutboxEventState
 from .deliverer import Deliverer
 from .delivery import Delivery, DropAnswers
-from .event import Event, decode, encode, shown
+from .event import Event, decode, describe, encode
 
 _logger = logging.getLogger("upgrade_client_lib")
 
@@ -135,9 +135,7 @@ class EventQueue:
                 " which is its max_events; see to what was set aside, or to the server"
             )
         self._deliverer.wake()
-        told = shown(StoredEvent(event_id, event.user_id, 0, "waiting", data))
-        assert told is not None
-        return told
+        return describe(event, event_id, OutboxEventState.WAITING)
 
     async def standing(self, backend: Backend, user_id: str) -> tuple[tuple[str, Event], ...]:
         """Return a user's events that wait or are being sent, each with its state, in order."""

@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+
+class Settings(dict[str, Any]):
+    """What a connection was made with, tokens and headers among them: nothing may show it."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} settings>"
+
+
 BOUND = ("store", "outbox", "ssl_context", "http_client", "async_http_client", "transport")
 """What belongs to one process."""
 

@@ -58,13 +58,10 @@ class Upgrade:
     @property
     def connection(self) -> UpgradeConnection:
         """The connection of this process."""
-        made = self._connection
-        if made is None:
-            with self._lock:
-                made = self._connection
-                if made is None:
-                    made = self._connection = self._connect()
-        return made
+        with self._lock:
+            if self._connection is None:
+                self._connection = self._connect()
+            return self._connection
 
     def _open(self, **about: Any) -> None:
         """When a worker process starts: wrong settings shall show now."""

@@ -114,13 +114,10 @@ def connection() -> UpgradeConnection:
 
     It holds across forks, so it may be used before a server forks its workers.
     """
-    made = _process.connection
-    if made is None:
-        with _process.lock:
-            made = _process.connection
-            if made is None:
-                made = _process.connection = _settings().connect()
-    return made
+    with _process.lock:
+        if _process.connection is None:
+            _process.connection = _settings().connect()
+        return _process.connection
 
 
 def client_of(request: HttpRequest) -> UpgradeClient | None:

@@ -278,8 +278,6 @@ class UpgradeProvider(AbstractProvider):
 
     def _tell_availability(self) -> None:
         """Emit an event if the circuit breaker has opened or closed since the last one."""
-        if self._availability() is self._told:
-            return
         with self._lock:
             event = self._availability()
             if event is self._told:
