@@ -9,6 +9,7 @@ from collections import OrderedDict
 
 import attrs
 
+from .._locks import held
 from .arguments import check_event, check_key
 from .event_protocol import ACTIVE, SENDING, WAITING, Added, StoredEvent
 
@@ -95,7 +96,7 @@ class MemoryEvents:
     ) -> Added:
         """Add an event at the end of its line; see ``EventStore``."""
         check_event(queue, event_id, line, data)
-        with self._events_lock:
+        with held(self._events_lock):
             held = self._queues.setdefault(queue, _Queue())
             if event_id in held.events or held.is_remembered(event_id):
                 return "known"
@@ -124,7 +125,7 @@ class MemoryEvents:
         """Lease a line and return its head; see ``EventStore``."""
         check_key(owner)
         now = time.monotonic()
-        with self._events_lock:
+        with held(self._events_lock):
             held = self._queues.get(queue)
             found = None if held is None else held.first_due()
             if held is None or found is None or found[1].due > now:
@@ -148,7 +149,7 @@ class MemoryEvents:
         passes: bool = False,
     ) -> bool:
         """Give an event another state and end the lease of its line; see ``EventStore``."""
-        with self._events_lock:
+        with held(self._events_lock):
             held = self._queues.get(queue)
             event = None if held is None else held.events.get(event_id)
             if held is None or event is None or event.state != SENDING:
@@ -170,7 +171,7 @@ class MemoryEvents:
 
     def reopen_event(self, queue: str, event_id: str, data: bytes) -> bool:
         """Have an event that was set aside wait again; see ``EventStore``."""
-        with self._events_lock:
+        with held(self._events_lock):
             held = self._queues.get(queue)
             event = None if held is None else held.events.get(event_id)
             if held is None or event is None or event.state in ACTIVE:
@@ -189,7 +190,7 @@ class MemoryEvents:
 
     def remove_event(self, queue: str, event_id: str) -> bool:
         """Remove an event, unless it is being sent; see ``EventStore``."""
-        with self._events_lock:
+        with held(self._events_lock):
             held = self._queues.get(queue)
             event = None if held is None else held.events.get(event_id)
             if held is None or event is None:
@@ -211,7 +212,7 @@ class MemoryEvents:
 
     def line_events(self, queue: str, line: str) -> list[StoredEvent]:
         """Return the events that stand in a line, in their order."""
-        with self._events_lock:
+        with held(self._events_lock):
             held = self._queues.get(queue)
             known = None if held is None else held.lines.get(line)
             if held is None or known is None:
@@ -220,7 +221,7 @@ class MemoryEvents:
 
     def list_events(self, queue: str, state: str, limit: int) -> list[StoredEvent]:
         """Return the events of a state, the oldest first."""
-        with self._events_lock:
+        with held(self._events_lock):
             held = self._queues.get(queue)
             if held is None:
                 return []
@@ -229,7 +230,7 @@ class MemoryEvents:
 
     def count_events(self, queue: str) -> dict[str, int]:
         """Return how many events there are of each state."""
-        with self._events_lock:
+        with held(self._events_lock):
             held = self._queues.get(queue)
             if held is None:
                 return {}
@@ -237,7 +238,7 @@ class MemoryEvents:
 
     def seconds_until_due(self, queue: str) -> float | None:
         """Return when a line is due or its lease expires; ``None`` for no line."""
-        with self._events_lock:
+        with held(self._events_lock):
             held = self._queues.get(queue)
             found = None if held is None else held.first_due()
         return None if found is None else max(found[1].due - time.monotonic(), 0.0)
