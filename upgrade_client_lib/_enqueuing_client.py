@@ -24,8 +24,8 @@ class EnqueuingClient(BaseClient):
         """Hand metrics of the user over to the connection's outbox, which delivers them.
 
         Arguments are those of :meth:`UpgradeClient.log`, and checked at once; at least one entry is
-        needed. The server dates them by their timestamps. An ``OutboxFullError`` where the outbox is full, an
-        ``OutboxError`` where its store fails; a ``RuntimeError`` without an outbox; a
+        needed. The server dates them by their timestamps. An ``OutboxFullError`` where the outbox
+        is full, an ``OutboxError`` where its store fails; a ``RuntimeError`` without an outbox; a
         ``ValueError`` if this client has a token of its own, since none is kept.
 
         >>> await client.enqueue_log([LogInput(datetime.now(), LogMetrics({"seconds": 95}))])
