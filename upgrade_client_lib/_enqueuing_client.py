@@ -23,9 +23,9 @@ class EnqueuingClient(BaseClient):
     async def enqueue_log(self, metrics: Sequence[LogInput | Mapping[str, object]]) -> OutboxEvent:
         """Hand metrics of the user over to the connection's outbox, which delivers them.
 
-        Arguments are those of :meth:`UpgradeClient.log`, and checked at once; at least one entry is needed. The
-        server dates them by their timestamps. An ``OutboxFullError`` where the outbox is full, an
-        ``OutboxError`` where its store fails; a ``RuntimeError`` without an outbox; a
+        Arguments are those of :meth:`UpgradeClient.log`, and checked at once; at least one entry is
+        needed. The server dates them by their timestamps. An ``OutboxFullError`` where the outbox
+        is full, an ``OutboxError`` where its store fails; a ``RuntimeError`` without an outbox; a
         ``ValueError`` if this client has a token of its own, since none is kept.
 
         >>> await client.enqueue_log([LogInput(datetime.now(), LogMetrics({"seconds": 95}))])
@@ -48,8 +48,8 @@ class EnqueuingClient(BaseClient):
     ) -> OutboxEvent:
         """Hand a reward over to the connection's outbox, which delivers it.
 
-        Arguments are those of :meth:`UpgradeClient.send_reward`, and checked at once; errors are those of
-        :meth:`enqueue_log`.
+        Arguments are those of :meth:`UpgradeClient.send_reward`, and checked at once; errors are
+        those of :meth:`enqueue_log`.
 
         >>> await client.enqueue_reward("SUCCESS", decision_point=DecisionPoint("home", "hint"))
         """

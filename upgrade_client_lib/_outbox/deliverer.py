@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 
 from .._fork import call_after_fork_on
+from .._locks import held
 from .._rules.delivery import pause_after
 from ..exceptions import UpgradeApiError
 from ..hooks import HookList
@@ -44,9 +45,9 @@ class Deliverer:
         call_after_fork_on(self, Deliverer._begin)
 
     def _begin(self) -> None:
-        lock = threading.RLock()  # reentrant, for signal handlers
-        self._work = threading.Condition(lock)  # there may be something to do
-        self._done = threading.Condition(lock)  # something was done, or a thread ended
+        self._lock = threading.RLock()  # reentrant, for signal handlers
+        self._work = threading.Condition(self._lock)  # there may be something to do
+        self._done = threading.Condition(self._lock)  # something was done, or a thread ended
         self._threads = 0
         self._idle = 0
         self._busy = 0
@@ -59,13 +60,13 @@ class Deliverer:
 
     def wake(self) -> None:
         """Have somebody look for an event that was just added."""
-        with self._work:
+        with held(self._lock):
             self._work.notify()
             self._have_enough_threads()
 
     def try_now(self) -> None:
         """End a pause: the server is tried again at once."""
-        with self._work:
+        with held(self._lock):
             self._paused_until = 0.0
         self.wake()
 
@@ -81,7 +82,7 @@ class Deliverer:
             except Exception as error:
                 self._note_store_failure(error)
                 due = STORE_PAUSE_SECONDS
-            with self._done:
+            with held(self._lock):
                 waits = max(due or 0.0, self._paused_until - time.monotonic())
                 is_over = due is None or waits > left
                 if left <= 0 or (is_over and not self._busy):
@@ -94,7 +95,7 @@ class Deliverer:
     def stop(self, seconds: float) -> None:
         """Have all threads end after the event at hand; wait for them for some time."""
         deadline = time.monotonic() + seconds
-        with self._done:
+        with held(self._lock):
             self._is_stopping = True
             self._work.notify_all()
             while self._threads and time.monotonic() < deadline:
@@ -118,7 +119,7 @@ class Deliverer:
             if self._work_once(owner):
                 idle_since = None
                 continue
-            with self._work:
+            with held(self._lock):
                 now = time.monotonic()
                 idle_since = now if idle_since is None else idle_since
                 is_needless = self._threads > 1 and now - idle_since >= IDLE_SECONDS
@@ -134,12 +135,12 @@ class Deliverer:
         """Deliver an event; return whether there may be more to do at once."""
         if not self._may_send():
             return False
-        with self._done:
+        with held(self._lock):
             self._busy += 1
         try:
             return self._take_and_deliver(owner)
         finally:
-            with self._done:
+            with held(self._lock):
                 self._busy -= 1
                 self._done.notify_all()
 
@@ -155,7 +156,7 @@ class Deliverer:
             _logger.info("the outbox's store works again")
         if stored is None:
             return False
-        with self._work:
+        with held(self._lock):
             self._have_enough_threads()  # there may be more
         result = self._delivery.deliver(stored, owner, lease_ends)
         if result.pauses:
@@ -176,7 +177,7 @@ class Deliverer:
 
     def _may_send(self) -> bool:
         """Whether the server can be used. After a pause, one thread finds out."""
-        with self._work:
+        with held(self._lock):
             if not self._is_paused():
                 return not self._is_stopping
             now = time.monotonic()
@@ -187,7 +188,7 @@ class Deliverer:
             event = self._any_event()
             error = None if event is None else self._delivery.probe(event)
         finally:
-            with self._work:
+            with held(self._lock):
                 self._is_probing = False
         if event is None:
             return False
@@ -195,7 +196,7 @@ class Deliverer:
             self._pause(error)
             return False
         _logger.info("the outbox delivers again")
-        with self._work:
+        with held(self._lock):
             self._failures = 0
             self.pausing_error = None
             self._work.notify_all()
@@ -211,7 +212,7 @@ class Deliverer:
         return None
 
     def _pause(self, error: UpgradeApiError | None) -> None:
-        with self._work:
+        with held(self._lock):
             if time.monotonic() < self._paused_until:
                 return  # several events failed at once
             self._failures += 1

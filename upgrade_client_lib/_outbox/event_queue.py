@@ -11,6 +11,7 @@ import weakref
 from typing import Any, Protocol
 
 from .._fork import call_after_fork_on
+from .._locks import held
 from .._server import Server
 from .._sync import Backend
 from ..exceptions import OutboxError, OutboxFullError, RequestTimeoutError, UpgradeApiError
@@ -85,12 +86,12 @@ class EventQueue:
 
     def watch(self, user_id: str, answers: Answers) -> None:
         """Have a user's cached answers cleared once one of their marks is set aside."""
-        with self._lock:
+        with held(self._lock):
             self._watched[answers] = user_id
 
     async def drop_answers(self, backend: Backend, user_id: str) -> None:
         """Have all clients ask anew what the server answers a user."""
-        with self._lock:
+        with held(self._lock):
             watched = [known for known, owner in self._watched.items() if owner == user_id]
         for answers in watched:
             answers.clear()

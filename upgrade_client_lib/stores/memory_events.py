@@ -9,6 +9,7 @@ from collections import OrderedDict
 
 import attrs
 
+from .._locks import held
 from .arguments import check_event, check_key
 from .event_protocol import ACTIVE, SENDING, WAITING, Added, StoredEvent
 
@@ -95,23 +96,23 @@ class MemoryEvents:
     ) -> Added:
         """Add an event at the end of its line; see ``EventStore``."""
         check_event(queue, event_id, line, data)
-        with self._events_lock:
-            held = self._queues.setdefault(queue, _Queue())
-            if event_id in held.events or held.is_remembered(event_id):
+        with held(self._events_lock):
+            kept = self._queues.setdefault(queue, _Queue())
+            if event_id in kept.events or kept.is_remembered(event_id):
                 return "known"
-            if len(held.events) >= max_events:
+            if len(kept.events) >= max_events:
                 return "full"
-            held.position += 1
-            held.put(StoredEvent(event_id, line, held.position, WAITING, data))
-            known = held.lines.get(line)
+            kept.position += 1
+            kept.put(StoredEvent(event_id, line, kept.position, WAITING, data))
+            known = kept.lines.get(line)
             if known is None:
-                known = held.lines[line] = _Line(0.0)
+                known = kept.lines[line] = _Line(0.0)
             known.number += 1
-            known.active[held.position] = event_id
+            known.active[kept.position] = event_id
             if len(known.active) == 1 and not known.owner:
-                held.schedule(line, known, time.monotonic())
+                kept.schedule(line, known, time.monotonic())
             if remember > 0:
-                held.remembered[event_id] = time.monotonic() + remember
+                kept.remembered[event_id] = time.monotonic() + remember
         return "added"
 
     async def add_event_async(
@@ -124,16 +125,16 @@ class MemoryEvents:
         """Lease a line and return its head; see ``EventStore``."""
         check_key(owner)
         now = time.monotonic()
-        with self._events_lock:
-            held = self._queues.get(queue)
-            found = None if held is None else held.first_due()
-            if held is None or found is None or found[1].due > now:
+        with held(self._events_lock):
+            kept = self._queues.get(queue)
+            found = None if kept is None else kept.first_due()
+            if kept is None or found is None or found[1].due > now:
                 return None
             name, leased = found
             leased.owner = owner
-            held.schedule(name, leased, now + lease)
-            event = held.events[next(iter(leased.active.values()))]
-            self._change(held, event, SENDING, event.data)
+            kept.schedule(name, leased, now + lease)
+            event = kept.events[next(iter(leased.active.values()))]
+            self._change(kept, event, SENDING, event.data)
         return event
 
     def settle_event(
@@ -148,100 +149,100 @@ class MemoryEvents:
         passes: bool = False,
     ) -> bool:
         """Give an event another state and end the lease of its line; see ``EventStore``."""
-        with self._events_lock:
-            held = self._queues.get(queue)
-            event = None if held is None else held.events.get(event_id)
-            if held is None or event is None or event.state != SENDING:
+        with held(self._events_lock):
+            kept = self._queues.get(queue)
+            event = None if kept is None else kept.events.get(event_id)
+            if kept is None or event is None or event.state != SENDING:
                 return False
-            line = held.lines[event.line]
+            line = kept.lines[event.line]
             if line.owner != owner:
                 return False
             if state is None:
-                held.drop(event)
+                kept.drop(event)
                 line.number -= 1
             else:
-                self._change(held, event, state, data)
+                self._change(kept, event, state, data)
             if state not in ACTIVE:
                 del line.active[event.position]
             if passes:
                 line.passed = event.position
-            held.release(event.line, line, delay)
+            kept.release(event.line, line, delay)
         return True
 
     def reopen_event(self, queue: str, event_id: str, data: bytes) -> bool:
         """Have an event that was set aside wait again; see ``EventStore``."""
-        with self._events_lock:
-            held = self._queues.get(queue)
-            event = None if held is None else held.events.get(event_id)
-            if held is None or event is None or event.state in ACTIVE:
+        with held(self._events_lock):
+            kept = self._queues.get(queue)
+            event = None if kept is None else kept.events.get(event_id)
+            if kept is None or event is None or event.state in ACTIVE:
                 return False
-            line = held.lines[event.line]
+            line = kept.lines[event.line]
             if line.passed > event.position:
                 return False
-            head = held.events[next(iter(line.active.values()))] if line.active else event
+            head = kept.events[next(iter(line.active.values()))] if line.active else event
             if head.state == SENDING and head.position > event.position:
                 return False
-            self._change(held, event, WAITING, data)
+            self._change(kept, event, WAITING, data)
             line.active = OrderedDict(sorted([*line.active.items(), (event.position, event.id)]))
             if not line.owner:
-                held.schedule(event.line, line, time.monotonic())
+                kept.schedule(event.line, line, time.monotonic())
         return True
 
     def remove_event(self, queue: str, event_id: str) -> bool:
         """Remove an event, unless it is being sent; see ``EventStore``."""
-        with self._events_lock:
-            held = self._queues.get(queue)
-            event = None if held is None else held.events.get(event_id)
-            if held is None or event is None:
+        with held(self._events_lock):
+            kept = self._queues.get(queue)
+            event = None if kept is None else kept.events.get(event_id)
+            if kept is None or event is None:
                 return False
-            line = held.lines[event.line]
+            line = kept.lines[event.line]
             if event.state == SENDING and line.due > time.monotonic():
                 return False
-            held.drop(event)
+            kept.drop(event)
             line.number -= 1
             line.active.pop(event.position, None)
             if event.state == SENDING or not line.owner:
-                held.release(event.line, line, 0.0)
+                kept.release(event.line, line, 0.0)
         return True
 
     def get_event(self, queue: str, event_id: str) -> StoredEvent | None:
         """Return an event."""
-        held = self._queues.get(queue)
-        return None if held is None else held.events.get(event_id)
+        kept = self._queues.get(queue)
+        return None if kept is None else kept.events.get(event_id)
 
     def line_events(self, queue: str, line: str) -> list[StoredEvent]:
         """Return the events that stand in a line, in their order."""
-        with self._events_lock:
-            held = self._queues.get(queue)
-            known = None if held is None else held.lines.get(line)
-            if held is None or known is None:
+        with held(self._events_lock):
+            kept = self._queues.get(queue)
+            known = None if kept is None else kept.lines.get(line)
+            if kept is None or known is None:
                 return []
-            return [held.events[event_id] for event_id in known.active.values()]
+            return [kept.events[event_id] for event_id in known.active.values()]
 
     def list_events(self, queue: str, state: str, limit: int) -> list[StoredEvent]:
         """Return the events of a state, the oldest first."""
-        with self._events_lock:
-            held = self._queues.get(queue)
-            if held is None:
+        with held(self._events_lock):
+            kept = self._queues.get(queue)
+            if kept is None:
                 return []
-            events = [held.events[event_id] for event_id in held.by_state.get(state, ())]
+            events = [kept.events[event_id] for event_id in kept.by_state.get(state, ())]
         return heapq.nsmallest(limit, events, key=lambda event: event.position)
 
     def count_events(self, queue: str) -> dict[str, int]:
         """Return how many events there are of each state."""
-        with self._events_lock:
-            held = self._queues.get(queue)
-            if held is None:
+        with held(self._events_lock):
+            kept = self._queues.get(queue)
+            if kept is None:
                 return {}
-            return {state: len(ids) for state, ids in held.by_state.items() if ids}
+            return {state: len(ids) for state, ids in kept.by_state.items() if ids}
 
     def seconds_until_due(self, queue: str) -> float | None:
         """Return when a line is due or its lease expires; ``None`` for no line."""
-        with self._events_lock:
-            held = self._queues.get(queue)
-            found = None if held is None else held.first_due()
+        with held(self._events_lock):
+            kept = self._queues.get(queue)
+            found = None if kept is None else kept.first_due()
         return None if found is None else max(found[1].due - time.monotonic(), 0.0)
 
-    def _change(self, held: _Queue, event: StoredEvent, state: str, data: bytes) -> None:
-        del held.by_state[event.state][event.id]
-        held.put(attrs.evolve(event, state=state, data=data))
+    def _change(self, kept: _Queue, event: StoredEvent, state: str, data: bytes) -> None:
+        del kept.by_state[event.state][event.id]
+        kept.put(attrs.evolve(event, state=state, data=data))

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Callable, TypeVar
 
 from .._fork import call_after_fork_on
+from .._locks import held
 from .arguments import check_event, check_key
 from .event_protocol import ACTIVE, SENDING, WAITING, Added, StoredEvent
 from .sqlite_connections import Connections, patiently
@@ -284,7 +285,7 @@ class SQLiteEvents:
             with self._connections.lend() as connection, _transaction(connection):
                 return work(connection)
 
-        with self._events_lock:
+        with held(self._events_lock):
             return patiently(change)
 
 
