@@ -20,7 +20,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NoReturn, Optional
 
 import attrs
 
@@ -254,11 +254,13 @@ def main() -> None:
             _, status = os.waitpid(asked, 0)
             print(status, flush=True)
             continue
-        process = os.fork()
-        if not process:
-            do(Job(**asked))
-            os._exit(0)
+        process = os.fork() or _live(Job(**asked))
         print(process, flush=True)
+
+
+def _live(job: Job) -> NoReturn:
+    do(job)
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +14,22 @@ from typing import Any
 import pytest
 
 from tests.outbox import support_soak
-from tests.outbox.support_kills import HandedOver, ProofError, Settings, problems_of
-from tests.outbox.support_kills_child import open_store
+from tests.outbox.support_kills import (
+    HandedOver,
+    LocalServer,
+    Nursery,
+    ProofError,
+    Round,
+    Settings,
+    problems_of,
+)
+from tests.outbox.support_kills_child import Job, open_store
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib._outbox import deliverer
+from upgrade_client_lib.testing import LocalUpgrade
 
 HOST = "http://127.0.0.1:1"
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 
 
 class Recorded:
@@ -129,6 +141,62 @@ def test_an_event_in_the_outbox_is_where_its_state_says(
     assert sum(ends.values()) == 1
 
 
+def test_a_round_that_went_wrong_tells_its_seed_and_what_its_processes_logged(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(("sqlite", str(tmp_path / "outbox.db"), ""), tmp_path)
+    played = Round(12345, settings, tmp_path / "journal", Counter())
+    for logged in (False, True):
+        with pytest.raises(ProofError, match="seed 12345") as raised:
+            played.check(Recorded("a"))
+        assert ("it was logged" in str(raised.value)) == logged
+        played.journal.with_suffix(".log").write_text("it was logged\n", "utf-8")
+
+
+def a_job(folder: Path, url: str, **more: Any) -> Job:
+    given: dict[str, Any] = {
+        "store": ("sqlite", str(folder / "outbox.db"), ""),
+        "flush_seconds": 0.0,
+        **more,
+    }
+    journal = str(folder / "journal")
+    return Job("job", url, journal=journal, seed=1, users=["user"], events=20, **given)
+
+
+@forks
+@pytest.mark.parametrize("adaptive", [None, ("adaptive", "0")])
+def test_a_process_marks_nothing_where_nothing_is_assigned(
+    tmp_path: Path, adaptive: tuple[str, str] | None
+) -> None:
+    with LocalUpgrade().serve() as url, Nursery() as nursery:
+        job = a_job(tmp_path, url, adaptive=adaptive, most_bytes=10**7)
+        assert nursery.wait(nursery.start(job)) == 0
+    entries = [json.loads(line) for line in Path(job.journal).read_text("utf-8").splitlines()]
+    assert {one["kind"] for one in entries} == {"log"}
+
+
+@forks
+def test_a_process_writes_down_what_it_could_not_hand_over(tmp_path: Path) -> None:
+    with LocalServer.serving() as server, Nursery() as nursery:
+        nowhere = ("sqlite", str(tmp_path / "nowhere" / "outbox.db"), "")
+        job = a_job(tmp_path, server.url, store=nowhere, flush_seconds=0.1)
+        assert nursery.wait(nursery.start(job)) == 0
+    entries = [json.loads(line) for line in Path(job.journal).read_text("utf-8").splitlines()]
+    assert {one["kind"] for one in entries} == {"between", "within", "log"}
+    assert not any("event_id" in one for one in entries)
+
+
+@forks
+def test_no_process_outlives_its_round(tmp_path: Path) -> None:
+    with LocalServer.serving() as server:
+        with Nursery() as nursery:
+            process = nursery.start(a_job(tmp_path, server.url))
+            os.kill(process, signal.SIGSTOP)
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
+
+
+@forks
 def test_a_soak_counts_what_became_of_all_events(capsys: pytest.CaptureFixture[str]) -> None:
     support_soak.main(len(support_soak.KINDS), 300)
     said = capsys.readouterr().out
@@ -137,6 +205,7 @@ def test_a_soak_counts_what_became_of_all_events(capsys: pytest.CaptureFixture[s
     assert "       0 rounds that failed\n" in said
 
 
+@forks
 def test_a_soak_fails_if_a_round_does(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

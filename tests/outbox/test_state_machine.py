@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 
 from tests.outbox.support_kills import key_of
 from tests.outbox.support_kills_child import reward_key_of
-from tests.stores.support_stores import Time
+from tests.support_clock import Clock
 from tests.support_server import HOST
 from upgrade_client_lib import UpgradeApiError, UpgradeClient, UpgradeConnection
 from upgrade_client_lib._outbox import deliverer
@@ -42,13 +42,19 @@ APPLIED = UpgradeClient.MARKED_DECISION_POINT_STATUS.CONDITION_APPLIED
 BETWEEN, WITHIN, ADAPTIVE = ("home", "banner"), ("single", "queue"), ("adaptive", "hint")
 CODES = ["first", "second", "third"]
 MAX_EVENTS = 8
+MOMENT = 0.0005
+SOME_MORE = 0.00137
+"""What is due is due for longer than a moment, or will be after more than one: no flush waits."""
+
 MAX_EVENT_AGE = 24 * 3600.0
+
+NO_RESPONSE = {"hangs": httpx.ReadTimeout, "is away": httpx.ConnectError}
 
 users = st.sampled_from(["ann", "bob"])
 faults = st.sampled_from(
     ["well", "well", "hangs", "loses answers", "is away", "fails", "is overloaded", "refuses"]
 )
-set_aside = st.sampled_from(["undecided", "refused", "expired"])
+SET_ASIDE = ("undecided", "refused", "expired")
 
 
 class Killed(BaseException):
@@ -70,10 +76,8 @@ class Server(httpx.BaseTransport):
         kills, self.kills = self.kills, None
         if kills == "before":
             raise Killed
-        if self.fault == "hangs":
-            raise httpx.ReadTimeout("it hangs", request=request)
-        if self.fault == "is away":
-            raise httpx.ConnectError("nobody is there", request=request)
+        if self.fault in NO_RESPONSE:
+            raise NO_RESPONSE[self.fault](self.fault, request=request)
         if self.fault == "is overloaded":
             return httpx.Response(503, text="<html>", request=request)
         if endpoint in ("mark", "log", "reward") and self.fault in ("fails", "refuses"):
@@ -110,7 +114,7 @@ class HandedOver:
 class Outboxes(RuleBasedStateMachine):
     """One process after the other, on one store and one server."""
 
-    clock: Time
+    clocks: tuple[Clock, Clock]
     store_opener: Callable[[], EventStore]
 
     @initialize()
@@ -197,41 +201,46 @@ class Outboxes(RuleBasedStateMachine):
     # ---- What happens ----
 
     @rule(fault=faults)
-    def steer(self, fault: str) -> None:
+    def deliver(self, fault: str) -> None:
+        """Deliver what is due, to a server that stays as it is now."""
         self.server.fault = fault
-
-    @rule()
-    def deliver(self) -> None:
-        self.connection.outbox.flush_sync(0.01)
+        self.connection.outbox.flush_sync(MOMENT)
 
     @rule(seconds=st.sampled_from([1.0, 2.0, LEASE_SECONDS, 31.0, 60.0, 3600.0, MAX_EVENT_AGE]))
     def let_pass(self, seconds: float) -> None:
-        self.clock.let_pass(seconds)
+        self.pass_time(seconds)
+
+    def pass_time(self, seconds: float) -> None:
+        for clock in self.clocks:
+            clock.let_pass(seconds + SOME_MORE)
 
     @rule(when=st.sampled_from(["before", "after"]))
     def kill(self, when: str) -> None:
         """Kill the process when it sends next; another one goes on."""
         self.server.kills = when
         with suppress(Killed):
-            self.connection.outbox.flush_sync(0.01)
+            self.connection.outbox.flush_sync(MOMENT)
         self.server.kills = None
         self.begin_process()
 
-    @rule(state=set_aside)
-    def retry(self, state: str) -> None:
-        for event in self.connection.outbox.events_sync(state)[:1]:
-            held = self.held(event.id)
-            with suppress(ValueError):  # a later mark was sent
-                self.connection.outbox.retry_sync(event.id)
-                held.was_retried = True
-                held.may_be_applied_again += 1
+    @precondition(lambda self: {*SET_ASIDE} & {*self.states().values()})
+    @rule(data=st.data())
+    def retry(self, data: st.DataObject) -> None:
+        states = self.states()
+        event_id = data.draw(st.sampled_from([one for one in states if states[one] in SET_ASIDE]))
+        with suppress(ValueError):  # a later mark was sent
+            self.connection.outbox.retry_sync(event_id)
+            held = self.held(event_id)
+            held.was_retried = True
+            held.may_be_applied_again += 1
 
-    @rule(state=st.sampled_from(["waiting", "sending", "undecided", "refused", "expired"]))
-    def discard(self, state: str) -> None:
-        for event in self.connection.outbox.events_sync(state)[:1]:
-            with suppress(ValueError):  # it is just being sent
-                self.connection.outbox.discard_sync(event.id)
-                self.held(event.id).is_discarded = True
+    @precondition(lambda self: self.states())
+    @rule(data=st.data())
+    def discard(self, data: st.DataObject) -> None:
+        event_id = data.draw(st.sampled_from([*self.states()]))
+        with suppress(ValueError):  # it is just being sent
+            self.connection.outbox.discard_sync(event_id)
+            self.held(event_id).is_discarded = True
 
     @rule(user=users, kind=st.sampled_from(["mark", "log"]))
     def send_live(self, user: str, kind: str) -> None:
@@ -252,8 +261,8 @@ class Outboxes(RuleBasedStateMachine):
         """Have time pass while a call sleeps, and events be delivered."""
 
         def sleep(seconds: float) -> None:
-            self.clock.let_pass(max(seconds, 0.1))
-            self.connection.outbox.flush_sync(0.01)
+            self.pass_time(max(seconds, 0.1))
+            self.connection.outbox.flush_sync(MOMENT)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(time, "sleep", sleep)
@@ -281,9 +290,12 @@ class Outboxes(RuleBasedStateMachine):
     # ---- What always holds ----
 
     def states(self) -> dict[str, str]:
-        states = ("waiting", "sending", "undecided", "refused", "expired")
+        """The state of each event in the outbox, in the order in which they were handed over."""
+        states = ("waiting", "sending", *SET_ASIDE)
         outbox = self.connection.outbox
-        return {event.id: state for state in states for event in outbox.events_sync(state)}
+        found = {event.id: state for state in states for event in outbox.events_sync(state)}
+        order = [event.event_id for event in self.events.values() if event.event_id in found]
+        return {**{event_id: found.pop(event_id) for event_id in order}, **found}
 
     @invariant()
     def nothing_is_lost_or_counted_twice(self) -> None:
@@ -331,12 +343,10 @@ class Outboxes(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Once the server is well, nothing is left to deliver."""
-        if not hasattr(self, "server"):
-            return
         self.server.fault = "well"
         while (seconds := self.store.seconds_until_due(HOST)) is not None:
-            self.clock.let_pass(seconds + 60.0)
-            self.connection.outbox.flush_sync(0.01)
+            self.pass_time(seconds + 60.0)
+            self.connection.outbox.flush_sync(MOMENT)
         self.nothing_is_lost_or_counted_twice()
         self.counts_add_up()
         self.each_user_keeps_the_order()
@@ -362,7 +372,7 @@ def test_an_outbox_keeps_to_the_model(
         return MemoryStore() if kind == "memory" else SQLiteStore(tmp_path / f"{next(files)}.db")
 
     class Machine(Outboxes):
-        clock = Time(monkeypatch)
+        clocks = Clock.stopped(monkeypatch), Clock.stopped(monkeypatch, "time")
         store_opener = staticmethod(open_store)
 
     run_state_machine_as_test(Machine, settings=settings(lean, max_examples=examples))

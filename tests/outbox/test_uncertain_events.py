@@ -20,6 +20,7 @@ from tests.support_clock import Clock
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib._outbox import deliverer
 from upgrade_client_lib._outbox.delivery import LEASE_SECONDS
+from upgrade_client_lib._rules import delivery
 from upgrade_client_lib.stores import MemoryStore
 from upgrade_client_lib.stores.event_protocol import StoredEvent
 
@@ -98,6 +99,26 @@ def _enqueue(connection: UpgradeConnection, kind: str) -> Any:
         if kind == "log"
         else client.enqueue_reward_sync("SUCCESS", "id")
     )
+
+
+def test_a_flush_that_delivers_itself_rests_while_it_has_to_wait(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+
+    class Watched(MemoryStore):
+        def seconds_until_due(self, queue: str) -> float | None:
+            looks.append(queue)
+            return super().seconds_until_due(queue)
+
+    monkeypatch.setattr(deliverer, "MAX_THREADS", 0)
+    monkeypatch.setattr(delivery, "PAUSES", (0.1,))
+    served.store = Watched()
+    connection = served.connect()
+    known_user(connection).enqueue_log_sync(LOG)
+    served.server.answer("log", "wait", 401)
+    assert connection.outbox.flush_sync(0.5) == 1
+    assert len(looks) < 100
 
 
 def test_the_next_page_shows_the_queue_beside_a_mark_that_is_retried(

@@ -87,7 +87,7 @@ class Deliverer:
                 is_over = due is None or waits > left
                 if left <= 0 or (is_over and not self._busy):
                     return
-                if self._threads or self._is_stopping:
+                if self._threads or self._is_stopping or waits > 0:
                     self._done.wait(min(left, 0.05))
                     continue
             self._work_once(os.urandom(8).hex())  # no thread could be started

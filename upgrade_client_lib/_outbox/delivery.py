@@ -208,7 +208,8 @@ class Delivery:
             return self._set_aside(settlement, event, state, error, verdict.pauses)
         if verdict.fate == "again":  # which does not count as an attempt
             event = attrs.evolve(event, attempts=event.attempts - 1)
-        settlement.settle(WAITING, encode(event), delay=verdict.delay)
+        is_past = event.mark is not None and event.may_have_been_applied
+        settlement.settle(WAITING, encode(event), delay=verdict.delay, passes=is_past)
         return Result(WAITING, error, verdict.pauses)
 
     def _set_aside(

@@ -90,7 +90,10 @@ class EventStore(Protocol):
         ...
 
     def remove_event(self, queue: str, event_id: str) -> bool:
-        """Remove an event, unless it is being sent; return whether that was done."""
+        """Remove an event, unless it is being sent; return whether that was done.
+
+        One whose lease has expired may have been sent: its line is past it.
+        """
         ...
 
     def get_event(self, queue: str, event_id: str) -> StoredEvent | None:
