@@ -48,6 +48,15 @@ MAX_AGE = 300.0
 STALE_IF_ERROR = 3600.0
 """For how many seconds more it is served where the server cannot be asked, by default."""
 
+MAX_EVENTS = 100_000
+"""How many events an outbox holds, by default."""
+
+MAX_EVENT_AGE = 7 * 24 * 3600.0
+"""For how many seconds they wait for delivery, by default."""
+
+FLUSH_AT_EXIT = 2.0
+"""For how many seconds their delivery is waited for at the end, by default."""
+
 FULL_TIME = 0.9
 """Which share of the connection's time limit a failed read must have had to count as a failure."""
 

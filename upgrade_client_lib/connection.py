@@ -8,6 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from ._fork import fork_waits
 from ._http import (
     DEFAULT_MAX_RESPONSE_BYTES,
     DEFAULT_OPTIONS,
@@ -17,11 +18,18 @@ from ._http import (
     retries_option,
     timeout_option,
 )
-from ._outbox import FLUSH_AT_EXIT, MAX_EVENT_AGE, MAX_EVENTS, EventQueue, Outbox
 from ._rules import arguments
 from ._rules.environment import OUTBOX, read_settings
 from ._rules.pickling import Settings, portable
-from ._server import MAX_AGE, STALE_IF_ERROR, Server, store_of_environment
+from ._server import (
+    FLUSH_AT_EXIT,
+    MAX_AGE,
+    MAX_EVENT_AGE,
+    MAX_EVENTS,
+    STALE_IF_ERROR,
+    Server,
+    store_of_environment,
+)
 from ._sync import ASYNC, SYNC, run_sync
 from ._user import end_records, forget
 from .client import UpgradeClient
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
     import httpx
 
     from ._http import HttpTransport
+    from ._outbox import Outbox
     from ._rules.queues import Rotation
     from .stores import EventStore, Store
 
@@ -185,6 +194,9 @@ class UpgradeConnection:
             arguments.seconds("flush_at_exit", flush_at_exit),
         )
         if outbox is not None:
+            with fork_waits():
+                from ._outbox import EventQueue  # late: most have no outbox
+
             self._server.outbox = EventQueue(
                 self._server, outbox, partial(end_records, self._server), *limits
             )
@@ -220,6 +232,8 @@ class UpgradeConnection:
         """The outbox; a ``RuntimeError`` where the connection has none."""
         if self._server.outbox is None:
             raise RuntimeError("this connection has no outbox: it was made without outbox=")
+        from ._outbox import Outbox
+
         return Outbox(self._server.outbox)
 
     @property
