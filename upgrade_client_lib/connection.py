@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from ._fork import fork_waits
 from ._http import (
     DEFAULT_MAX_RESPONSE_BYTES,
     DEFAULT_OPTIONS,
@@ -31,7 +29,7 @@ from ._server import (
     store_of_environment,
 )
 from ._sync import ASYNC, SYNC, run_sync
-from ._user import end_records, forget
+from ._user import forget, make_outbox
 from .client import UpgradeClient
 from .hooks import Hook, hooks_option
 
@@ -194,12 +192,7 @@ class UpgradeConnection:
             arguments.seconds("flush_at_exit", flush_at_exit),
         )
         if outbox is not None:
-            with fork_waits():
-                from ._outbox import EventQueue  # late: most have no outbox
-
-            self._server.outbox = EventQueue(
-                self._server, outbox, partial(end_records, self._server), *limits
-            )
+            self._server.outbox = make_outbox(self._server, outbox, *limits)
 
     @classmethod
     def from_env(cls) -> UpgradeConnection:
