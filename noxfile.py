@@ -187,6 +187,28 @@ def storm(session: nox.Session, anyio: str) -> None:
     session.run("python", "-c", "from tests.support_storms import main; main(10_000, 2_000)")
 
 
+@nox.session(python=[OLDEST, COVERED])
+def soak(session: nox.Session) -> None:
+    """Kill processes that deliver in 500 rounds, and look where each event is that was handed over.
+
+    Wants a redis-server. `nox -s soak-3.9 -- 100 7` plays 100 rounds, from seed 7 on.
+    """
+    rounds, seed, *_ = [*session.posargs, *["500", "0"][len(session.posargs) :]]
+    session.install("-e", ".[redis]", *group("tests"))
+    play = f"from tests.outbox.support_soak import main; main({int(rounds)}, {int(seed)})"
+    session.run("python", "-c", play)
+
+
+@nox.session
+def soak_real(session: nox.Session) -> None:
+    """Do the same on the server at an address, while it and its database are killed.
+
+    CONTRIBUTING.md says what it needs.
+    """
+    session.install("-e", ".[redis]", *group("tests"))
+    session.run("python", "-m", "tests.outbox.support_real_server", *session.posargs)
+
+
 @nox.session
 def sharing(session: nox.Session) -> None:
     """Compare 500 random sequences of several workers' calls with the server at an address.

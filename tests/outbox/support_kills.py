@@ -112,12 +112,12 @@ class Misbehaving(Protocol):
 class LocalServer:
     """A ``LocalUpgrade`` on loopback."""
 
+    adaptive: Sequence[tuple[str, str]] = [("adaptive", str(number)) for number in range(ADAPTIVE)]
     keeps_no_order: frozenset[str] = frozenset()
 
     def __init__(self, upgrade: LocalUpgrade, url: str) -> None:
         self._upgrade = upgrade
         self.url = url
-        self.adaptive = [("adaptive", str(number)) for number in range(ADAPTIVE)]
         upgrade.experiment(*BETWEEN, conditions=["control", "treatment"])
         upgrade.experiment(
             *WITHIN,
@@ -297,7 +297,10 @@ def _size_of(folder: Path) -> int:
 
 @attrs.define
 class HandedOver:
-    """What the journal tells of an event: ``event_id`` once it was handed over for sure."""
+    """What the journal tells of an event: ``event_id`` once it was handed over for sure.
+
+    ``state`` is what it has in the outbox, if it is there.
+    """
 
     key: str
     kind: str
@@ -305,6 +308,7 @@ class HandedOver:
     user: str
     is_repeatable: bool
     event_id: str | None = None
+    state: OutboxEventState | None = None
 
 
 def problems_of(
@@ -312,13 +316,14 @@ def problems_of(
 ) -> list[str]:
     """Compare what was handed over with what arrived and what stands in the outbox."""
     events, order = _read(journal)
+    states = _states(server.url, settings.store)
+    for event in events.values():
+        event.state = None if event.event_id is None else states.get(event.event_id)
     applied = server.applied([*events.values()])
     times = Counter(applied)
-    states = _states(server.url, settings.store)
     problems = [f"{key} was applied, and nobody handed it over" for key in times.keys() - events]
     for event in events.values():
-        state = None if event.event_id is None else states.get(event.event_id)
-        arrived = times[event.key]
+        state, arrived = event.state, times[event.key]
         if event.event_id is None:
             end = "handing over was cut off" + (", arrived" if arrived else "")
         elif state is None:

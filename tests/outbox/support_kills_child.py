@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Callable, Optional
 
 import attrs
@@ -60,15 +61,17 @@ class Waits:
 
     def set(self) -> None:
         """Have the library of this process wait so long."""
-        for module in (delivery, deliverer):
-            vars(module)["LEASE_SECONDS"] = self.lease
-        vars(delivery).update(SEND_SECONDS=self.send, SETTLE_SECONDS=self.settle)
-        vars(deliverer).update(POLL_SECONDS=self.poll, STORE_PAUSE_SECONDS=self.poll)
-        vars(rules).update(
-            QUIET_SECONDS=self.quiet,
-            LINE_DELAYS=(self.line_delay,) * len(rules.LINE_DELAYS),
-            PAUSES=(self.pause,),
-        )
+        _set(delivery, LEASE_SECONDS=self.lease, SEND_SECONDS=self.send, SETTLE_SECONDS=self.settle)
+        _set(deliverer, LEASE_SECONDS=self.lease)
+        _set(deliverer, POLL_SECONDS=self.poll, STORE_PAUSE_SECONDS=self.poll)
+        _set(rules, QUIET_SECONDS=self.quiet, PAUSES=(self.pause,))
+        _set(rules, LINE_DELAYS=(self.line_delay,) * len(rules.LINE_DELAYS))
+
+
+def _set(module: ModuleType, **values: object) -> None:
+    for name, value in values.items():
+        assert hasattr(module, name), f"{module.__name__} has no {name}"
+        setattr(module, name, value)
 
 
 @attrs.frozen

@@ -1,4 +1,4 @@
-"""Rounds of ``support_kills`` on a real server, which is killed with its database again and again.
+"""Rounds of ``support_kills`` on a real server, which is killed and its database too, many times.
 
 ``nox -s soak_real`` runs them; CONTRIBUTING.md says what it needs. Afterwards, the tables are
 compared with what was handed over.
@@ -6,7 +6,7 @@ compared with what was handed over.
 
 from __future__ import annotations
 
-import os
+import argparse
 import random
 import subprocess
 import tempfile
@@ -24,10 +24,9 @@ import httpx
 from tests.outbox.support_kills import HandedOver, Nursery, ProofError, Round, run
 from tests.outbox.support_kills_child import BETWEEN, WITHIN
 from tests.outbox.support_soak import report, settings_of
+from upgrade_client_lib.types import OutboxEventState
 
-AT_ONCE = 6
-CRASHES = ("UPGRADE_CRASH_SERVER", "UPGRADE_CRASH_SERVER", "UPGRADE_CRASH_DATABASE")
-"""Variables of the environment, each a command that kills something and starts it again."""
+AT_ONCE = 8
 
 CALM = (6.0, 20.0)
 """For how long there is no crash, in seconds."""
@@ -41,6 +40,7 @@ WAITS = {
     "line_delay": 1.0,
     "pause": 0.5,
 }
+UNDECIDED = OutboxEventState.UNDECIDED
 LONGEST_LIFE = 8.0
 MOSTLY = 0.8
 FLUSH_SECONDS = 600.0
@@ -51,6 +51,9 @@ SELECT r.uniquifier FROM repeated_enrollment r
 JOIN individual_enrollment i ON i.id = r."individualEnrollmentId" WHERE {_WHO} ORDER BY r.id;
 """
 _LOGS = f"SELECT uniquifier FROM log WHERE {_WHO} ORDER BY id;"
+_LOGGED_TWICE = f"""
+SELECT uniquifier FROM log WHERE {_WHO} GROUP BY uniquifier HAVING count(*) > 1;
+"""
 _ENROLLED = f"""
 SELECT i."userId", d.site, d.target FROM individual_enrollment i
 JOIN decision_point d ON d.id = i."partitionId" WHERE {_WHO};
@@ -67,6 +70,7 @@ class RealServer:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.half_stored = 0
 
     def disturb(self, chance: random.Random) -> None:
         """Wait until it is well, mostly: others crash it, whatever the rounds do."""
@@ -80,24 +84,29 @@ class RealServer:
         """Return the uniquifiers of marks and logs that are stored.
 
         A mark between subjects has no row of its own, but all of a user's have one in each of two
-        tables together.
+        tables together. So these are the accepted ones, wherever there are any. In one table alone
+        is what the server stored half, which only undecided marks explain.
         """
         users = sorted({event.user for event in events})
-        keys = [row[0] for query in (_WITHIN, _LOGS) for row in _rows(query, users)]
-        enrolled = Counter((user, (site, target)) for user, site, target in _rows(_ENROLLED, users))
-        monitored = Counter(
-            (user, (site, target)) for user, site, target in _rows(_MONITORED, users)
+        keys = [key for query in (_WITHIN, _LOGS) for (key,) in _rows(query, users)]
+        keys += [f"{key} twice" for (key,) in _rows(_LOGGED_TWICE, users)]
+        enrolled, monitored = (
+            Counter((user, site, target) for user, site, target in _rows(query, users))
+            for query in (_ENROLLED, _MONITORED)
         )
-        for event in events:
-            if event.kind == "between" and enrolled[event.user, BETWEEN] == 1:
-                keys.append(event.key)
         for user in users:
-            for point in (BETWEEN, WITHIN):
-                rows = enrolled[user, point], monitored[user, point]
+            for kind, point in (("between", BETWEEN), ("within", WITHIN)):
+                of_user = [event for event in events if (event.user, event.kind) == (user, kind)]
+                accepted = [event for event in of_user if event.state is None]
+                undecided = [event for event in of_user if event.state == UNDECIDED]
+                rows = enrolled[(user, *point)], monitored[(user, *point)]
+                if kind == "between" and rows[0]:
+                    keys += [event.key for event in accepted or undecided or of_user]
                 if rows not in [(0, 0), (1, 1)]:
-                    keys.append(f"{user} with {rows} rows at {point}")
-        logged = Counter(key for (key,) in _rows(_LOGS, users))
-        return [*keys, *(f"{key} in {number} rows" for key, number in logged.items() if number > 1)]
+                    self.half_stored += 1
+                    if max(rows) > 1 or not undecided:
+                        keys.append(f"{rows} rows of {user} at {point}")
+        return keys
 
 
 def _rows(query: str, users: Sequence[str]) -> list[list[str]]:
@@ -126,30 +135,32 @@ def is_well(url: str) -> bool:
 
 @attrs.frozen
 class Crasher:
-    """Crashes server and database at random moments, until it is stopped."""
+    """Crashes server and database at random moments, until it is stopped.
+
+    The commands kill one of them, and start it again.
+    """
 
     url: str
+    commands: dict[str, str]
     chance: random.Random
     counts: Counter[str]
     stopping: threading.Event = attrs.field(factory=threading.Event)
 
     def run(self) -> None:
         while not self.stopping.wait(self.chance.uniform(*CALM)):
-            which = self.chance.choice(CRASHES)
-            subprocess.run(os.environ[which], shell=True, check=True, capture_output=True)
-            self.counts[f"times that {which} was run"] += 1
+            what = self.chance.choice(["server", "server", "database"])
+            subprocess.run(self.commands[what], shell=True, check=True, capture_output=True)
+            self.counts[f"crashes of the {what}"] += 1
         while not is_well(self.url):
-            subprocess.run(
-                os.environ["UPGRADE_CRASH_SERVER"], shell=True, check=True, capture_output=True
-            )
+            subprocess.run(self.commands["server"], shell=True, check=True, capture_output=True)
 
 
-def main(rounds: int, seed: int) -> None:
-    """Play rounds, print what came of their events, and exit if one of them is not where it was."""
+def play_all(url: str, commands: dict[str, str], rounds: int, seed: int) -> None:
+    """Play rounds, print what came of their events, and exit if one is not where it should be."""
     began = time.monotonic()
-    server = RealServer(os.environ["UPGRADE_HOST_URL"])
+    server = RealServer(url)
     ends: Counter[str] = Counter()
-    crasher = Crasher(server.url, random.Random(seed), ends)
+    crasher = Crasher(url, commands, random.Random(seed), ends)
     crashing = threading.Thread(target=crasher.run)
     with ExitStack() as stack:
 
@@ -184,4 +195,22 @@ def main(rounds: int, seed: int) -> None:
             except ProofError as problem:
                 problems.append(str(problem))
             ends += one.ends
+    ends["users whose marks at a point are stored half"] = server.half_stored
     report(rounds, seed, began, ends, problems)
+
+
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("host_url", help="the server's address")
+    parser.add_argument("--crash-server", required=True, help="kills it and starts it again")
+    parser.add_argument("--crash-database", required=True, help="kills it and starts it again")
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    commands = {"server": asked.crash_server, "database": asked.crash_database}
+    play_all(asked.host_url, commands, asked.rounds, asked.seed)
+
+
+if __name__ == "__main__":
+    main()

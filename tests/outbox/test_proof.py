@@ -122,8 +122,7 @@ def test_an_event_in_the_outbox_is_where_its_state_says(
         event = client.enqueue_reward_sync("SUCCESS", "an id")
         held = store.take_event(HOST, "owner", 60.0)
         assert held is not None
-        more = {"state": state, "data": held.data, "delay": 60.0}
-        assert store.settle_event(HOST, held.id, "owner", **more)
+        assert store.settle_event(HOST, held.id, "owner", state=state, data=held.data, delay=60.0)
     said, ends = problems(tmp_path, entry("a", event_id=event.id), applied=["a"] if arrived else [])
     assert problem in said
     assert bool(said) == bool(problem)
