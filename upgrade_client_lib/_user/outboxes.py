@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .._fork import fork_waits
@@ -24,7 +25,8 @@ def make_outbox(
     """Return an outbox that keeps its events in a store."""
     with fork_waits():  # what it needs is loaded now: most connections have none
         from .._outbox import EventQueue
-        from . import handing_over, waiting_marks  # noqa: F401
 
+        for module in ("handing_over", "waiting_marks"):
+            import_module(f".{module}", __package__)
     drop_answers = partial(end_records, server)
     return EventQueue(server, store, drop_answers, max_events, max_event_age, flush_at_exit)
