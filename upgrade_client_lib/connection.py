@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from ._http import (
     DEFAULT_MAX_RESPONSE_BYTES,
@@ -161,6 +161,7 @@ class UpgradeConnection:
             {name: value for name, value in locals().items() if name != "self"}
         )
         self._lacking: tuple[str, ...] = ()
+        self._own_stores: tuple[Any, ...] = ()
         arguments.boolean("pickle_secrets", pickle_secrets)
         self._server = Server(
             TransportSettings(
@@ -207,13 +208,17 @@ class UpgradeConnection:
         >>> connection = UpgradeConnection.from_env()
         """
         settings = read_settings(os.environ)
-        return cls(
+        store = store_of_environment(settings.store_url)
+        outbox: Any = store_of_environment(settings.outbox_url, OUTBOX)
+        connection = cls(
             settings.host_url,
             token=settings.token,
             timeout=DEFAULT_OPTIONS.timeout if settings.timeout is None else settings.timeout,
-            store=store_of_environment(settings.store_url),
-            outbox=cast("Any", store_of_environment(settings.outbox_url, OUTBOX)),
+            store=store,
+            outbox=outbox,
         )
+        connection._own_stores = tuple(filter(None, (store, outbox)))
+        return connection
 
     @property
     def host_url(self) -> str:
@@ -309,6 +314,7 @@ class UpgradeConnection:
         if self._server.outbox is not None:
             self._server.outbox.close()
         self._server.close()
+        self._close_own_stores()
 
     async def aclose(self) -> None:
         """Close the sockets, those of the running event loop before this returns.
@@ -320,6 +326,12 @@ class UpgradeConnection:
 
             await asyncio.to_thread(self._server.outbox.close)
         await self._server.aclose()
+        self._close_own_stores()
+
+    def _close_own_stores(self) -> None:
+        """Close the stores that the environment named."""
+        for store in self._own_stores:
+            getattr(store, "close", lambda: None)()
 
     def __enter__(self) -> UpgradeConnection:
         return self
