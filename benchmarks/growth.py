@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable
@@ -57,7 +57,7 @@ def best(work: Callable[[], object], times: int, clock: Clock = time.process_tim
 
 
 @contextmanager
-def stores() -> Iterator[Mapping[str, tuple[AnyStore, Clock]]]:
+def stores() -> Generator[Mapping[str, tuple[AnyStore, Clock]], None, None]:
     """Yield an empty store of each kind, and the clock by which it is measured."""
     with tempfile.TemporaryDirectory() as folder:
         sqlite = SQLiteStore(Path(folder) / "store.db")
