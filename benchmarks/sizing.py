@@ -242,11 +242,11 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="count what a real run sends")
     parser.add_argument("--check-students", type=int, default=40)
     defaults = Load()
-    for field in attrs.fields(Load):
-        if field.name not in ("store", "outbox"):
-            name = field.name.replace("_", "-")
-            default = getattr(defaults, field.name)
-            parser.add_argument(f"--{name}", type=type(default), default=default)
+    for name in ("students", "pages", "marks", "workers"):
+        parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name))
+    for name in ("arrive-within", "gap", "max-age", "new"):
+        default = getattr(defaults, name.replace("-", "_"))
+        parser.add_argument(f"--{name}", type=float, default=default)
     options = vars(parser.parse_args())
     students = options.pop("check_students")
     if options.pop("check"):
