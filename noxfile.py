@@ -286,6 +286,13 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks", *others, *session.posargs)
 
 
+@nox.session(python=MEASURED)
+def growth(session: nox.Session) -> None:
+    """Measure how times grow with what there is, and draw the charts of docs/performance.md."""
+    install(session, "tests", "bench")
+    session.run("python", "-m", "benchmarks.growth", *session.posargs)
+
+
 # The generated package
 
 

@@ -11,7 +11,7 @@ import itertools
 import tempfile
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +36,7 @@ def _print(what: str, found: str) -> None:
 
 
 @contextmanager
-def _nothing_delivers() -> Iterator[None]:
+def _nothing_delivers() -> Generator[None, None, None]:
     """Have no thread deliver, so that handing over is measured alone."""
     before, deliverer.MAX_THREADS = deliverer.MAX_THREADS, 0
     try:

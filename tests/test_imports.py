@@ -44,7 +44,7 @@ print(json.dumps(sorted({{name.partition(".")[0] for name in after - before}})))
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert (done.returncode, done.stderr) == (0, "")
     return set(json.loads(done.stdout))

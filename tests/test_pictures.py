@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import charts
 from tests import support_pictures
 from tests.support_pictures import (
     PICTURES,
@@ -24,6 +25,7 @@ from tests.support_pictures import (
 
 DOCS = PICTURES.parent
 DRAWN = drawings()
+CHARTS = {f"{name}.svg": chart for name, chart in charts.kept().items()}
 each_drawing = pytest.mark.parametrize("source", DRAWN, ids=lambda source: source.stem)
 
 
@@ -42,9 +44,15 @@ def test_the_page_that_is_photographed_is_the_same_each_time() -> None:
     assert page_of(school_at_work()) == page_of(school_at_work())
 
 
-@each_drawing
-def test_a_picture_is_whole_and_has_dark_colours(source: Path) -> None:
-    svg = source.with_suffix(".svg").read_text("utf-8")
+@pytest.mark.parametrize("picture", sorted(CHARTS))
+def test_a_chart_shows_what_was_measured(picture: str) -> None:
+    is_new = (PICTURES / picture).read_text("utf-8") == charts.svg(CHARTS[picture])
+    assert is_new, "python -m benchmarks.growth --draw draws it anew"
+
+
+@pytest.mark.parametrize("picture", sorted(path.name for path in PICTURES.glob("*.svg")))
+def test_a_picture_is_whole_and_has_dark_colours(picture: str) -> None:
+    svg = (PICTURES / picture).read_text("utf-8")
     assert xml.etree.ElementTree.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
     assert "@media (prefers-color-scheme: dark)" in svg
     addresses = set(re.findall(r"https?://[^\"\s]+", svg))
@@ -56,10 +64,10 @@ def test_every_picture_is_shown_with_words_and_every_shown_one_is_there() -> Non
     pages = "\n".join(page.read_text("utf-8") for page in DOCS.glob("*.md"))
     shown = re.findall(r"!\[([^\]]+)\]\(pictures/([^)]+)\)", pages)
     assert all(len(words) > 40 for words, _ in shown)
-    assert sorted(picture for _, picture in shown) == sorted(recorded())
-    assert {path.name for path in PICTURES.glob("*.*") if path.suffix in (".svg", ".png")} == set(
-        recorded()
-    )
+    made = sorted([*recorded(), *CHARTS])
+    assert sorted(picture for _, picture in shown) == made
+    there = sorted(path.name for path in PICTURES.glob("*.*") if path.suffix in (".svg", ".png"))
+    assert there == made
 
 
 @pytest.mark.skipif(shutil.which("dot") is None, reason="there is no Graphviz")

@@ -6,7 +6,6 @@ import asyncio
 from concurrent.futures import Future
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.support_clients import client_at
@@ -14,7 +13,7 @@ from tests.support_faulty_server import FaultyServer
 from tests.support_forms import Form, both_forms
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib._api import Identity
-from upgrade_client_lib._http import DEFAULT_OPTIONS, CallOptions, deadline, pools, resolver, slots
+from upgrade_client_lib._http import DEFAULT_OPTIONS, CallOptions, pools, resolver, slots
 from upgrade_client_lib._sync import ASYNC, SYNC, run_sync
 from upgrade_client_lib._user import turns
 from upgrade_client_lib._user.cache import AssignmentCache
@@ -40,18 +39,23 @@ def test_a_transport_that_was_idle_for_too_long_stays_for_others() -> None:
 
 
 def test_a_connection_that_comes_back_to_a_closed_pool_is_closed() -> None:
-    def make() -> httpx.AsyncHTTPTransport:
-        transport = httpx.AsyncHTTPTransport()
-        deadline.enforce_async(transport)
-        return transport
+    class Connection:
+        closed = 0
+
+        def abort(self) -> None: ...
+
+        async def aclose(self) -> None:
+            self.closed += 1
 
     async def scenario() -> None:
-        pool = pools.AsyncPool(make, 1, 4.0)
+        pool = pools.AsyncPool(Connection, 1, 4.0)
         async with pool.transport(1.0, 1.0) as lent:
             await pool.aclose()
+        assert lent.closed == 1
         async with pool.transport(1.0, 1.0) as next_one:
             assert next_one is not lent
         await pool.aclose()
+        assert next_one.closed == 1
 
     asyncio.run(scenario())
 

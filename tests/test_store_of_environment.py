@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import pytest
 
@@ -84,3 +84,45 @@ def test_a_store_that_is_wrong_names_the_variable_and_no_password(
     with pytest.raises(ValueError, match="the environment variable UPGRADE_STORE is wrong") as said:
         make("user").__enter__()
     assert "secret" not in str(said.value)
+
+
+@both_makers
+def test_an_outbox_may_be_named(
+    make: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = LocalUpgrade()
+    with local.serve() as host_url:
+        monkeypatch.setenv("UPGRADE_HOST_URL", host_url)
+        monkeypatch.setenv("UPGRADE_CONTEXT", "my-app")
+        monkeypatch.setenv("UPGRADE_OUTBOX", f"sqlite:///{tmp_path}/outbox.db")
+        with make("user") as client:
+            client.init_sync()
+            event = client.enqueue_reward_sync("SUCCESS", "an id")
+            with UpgradeConnection.from_env() as connection:
+                assert connection.outbox.flush_sync(10) == 0
+                assert [one.id for one in connection.outbox.events_sync("refused")] == [event.id]
+
+
+def test_clients_of_the_environment_share_one_outbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPGRADE_HOST_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("UPGRADE_CONTEXT", "my-app")
+    monkeypatch.setenv("UPGRADE_OUTBOX", "memory:")
+    one: Any = UpgradeClient.from_env("one")
+    other: Any = UpgradeClient.from_env("two")
+    server = one._user.server
+    assert other._user.server is server
+    assert server.outbox is not None
+    monkeypatch.setenv("UPGRADE_OUTBOX", "")
+    without: Any = UpgradeClient.from_env("one")
+    assert without._user.server.outbox is None
+
+
+@both_makers
+def test_an_outbox_that_is_wrong_names_the_variable(
+    make: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UPGRADE_HOST_URL", "http://upgrade")
+    monkeypatch.setenv("UPGRADE_CONTEXT", "my-app")
+    monkeypatch.setenv("UPGRADE_OUTBOX", "mysql://:secret@db")
+    with pytest.raises(ValueError, match="the environment variable UPGRADE_OUTBOX is wrong"):
+        make("user").__enter__()

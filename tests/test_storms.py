@@ -32,7 +32,7 @@ interval_timers = pytest.mark.skipif(
 def test_calls_that_are_cancelled_at_random_leave_nothing(way: str) -> None:
     aftermath = storms.storm_of_cancellations(600, 12, way)
 
-    assert aftermath.stopped > 100
+    assert aftermath.stopped > 20
     assert aftermath.is_clean, aftermath
 
 

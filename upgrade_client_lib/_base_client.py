@@ -6,7 +6,7 @@ import copy
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from ._api import Identity
 from ._http import (
@@ -17,14 +17,23 @@ from ._http import (
     timeout_option,
 )
 from ._rules import arguments
-from ._rules.environment import CONTEXT, read_settings, required
+from ._rules.environment import CONTEXT, OUTBOX, read_settings, required
 from ._rules.queues import Rotation
-from ._server import Server, server_with_transport, shared_server
-from ._user import AssignmentCache, User
+from ._server import (
+    FLUSH_AT_EXIT,
+    MAX_EVENT_AGE,
+    MAX_EVENTS,
+    Server,
+    server_with_transport,
+    shared_server,
+    store_of_environment,
+)
+from ._user import AssignmentCache, User, make_outbox
 from .types import BinaryRewardValue, MarkedDecisionPointStatus
 
 if TYPE_CHECKING:
     from ._http import HttpTransport
+    from ._outbox import EventQueue
     from .connection import UpgradeConnection
 
 Self = TypeVar("Self", bound="BaseClient")
@@ -123,7 +132,13 @@ class BaseClient:
             # A server is what is behind a connection, and taken for one.
             connection=cast(
                 "UpgradeConnection",
-                shared_server(settings.host_url, options, settings.store_url),
+                shared_server(
+                    settings.host_url,
+                    options,
+                    settings.store_url,
+                    settings.outbox_url,
+                    outbox_of_environment,
+                ),
             ),
             group=group,
             working_group=working_group,
@@ -222,6 +237,12 @@ class BaseClient:
             f"{type(self).__name__}(user_id={self.user_id!r}, context={self.context!r},"
             f" host_url={self._user.server.host_url!r})"
         )
+
+
+def outbox_of_environment(server: Server, url: str) -> EventQueue:
+    """Return the outbox that the environment names; a ``ValueError`` names the variable."""
+    store: Any = store_of_environment(url, OUTBOX)
+    return make_outbox(server, store, MAX_EVENTS, MAX_EVENT_AGE, FLUSH_AT_EXIT)
 
 
 def _server(

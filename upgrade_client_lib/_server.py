@@ -8,7 +8,7 @@ import time
 import weakref
 from collections import OrderedDict
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Callable, TypeVar
 
 import attrs
 
@@ -47,6 +47,15 @@ MAX_AGE = 300.0
 
 STALE_IF_ERROR = 3600.0
 """For how many seconds more it is served where the server cannot be asked, by default."""
+
+MAX_EVENTS = 100_000
+"""How many events an outbox holds, by default."""
+
+MAX_EVENT_AGE = 7 * 24 * 3600.0
+"""For how many seconds they wait for delivery, by default."""
+
+FLUSH_AT_EXIT = 2.0
+"""For how many seconds their delivery is waited for at the end, by default."""
 
 FULL_TIME = 0.9
 """Which share of the connection's time limit a failed read must have had to count as a failure."""
@@ -210,7 +219,7 @@ def server_with_transport(host_url: str, transport: HttpTransport) -> Server:
 
 KEPT = 64
 
-_Key = tuple[str, CallOptions, str]
+_Key = tuple[str, CallOptions, str, str]
 
 _shared: weakref.WeakValueDictionary[_Key, Server] = weakref.WeakValueDictionary()
 _recent: OrderedDict[_Key, Server] = OrderedDict()
@@ -220,14 +229,21 @@ _address = lru_cache(maxsize=4 * KEPT)(arguments.host_url)
 
 
 def shared_server(
-    host_url: str, options: CallOptions = DEFAULT_OPTIONS, store_url: str = ""
+    host_url: str,
+    options: CallOptions = DEFAULT_OPTIONS,
+    store_url: str = "",
+    outbox_url: str = "",
+    make_outbox: Callable[[Server, str], EventQueue] | None = None,
 ) -> Server:
-    """Return this process's one server of a host, for calls with these options and this store."""
-    key = _address(host_url), options, store_url
+    """Return this process's one server of a host, with these options, store and outbox."""
+    key = _address(host_url), options, store_url, outbox_url
     with held(_shared_lock):
         server = _shared.get(key)
         if server is None:
-            server = _shared[key] = _new_shared(*key)
+            server = _new_shared(*key[:3])
+            if outbox_url and make_outbox is not None:
+                server.outbox = make_outbox(server, outbox_url)
+            _shared[key] = server
         _recent[key] = server
         _recent.move_to_end(key)
         while len(_recent) > KEPT:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from ._http import (
     DEFAULT_MAX_RESPONSE_BYTES,
@@ -17,13 +16,20 @@ from ._http import (
     retries_option,
     timeout_option,
 )
-from ._outbox import FLUSH_AT_EXIT, MAX_EVENT_AGE, MAX_EVENTS, EventQueue, Outbox
 from ._rules import arguments
 from ._rules.environment import OUTBOX, read_settings
 from ._rules.pickling import Settings, portable
-from ._server import MAX_AGE, STALE_IF_ERROR, Server, store_of_environment
+from ._server import (
+    FLUSH_AT_EXIT,
+    MAX_AGE,
+    MAX_EVENT_AGE,
+    MAX_EVENTS,
+    STALE_IF_ERROR,
+    Server,
+    store_of_environment,
+)
 from ._sync import ASYNC, SYNC, run_sync
-from ._user import end_records, forget
+from ._user import forget, make_outbox
 from .client import UpgradeClient
 from .hooks import Hook, hooks_option
 
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
     import httpx
 
     from ._http import HttpTransport
+    from ._outbox import Outbox
     from ._rules.queues import Rotation
     from .stores import EventStore, Store
 
@@ -154,6 +161,7 @@ class UpgradeConnection:
             {name: value for name, value in locals().items() if name != "self"}
         )
         self._lacking: tuple[str, ...] = ()
+        self._own_stores: tuple[Any, ...] = ()
         arguments.boolean("pickle_secrets", pickle_secrets)
         self._server = Server(
             TransportSettings(
@@ -185,9 +193,7 @@ class UpgradeConnection:
             arguments.seconds("flush_at_exit", flush_at_exit),
         )
         if outbox is not None:
-            self._server.outbox = EventQueue(
-                self._server, outbox, partial(end_records, self._server), *limits
-            )
+            self._server.outbox = make_outbox(self._server, outbox, *limits)
 
     @classmethod
     def from_env(cls) -> UpgradeConnection:
@@ -202,13 +208,17 @@ class UpgradeConnection:
         >>> connection = UpgradeConnection.from_env()
         """
         settings = read_settings(os.environ)
-        return cls(
+        store = store_of_environment(settings.store_url)
+        outbox: Any = store_of_environment(settings.outbox_url, OUTBOX)
+        connection = cls(
             settings.host_url,
             token=settings.token,
             timeout=DEFAULT_OPTIONS.timeout if settings.timeout is None else settings.timeout,
-            store=store_of_environment(settings.store_url),
-            outbox=cast("Any", store_of_environment(settings.outbox_url, OUTBOX)),
+            store=store,
+            outbox=outbox,
         )
+        connection._own_stores = tuple(filter(None, (store, outbox)))
+        return connection
 
     @property
     def host_url(self) -> str:
@@ -220,6 +230,8 @@ class UpgradeConnection:
         """The outbox; a ``RuntimeError`` where the connection has none."""
         if self._server.outbox is None:
             raise RuntimeError("this connection has no outbox: it was made without outbox=")
+        from ._outbox import Outbox
+
         return Outbox(self._server.outbox)
 
     @property
@@ -302,6 +314,7 @@ class UpgradeConnection:
         if self._server.outbox is not None:
             self._server.outbox.close()
         self._server.close()
+        self._close_own_stores()
 
     async def aclose(self) -> None:
         """Close the sockets, those of the running event loop before this returns.
@@ -313,6 +326,12 @@ class UpgradeConnection:
 
             await asyncio.to_thread(self._server.outbox.close)
         await self._server.aclose()
+        self._close_own_stores()
+
+    def _close_own_stores(self) -> None:
+        """Close the stores that the environment named."""
+        for store in self._own_stores:
+            getattr(store, "close", lambda: None)()
 
     def __enter__(self) -> UpgradeConnection:
         return self

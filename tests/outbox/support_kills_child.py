@@ -33,7 +33,7 @@ from upgrade_client_lib import (
 from upgrade_client_lib._outbox import deliverer, delivery
 from upgrade_client_lib._rules import delivery as rules
 from upgrade_client_lib.stores import RedisStore, SQLiteStore
-from upgrade_client_lib.types import OutboxEvent
+from upgrade_client_lib.types import BinaryRewardValue, OutboxEvent
 
 LONGEST = 60
 """No process lives for longer, in seconds, but for what it delivers at the end."""
@@ -200,7 +200,8 @@ class _Work:
             lambda: assignment.enqueue_mark_sync("condition applied", uniquifier=f"{key}-first"),
             is_repeatable=True,
         )
-        value = "FAILURE" if int(key.rpartition("-")[2]) % 2 else "SUCCESS"
+        number = int(key.rpartition("-")[2])
+        value = BinaryRewardValue.FAILURE if number % 2 else BinaryRewardValue.SUCCESS
         reward_key = reward_key_of(user, assignment.experiment_id, value)
         if reward_key not in self._rewarded:
             self._rewarded.add(reward_key)

@@ -60,7 +60,12 @@ class Served:
         self._opened: list[UpgradeConnection] = []
 
     def connect(self, **options: Any) -> UpgradeConnection:
-        given = {"outbox": self.store, "hooks": [self.heard], "retries": 0, **options}
+        given: dict[str, Any] = {
+            "outbox": self.store,
+            "hooks": [self.heard],
+            "retries": 0,
+            **options,
+        }
         connection = UpgradeConnection(HOST, transport=self.server, **given)
         self._opened.append(connection)
         return connection

@@ -99,7 +99,8 @@ class RealServer:
                 of_user = [event for event in events if (event.user, event.kind) == (user, kind)]
                 accepted = [event for event in of_user if event.state is None]
                 undecided = [event for event in of_user if event.state == UNDECIDED]
-                rows = enrolled[(user, *point)], monitored[(user, *point)]
+                place = (user, point[0], point[1])
+                rows = enrolled[place], monitored[place]
                 if kind == "between" and rows[0]:
                     keys += [event.key for event in accepted or undecided or of_user]
                 if rows not in [(0, 0), (1, 1)]:

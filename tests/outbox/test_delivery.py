@@ -486,7 +486,8 @@ def test_an_event_that_another_deliverer_took_over_is_left_to_it(
     hold = served.server.hold_next("log")
     event = client.enqueue_log_sync(LOG)
     hold.wait()
-    queue = served.store._queues[HOST]
+    queues: Any = served.store
+    queue = queues._queues[HOST]
     queue.schedule("user", queue.lines["user"], 0.0)  # as if the lease had expired
     assert served.store.take_event(HOST, "another", 60) is not None
     hold.release()

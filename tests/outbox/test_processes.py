@@ -194,8 +194,8 @@ def waiting(url: str, tmp_path: Path) -> Generator[UpgradeConnection, None, None
     store = SQLiteStore(tmp_path / "outbox.db")
     with UpgradeConnection(url, outbox=store, flush_at_exit=0) as connection:
         client = known_user(connection)
-        assert connection._server.outbox is not None
-        connection._server.outbox._deliverer.stop(PATIENCE)
+        internals: Any = connection
+        internals._server.outbox._deliverer.stop(PATIENCE)
         for _ in range(3):
             client.enqueue_log_sync(LOG)
         yield connection

@@ -47,8 +47,8 @@ def paused(
     monkeypatch.setattr(delivery, "PAUSES", (3600.0,))
     served.server.answer("log", "wait", 401)
     known_user(connection, "first of all").enqueue_log_sync(LOG)
-    assert connection._server.outbox is not None
-    while connection._server.outbox._deliverer.pausing_error is None:
+    internals: Any = connection
+    while internals._server.outbox._deliverer.pausing_error is None:
         time.sleep(0.001)
     return connection
 

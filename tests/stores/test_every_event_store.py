@@ -60,7 +60,8 @@ def take(store: EventStore, owner: str = "a", lease: float = LEASE) -> str | Non
 
 
 def settle(store: EventStore, event_id: str, owner: str = "a", **more: Any) -> bool:
-    return store.settle_event(QUEUE, event_id, owner, **{"state": None, **more})
+    given: dict[str, Any] = {"state": None, **more}
+    return store.settle_event(QUEUE, event_id, owner, **given)
 
 
 def wait_until_due(store: EventStore) -> None:

@@ -23,10 +23,6 @@ from .event import Event, decode, describe, encode
 
 _logger = logging.getLogger("upgrade_client_lib")
 
-MAX_EVENTS = 100_000
-MAX_EVENT_AGE = 7 * 24 * 3600.0
-FLUSH_AT_EXIT = 2.0
-
 STORE_SECONDS = 5.0
 """How long a store may take, in an event loop."""
 

@@ -6,7 +6,8 @@ from .cache import AssignmentCache
 from .decisions import decide, decide_flag
 from .marks import MarkDetails
 from .operations import User
-from .sharing import end_records, forget
+from .outboxes import make_outbox
+from .sharing import forget
 
 __all__ = [
     "AssignmentCache",
@@ -14,6 +15,6 @@ __all__ = [
     "User",
     "decide",
     "decide_flag",
-    "end_records",
     "forget",
+    "make_outbox",
 ]

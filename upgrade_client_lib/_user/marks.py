@@ -10,15 +10,15 @@ import attrs
 
 from .. import _api
 from .._http import CallOptions
-from .._outbox import MarkToSend
 from .._rules import arguments
 from .._rules.queues import Mark, MarkOutcome, PointKey
 from .._sync import Backend
-from ..assignment import Assignment, has_queue
+from ..assignment import Assignment
 from ..exceptions import ConflictError, OutboxError, OutboxFullError, UpgradeApiError
 from ..types import MarkedDecisionPoint, MarkedDecisionPointStatus, OutboxEvent
 
 if TYPE_CHECKING:
+    from .._outbox import MarkToSend
     from .operations import User
 
 T = TypeVar("T")
@@ -83,46 +83,25 @@ class UserMarker:
         With an ``event_id``, that is done once however often it is tried.
         """
         details = MarkDetails.validated(status, uniquifier, client_error)
-        to_send = MarkToSend(
-            assignment.site,
-            assignment.target,
-            assignment.get_condition() or None,
-            assignment.experiment_id,
-            assignment.condition_id,
-            details.status,
-            details.uniquifier,
-            details.client_error,
-            has_queue=has_queue(assignment),
-            verify=verify,
-        )
-        return await self._hand_over(backend, to_send, event_id)
+        from .handing_over import mark_of  # late: most have no outbox
+
+        return await self._hand_over(backend, mark_of(assignment, details, verify=verify), event_id)
 
     async def enqueue_unassigned(
         self, backend: Backend, point: PointKey, details: MarkDetails, *, event_id: str = ""
     ) -> OutboxEvent:
         """Hand the mark of a point over at which nothing is assigned; see :meth:`enqueue`."""
-        return await self._hand_over(
-            backend,
-            MarkToSend(
-                *point,
-                None,
-                None,
-                None,
-                details.status,
-                details.uniquifier,
-                details.client_error,
-                has_queue=False,
-            ),
-            event_id,
-        )
+        from .handing_over import unassigned_mark
 
-    async def _hand_over(
-        self, backend: Backend, to_send: MarkToSend, event_id: str = ""
-    ) -> OutboxEvent:
+        return await self._hand_over(backend, unassigned_mark(point, details), event_id)
+
+    async def _hand_over(self, backend: Backend, to_send: MarkToSend, event_id: str) -> OutboxEvent:
+        from .handing_over import hand_over
+
         return await self._with_effect(
             backend,
             to_send.as_rule(),
-            lambda: self.user.hand_over(backend, to_send, event_id),
+            lambda: hand_over(self.user, backend, to_send, event_id),
             lambda _: (None, ""),
         )
 

@@ -17,7 +17,6 @@ import attrs
 
 from .. import _api
 from .._http import CallOptions, Operation
-from .._outbox import Event, LogToSend, RewardToSend, ToSend
 from .._rules import arguments
 from .._rules.log_entries import validate_entries
 from .._rules.queues import PointKey, Rotation
@@ -27,6 +26,8 @@ from .._sync import Backend
 from ..assignment import Assignment, attach_marker
 from ..exceptions import UpgradeApiError, UserNotInitializedError
 from ..types import (
+    BinaryRewardValue,
+    DecisionPoint,
     ExperimentUser,
     FeatureFlag,
     LogRecord,
@@ -40,7 +41,6 @@ from .record import ExpiringFlags, Flags, Record
 from .sharing import SharedUser
 from .single_flight import SingleFlight, without_traceback
 from .turns import in_turn
-from .waiting_marks import ask_beside_marks
 
 T = TypeVar("T")
 
@@ -243,7 +243,9 @@ class User:
         entries = validate_entries(metrics)
         if not entries:
             raise ValueError("metrics must hold an entry to log")
-        return await self.hand_over(backend, LogToSend(tuple(entries)))
+        from .handing_over import hand_over, log_of  # late: most have no outbox
+
+        return await hand_over(self, backend, log_of(entries))
 
     async def send_reward(
         self,
@@ -254,13 +256,11 @@ class User:
         context: object,
         decision_point: object,
     ) -> RewardResponse:
-        reward = self._reward(reward_value, experiment_id, context, decision_point)
+        value, experiment, where, point = self._reward(
+            reward_value, experiment_id, context, decision_point
+        )
         operation = _api.reward(
-            self.identity,
-            reward.value,
-            experiment_id=reward.experiment_id,
-            context=reward.context,
-            decision_point=reward.decision_point,
+            self.identity, value, experiment_id=experiment, context=where, decision_point=point
         )
         return await self.write(backend, options, operation)
 
@@ -273,18 +273,21 @@ class User:
         decision_point: object,
     ) -> OutboxEvent:
         reward = self._reward(reward_value, experiment_id, context, decision_point)
-        return await self.hand_over(backend, reward)
+        from .handing_over import hand_over, reward_of
+
+        return await hand_over(self, backend, reward_of(*reward))
 
     def _reward(
         self, reward_value: object, experiment_id: object, context: object, decision_point: object
-    ) -> RewardToSend:
+    ) -> tuple[BinaryRewardValue, str | None, str | None, DecisionPoint | None]:
+        """Return the arguments of a reward, checked."""
         value = arguments.reward_value(reward_value)
         if experiment_id is None and decision_point is None:
             raise ValueError("send_reward needs an experiment_id or a decision_point")
         point = None if decision_point is None else arguments.decision_point(decision_point)
         if context is None and point is not None:
             context = self.identity.context
-        return RewardToSend(
+        return (
             value,
             None if experiment_id is None else arguments.nonempty("experiment_id", experiment_id),
             None if context is None else arguments.nonempty("context", context),
@@ -304,31 +307,6 @@ class User:
     def hands_over(self) -> bool:
         """Whether marks of decisions go to the outbox, which has the connection's token alone."""
         return self.server.outbox is not None and self.identity.token == self.server.token
-
-    async def hand_over(self, backend: Backend, to_send: ToSend, event_id: str = "") -> OutboxEvent:
-        """Hand an event over to the outbox; with an ``event_id``, once for all."""
-        self.check_open()
-        outbox = self.server.outbox
-        if outbox is None:
-            raise RuntimeError(
-                "there is no outbox: give the connection one, UpgradeConnection(..., outbox=store)"
-            )
-        if not self.hands_over:
-            raise ValueError(
-                "this client has a token of its own, and the outbox keeps none: give the token to"
-                " the connection, UpgradeConnection(..., token=...)"
-            )
-        identity = self.identity
-        outbox.watch(identity.user_id, self.assignments)
-        event = Event(
-            identity.user_id,
-            identity.session_id,
-            identity.context,
-            time.time(),
-            to_send,
-            self.stated_groups or (self.group, self.working_group),
-        )
-        return await outbox.add(backend, event, event_id, remember=bool(event_id))
 
     async def call(
         self,
@@ -431,6 +409,8 @@ class User:
             assign = self.call(backend, left, _api.assign(self.identity))
             if self.server.outbox is None:
                 return Record(self.identity, await assign, is_shared=self.shared is not None)
+            from .waiting_marks import ask_beside_marks
+
             return await ask_beside_marks(self, self.server.outbox, backend, assign)
 
         async def load(seconds: float) -> Record:
