@@ -101,6 +101,25 @@ def _enqueue(connection: UpgradeConnection, kind: str) -> Any:
     )
 
 
+def test_a_mark_is_not_retried_once_a_later_one_may_have_been_applied(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliverer, "MAX_THREADS", 0)
+    monkeypatch.setattr(delivery, "QUIET_SECONDS", 60.0)
+    connection = served.connect()
+    client = known_user(connection)
+    served.server.lose_next("mark", "after")
+    decided(client, "single", "queue").mark_sync()
+    assert counts_when(connection, "undecided") == {"undecided": 1}
+    served.server.lose_next("mark", "after")
+    decided(client).mark_sync()
+    connection.outbox.flush_sync(1.0)
+    assert counts_when(connection, "undecided", "waiting") == {"undecided": 1, "waiting": 1}
+    (event,) = connection.outbox.events_sync("undecided")
+    with pytest.raises(ValueError, match="a later mark of user 'user' was sent"):
+        connection.outbox.retry_sync(event.id)
+
+
 def test_a_flush_that_delivers_itself_rests_while_it_has_to_wait(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

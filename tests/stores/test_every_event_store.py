@@ -333,6 +333,21 @@ def test_an_event_is_not_reopened_while_a_later_one_is_sent(store: EventStore) -
     assert store.reopen_event(QUEUE, "1", b"")
 
 
+def test_an_event_is_not_reopened_after_a_later_one_was_left_behind_and_removed(
+    store: EventStore,
+) -> None:
+    for name in ["1", "2"]:
+        add(store, name)
+    assert take(store) == "1"
+    assert settle(store, "1", state="aside")
+    assert take(store, lease=MOMENT) == "2"
+    wait_until_due(store)
+    assert store.remove_event(QUEUE, "2")
+    assert not store.reopen_event(QUEUE, "1", b"")
+    assert store.remove_event(QUEUE, "1")
+    assert store.count_events(QUEUE) == {}
+
+
 def test_an_event_is_reopened_while_an_earlier_one_is_sent(store: EventStore) -> None:
     for name in ["1", "2"]:
         add(store, name)

@@ -198,6 +198,8 @@ class MemoryEvents:
             line = kept.lines[event.line]
             if event.state == SENDING and line.due > time.monotonic():
                 return False
+            if event.state == SENDING:
+                line.passed = event.position
             kept.drop(event)
             line.number -= 1
             line.active.pop(event.position, None)

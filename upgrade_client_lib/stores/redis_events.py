@@ -139,7 +139,10 @@ return 1
 _REMOVE = _Script("""
 local e = event(ARGV[1])
 if not e then return 0 end
-if e.state == 'sending' and leased(e.line) then return 0 end
+if e.state == 'sending' then
+    if leased(e.line) then return 0 end
+    redis.call('HSET', key('passed'), e.line, e.position)
+end
 drop(e)
 if e.state == 'sending' or redis.call('HEXISTS', key('owner'), e.line) == 0 then
     release(e.line, now)

@@ -92,6 +92,7 @@ UPDATE lines SET owner = '', due = CASE
                  AND state IN ('waiting', 'sending')) THEN ?3 END
 WHERE queue = ?1 AND line = ?2
 """
+_PASS = "UPDATE lines SET passed = ? WHERE queue = ? AND line = ?"
 _PASSED = """
 SELECT EXISTS (SELECT 1 FROM lines WHERE queue = ?1 AND line = ?2 AND passed > ?3)
     OR EXISTS (SELECT 1 FROM events WHERE queue = ?1 AND line = ?2 AND position > ?3
@@ -199,10 +200,7 @@ class SQLiteEvents:
             else:
                 connection.execute(_CHANGE, (state, data, event.position))
             if passes:
-                connection.execute(
-                    "UPDATE lines SET passed = ? WHERE queue = ? AND line = ?",
-                    (event.position, queue, event.line),
-                )
+                connection.execute(_PASS, (event.position, queue, event.line))
             _release(connection, queue, event.line, delay)
             return True
 
@@ -237,6 +235,8 @@ class SQLiteEvents:
             ).fetchone()
             if event.state == SENDING and due > time.time():
                 return False
+            if event.state == SENDING:
+                connection.execute(_PASS, (event.position, queue, event.line))
             connection.execute("DELETE FROM events WHERE position = ?", (event.position,))
             if event.state == SENDING or not holder:
                 _release(connection, queue, event.line, 0.0)
