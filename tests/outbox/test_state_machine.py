@@ -223,7 +223,7 @@ class Outboxes(RuleBasedStateMachine):
         self.server.kills = None
         self.begin_process()
 
-    @precondition(lambda self: {*SET_ASIDE} & {*self.states().values()})
+    @precondition(lambda self: not {*SET_ASIDE}.isdisjoint(self.states().values()))
     @rule(data=st.data())
     def retry(self, data: st.DataObject) -> None:
         states = self.states()
@@ -234,7 +234,7 @@ class Outboxes(RuleBasedStateMachine):
             held.was_retried = True
             held.may_be_applied_again += 1
 
-    @precondition(lambda self: self.states())
+    @precondition(lambda self: self.states() != {})
     @rule(data=st.data())
     def discard(self, data: st.DataObject) -> None:
         event_id = data.draw(st.sampled_from([*self.states()]))
