@@ -128,9 +128,9 @@ def count_up(store: Store, key: str, times: int) -> None:
     """Add to a number by compare-and-set, over and over again where another was faster."""
     left = times
     while left:
-        found = store.get(key)
-        value, version = (b"0", None) if found is None else found
         with suppress(sqlite3.OperationalError):  # others kept the file locked for too long
+            found = store.get(key)
+            value, version = (b"0", None) if found is None else found
             left -= store.replace(key, b"%d" % (int(value) + 1), version, 600)
 
 

@@ -32,10 +32,8 @@ FORK_SECONDS = 0.5
 BUSY_SECONDS = 0.25
 """For how long a blocking call waits while other processes write."""
 
-_PRAGMAS = """
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = NORMAL;
-"""
+SCHEMA = 1
+"""What the file's ``user_version`` says once its tables are there."""
 
 
 class Connections:
@@ -43,7 +41,7 @@ class Connections:
 
     def __init__(self, path: Path, setup: str) -> None:
         self._path = path
-        self._setup = _PRAGMAS + setup
+        self._setup = setup
         self._idle: list[sqlite3.Connection] = []
         self._used: dict[int, sqlite3.Connection | None] = {}  # by thread
         self._closed = False
@@ -123,11 +121,21 @@ class Connections:
                 check_same_thread=False,
             )
             try:
-                connection.executescript(self._setup)
+                self._set_up(connection)
             except BaseException:
                 connection.close()
                 raise
         return connection
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
+        """Make the tables, in one transaction, unless the file has them."""
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        (known,) = connection.execute("PRAGMA user_version").fetchone()
+        if known < SCHEMA:
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {self._setup} PRAGMA user_version = {SCHEMA}; COMMIT;"
+            )
 
 
 def is_busy(error: sqlite3.OperationalError) -> bool:
