@@ -217,7 +217,8 @@ def sharing(session: nox.Session) -> None:
     the users of the sequences. Needs a redis-server, unless --store memory or sqlite follows.
     """
     session.install("-e", ".[redis]", *group("tests"))
-    session.run("python", "-m", "tests.support_sharing_sequences", *session.posargs)
+    program = "from tests.support_sharing_sequences import main; main()"
+    session.run("python", "-c", program, *session.posargs)
 
 
 @nox.session

@@ -5,13 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Callable, Literal
 
 import attrs
 import pytest
 
 MARGIN = 1.0
 """What a busy machine may take longer, in seconds."""
+
+
+def until(is_so: Callable[[], object], seconds: float = 60.0) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 @attrs.define

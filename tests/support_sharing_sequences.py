@@ -187,7 +187,3 @@ def main(*arguments: str) -> None:
             flush=True,
         )
     transport.close()
-
-
-if __name__ == "__main__":
-    main()

@@ -27,6 +27,7 @@ from tests.support_calls import (
     marks_at_banner,
     upgrade_with_user,
 )
+from tests.support_clock import until
 from tests.support_faults import FAULTS, PATIENCE, REFUSALS, redirects, within
 from tests.support_faulty_server import (
     FaultyServer,
@@ -230,6 +231,7 @@ def test_a_name_that_does_not_exist_is_no_connection(
     assert "Name or service not known" in error.message
     assert not error.may_have_been_applied
     assert error.attempts == 2
+    until(lambda: not any("look-up" in thread.name for thread in threading.enumerate()))
 
 
 @every_way

@@ -202,3 +202,13 @@ def test_an_address_keeps_its_scope(
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
 
     assert resolver.look_up("fe80::1%eth0", 80).result(LONG) == [address]
+
+
+def test_a_look_up_for_which_no_thread_can_be_started_is_made_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert resolver.look_up("localhost", 80).result(0)

@@ -11,6 +11,7 @@ import attrs
 import pytest
 
 from tests import support_storms as storms
+from tests.support_clock import until
 from tests.support_faulty_server import WELL, Fault, FaultyServer, never_answers
 from tests.support_forms import each_engine
 from upgrade_client_lib import UpgradeConnection
@@ -79,8 +80,7 @@ def test_what_counts_leases_and_waiters_sees_them() -> None:
 
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(slots.acquire, 20.0)
-        while storms.leases_and_waiters() != (leases + 1, waiters + 1):
-            pass
+        until(lambda: storms.leases_and_waiters() == (leases + 1, waiters + 1))
         slots.release(lease)
         assert waiting.result() is not lease
 

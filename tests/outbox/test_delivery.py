@@ -20,12 +20,12 @@ from tests.outbox.support_outbox import (
     said,
     served,
 )
-from tests.support_clock import Clock
+from tests.support_clock import Clock, until
 from tests.support_server import HOST, PATIENCE
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib._outbox import deliverer
 from upgrade_client_lib._rules import delivery
-from upgrade_client_lib.stores import MemoryStore
+from upgrade_client_lib.stores import MemoryStore, StoredEvent
 from upgrade_client_lib.types import LogRecord, OutboxEventState
 
 __all__ = ["served"]
@@ -108,8 +108,7 @@ def test_a_server_that_comes_back_in_time_gets_the_event(served: Served) -> None
     client = known_user(connection)
     served.server.answer("log", said(500, "Query Failed"), 500)
     client.enqueue_log_sync(LOG)
-    while served.server.count("log") < 3:
-        time.sleep(0.001)
+    until(lambda: served.server.count("log") >= 3)
     served.server.forget_answers()
     assert counts_when(connection) == {}
 
@@ -163,10 +162,8 @@ def test_what_a_deliverer_left_behind_may_have_been_applied(served: Served) -> N
     client = known_user(connection)
     served.server.answer("log", "wait", 401)
     client.enqueue_log_sync(LOG)
-    while served.server.count("assign") < 1:  # it pauses
-        time.sleep(0.001)
-    while served.store.take_event(HOST, "another process", 0.05) is None:
-        pass
+    until(lambda: served.server.count("assign") >= 1)  # it pauses
+    until(lambda: served.store.take_event(HOST, "another process", 0.05) is not None)
     served.server.forget_answers()
     assert counts_when(connection) == {}
 
@@ -178,8 +175,7 @@ def test_a_reward_that_was_left_behind_waits_for_a_person() -> None:
     served.server.answer("reward", "wait", 401)
     client.enqueue_reward_sync("SUCCESS", "an id")
     first.close()
-    while served.store.take_event(HOST, "another process", 0.001) is None:
-        pass
+    until(lambda: served.store.take_event(HOST, "another process", 0.001) is not None)
     served.server.forget_answers()
     second = served.connect()
     assert counts_when(second, "undecided") == {"undecided": 1}
@@ -201,8 +197,7 @@ def test_what_concerns_all_pauses_all_and_nothing_is_lost(
         served.server.answer(endpoint, "<html>", status)
     for client in clients:
         client.enqueue_log_sync(LOG)
-    while served.server.count("assign") < 3:
-        time.sleep(0.001)
+    until(lambda: served.server.count("assign") >= 3)
     tried = served.server.count("log")
     assert tried <= len(clients)
     assert connection.outbox.counts_sync() == {"waiting": 5}
@@ -223,11 +218,23 @@ def test_while_the_server_is_silent_reads_find_out_and_no_further_event(served: 
         served.server.lose_next("assign", "before")
     for client in clients:
         client.enqueue_reward_sync("SUCCESS", "another id")
-    while served.server.count("assign") < 3:
-        time.sleep(0.001)
+    until(lambda: served.server.count("assign") >= 3)
     assert served.server.count("reward") == 1
     assert counts_when(connection, "undecided", "refused") == {"undecided": 1, "refused": 3}
     assert served.server.count("reward") == 4
+
+
+def test_a_pause_lasts_while_there_is_no_event_to_ask_the_server_with(served: Served) -> None:
+    connection: Any = served.connect()
+    client = known_user(connection)
+    served.server.lose_next("reward", "before")
+    client.enqueue_reward_sync("SUCCESS", "an id")
+    assert counts_when(connection, "undecided") == {"undecided": 1}
+    deliverer = connection._server.outbox._deliverer
+    until(lambda: time.monotonic() > deliverer._paused_until)
+    assert not deliverer._may_send()
+    unreadable = StoredEvent("1", "user", 1, "waiting", b"?")
+    assert deliverer._delivery.probe(unreadable) is None
 
 
 def test_a_closed_connection_ends_a_pause() -> None:
@@ -350,8 +357,7 @@ def test_that_nothing_was_assigned_is_verified_once_it_is_old(
     decision = decided(client, "home", "footer")
     served.server.answer("mark", "wait", 401)
     decision.mark_sync()
-    while served.server.count("mark") < 1:
-        time.sleep(0.001)
+    until(lambda: served.server.count("mark") >= 1)
     served.local.experiment("home", "footer", conditions=["one", "two"])
     Clock.stopped(monkeypatch, "time").let_pass(301)
     served.server.forget_answers()
@@ -431,14 +437,6 @@ class Interrupted(MemoryStore):
         self._fail("due")
         return super().seconds_until_due(queue)
 
-    def list_events(self, *args: Any, **kwargs: Any) -> Any:
-        self._fail("list")
-        return super().list_events(*args, **kwargs)
-
-    def line_events(self, *args: Any, **kwargs: Any) -> Any:
-        self._fail("line")
-        return super().line_events(*args, **kwargs)
-
 
 def test_a_store_that_fails_for_some_time_loses_and_repeats_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -472,8 +470,7 @@ def test_a_store_that_fails_for_too_long_to_note_what_was_done_says_so(
     client = known_user(served.connect())
     store.failing = {"settle": 1}
     client.enqueue_log_sync(LOG)
-    while "does not know that event" not in caplog.text:
-        time.sleep(0.001)
+    until(lambda: "does not know that event" in caplog.text)
     assert store.count_events(HOST) == {"sending": 1}
     served.close()
 
@@ -491,8 +488,7 @@ def test_an_event_that_another_deliverer_took_over_is_left_to_it(
     queue.schedule("user", queue.lines["user"], 0.0)  # as if the lease had expired
     assert served.store.take_event(HOST, "another", 60) is not None
     hold.release()
-    while "took event" not in caplog.text:
-        time.sleep(0.001)
+    until(lambda: "took event" in caplog.text)
     assert served.store.settle_event(HOST, event.id, "another", state=None)
 
 

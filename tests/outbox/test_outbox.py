@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from typing import Any
 
 import pytest
 
 from tests.outbox.support_outbox import LOG, Served, counts_when, decided, known_user, said, served
-from tests.support_clock import MARGIN, taking
+from tests.support_clock import MARGIN, taking, until
 from tests.support_forms import Form, both_forms
 from tests.support_server import HOST, PATIENCE
 from upgrade_client_lib._outbox import deliverer
@@ -221,9 +220,7 @@ def test_threads_end_when_there_is_nothing_to_do_but_for_one(
     monkeypatch.setattr(deliverer, "IDLE_SECONDS", 0.0)
     for hold in holds:
         hold.release()
-    deadline = time.monotonic() + PATIENCE
-    while threads() > before + 1 and time.monotonic() < deadline:
-        time.sleep(0.001)
+    until(lambda: threads() <= before + 1)
     assert threads() == before + 1
     connection.close()
     assert threads() == before

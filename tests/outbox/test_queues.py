@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from tests.outbox.support_outbox import (
     said,
     served,
 )
+from tests.support_clock import until
 from tests.support_forms import Form, both_forms
 from tests.support_server import PATIENCE
 from upgrade_client_lib import UpgradeConnection
@@ -48,8 +48,7 @@ def paused(
     served.server.answer("log", "wait", 401)
     known_user(connection, "first of all").enqueue_log_sync(LOG)
     internals: Any = connection
-    while internals._server.outbox._deliverer.pausing_error is None:
-        time.sleep(0.001)
+    until(lambda: internals._server.outbox._deliverer.pausing_error is not None)
     return connection
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import uuid
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,9 @@ from typing import Any, cast
 import pytest
 
 from tests.stores.support_stores import FORK_WARNING, Kind, in_children, memory, redis, sqlite
+from tests.support_clock import until
+from tests.support_redis import RedisServer
+from upgrade_client_lib.stores import RedisStore
 from upgrade_client_lib.stores.event_protocol import EventStore
 
 pytestmark = pytest.mark.filterwarnings(FORK_WARNING)
@@ -65,8 +69,7 @@ def settle(store: EventStore, event_id: str, owner: str = "a", **more: Any) -> b
 
 
 def wait_until_due(store: EventStore) -> None:
-    while store.seconds_until_due(QUEUE) != 0:
-        pass
+    until(lambda: store.seconds_until_due(QUEUE) == 0)
 
 
 # ---- Order ----
@@ -108,8 +111,7 @@ def test_data_may_be_any_bytes(store: EventStore) -> None:
 def test_the_line_that_is_due_for_the_longest_time_comes_first(store: EventStore) -> None:
     for name in ["1", "2", "3"]:
         add(store, name, name)
-        while store.seconds_until_due(QUEUE) != 0:
-            pass
+        until(lambda: store.seconds_until_due(QUEUE) == 0)
     taken = take(store)
     assert taken == "1"
     assert settle(store, "1", state="waiting")
@@ -156,8 +158,7 @@ def test_an_id_is_forgotten_in_time(store: EventStore) -> None:
     add(store, "1", remember=MOMENT)
     take(store)
     settle(store, "1")
-    while add(store, "1", remember=MOMENT) == "known":
-        pass
+    until(lambda: add(store, "1", remember=MOMENT) != "known")
     assert store.count_events(QUEUE) == {"waiting": 1}
 
 
@@ -262,13 +263,10 @@ def test_processes_share_the_events_or_begin_without(kind: Kind) -> None:
     def work() -> int:
         own = cast("EventStore", kind.open())
         handled = 0
-        while True:
+        while own.seconds_until_due(QUEUE) is not None:
             name = take(own, str(os.getpid()))
-            if name is None:
-                if own.seconds_until_due(QUEUE) is None:
-                    return handled
-                continue
-            handled += settle(own, name, str(os.getpid()))
+            handled += name is not None and settle(own, name, str(os.getpid()))
+        return handled
 
     said = in_children([work, work])
     assert sum(map(int, said)) == (40 if kind.between_processes else 0), said
@@ -404,3 +402,47 @@ def test_events_are_listed_by_age_and_up_to_a_limit(store: EventStore) -> None:
     for number in range(5):
         add(store, str(number), f"line {-number}")
     assert [event.id for event in store.list_events(QUEUE, "waiting", 3)] == ["0", "1", "2"]
+
+
+# ---- Each store's own ----
+
+
+def test_a_change_that_fails_leaves_a_sqlite_file_as_it_was(tmp_path: Path) -> None:
+    store: Any = sqlite(tmp_path).open()
+    add(store, "1")
+    take(store)
+    assert settle(store, "1", state="refused")
+    with pytest.raises(sqlite3.Error):
+        store.reopen_event(QUEUE, "1", object())
+    assert store.count_events(QUEUE) == {"refused": 1}
+    assert store.reopen_event(QUEUE, "1", b"again")
+    store.close()
+
+
+def test_event_loops_add_through_a_blocking_client_of_redis(redis_server: RedisServer) -> None:
+    clients: Any = pytest.importorskip("redis")
+    client = clients.Redis.from_url(redis_server.url)
+    store = RedisStore(client, prefix=f"{uuid.uuid4()}:")
+    event = QUEUE, "1", "user", b"data"
+    assert asyncio.run(store.add_event_async(*event, max_events=9, remember=0)) == "added"
+    assert store.count_events(QUEUE) == {"waiting": 1}
+    client.close()
+
+
+def test_event_loops_add_after_redis_forgot_its_scripts(redis_server: RedisServer) -> None:
+    clients: Any = pytest.importorskip("redis")
+    client = clients.Redis.from_url(redis_server.url)
+    store = RedisStore(redis_server.url, prefix=f"{uuid.uuid4()}:", timeout=10)
+
+    async def scenario() -> list[str]:
+        added: list[str] = []
+        for number in range(2):
+            client.script_flush()
+            event = QUEUE, str(number), "user", b"data"
+            added.append(await store.add_event_async(*event, max_events=9, remember=0))
+        return added
+
+    assert asyncio.run(scenario()) == ["added", "added"]
+    assert store.count_events(QUEUE) == {"waiting": 2}
+    store.close()
+    client.close()

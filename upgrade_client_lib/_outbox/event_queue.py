@@ -8,7 +8,9 @@ import os
 import threading
 import time
 import weakref
-from typing import Any, Protocol
+from collections.abc import Awaitable
+from functools import partial
+from typing import Any, Callable, Protocol
 
 from .._fork import call_after_fork_on
 from .._locks import held
@@ -106,27 +108,25 @@ class EventQueue:
         data = encode(event)
         kept = self._max_event_age if remember else 0.0
         named = {"max_events": self._max_events, "remember": kept}
-        added = ""
-        for is_last in (False, True):
-            try:
-                added = await backend.call_either(
-                    self._store,
-                    "add_event",
-                    STORE_SECONDS,
-                    self._queue,
-                    event_id,
-                    event.user_id,
-                    data,
-                    **named,
-                )
-                break
-            except Exception as error:  # the first may have been stored: its id says so
-                if is_last:
-                    raise OutboxError(
-                        f"the {event.kind} was not handed over, since the outbox's store failed:"
-                        f" {type(error).__name__}: {error}"
-                    ) from error
-        if added == "full":
+        add = partial(
+            backend.call_either,
+            self._store,
+            "add_event",
+            STORE_SECONDS,
+            self._queue,
+            event_id,
+            event.user_id,
+            data,
+            **named,
+        )
+        try:
+            result = await _tried_twice(add)
+        except Exception as error:
+            raise OutboxError(
+                f"the {event.kind} was not handed over, since the outbox's store failed:"
+                f" {type(error).__name__}: {error}"
+            ) from error
+        if result == "full":
             raise OutboxFullError(
                 f"the {event.kind} was not handed over: the outbox holds {self._max_events} events,"
                 " which is its max_events; see to what was set aside, or to the server"
@@ -197,6 +197,14 @@ class EventQueue:
     async def ask(self, backend: Backend, method: str, *asked: object) -> Any:
         """Return what a method of the store returns."""
         return await backend.call_either(self._store, method, STORE_SECONDS, self._queue, *asked)
+
+
+async def _tried_twice(add: Callable[[], Awaitable[Any]]) -> Any:
+    """Return what a store did with an event. One that failed may have kept it: its id says so."""
+    try:
+        return await add()
+    except Exception:
+        return await add()
 
 
 _queues: weakref.WeakSet[EventQueue] = weakref.WeakSet()

@@ -128,7 +128,6 @@ class Outbox:
     async def _discard(self, backend: Backend, event_id: str) -> None:
         checked = arguments.nonempty("event_id", event_id)
         stored = await self._queue.ask(backend, "get_event", checked)
-        if not await self._queue.ask(backend, "remove_event", checked):
+        if stored is None or not await self._queue.ask(backend, "remove_event", checked):
             raise ValueError(f"there is no event {event_id!r}, or it is just being sent")
-        if stored is not None:
-            await self._queue.drop_answers(backend, stored.line)
+        await self._queue.drop_answers(backend, stored.line)

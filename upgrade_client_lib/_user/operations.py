@@ -406,9 +406,11 @@ class User:
         force: bool = False,
     ) -> Callable[[float], Awaitable[Record]]:
         async def ask(left: CallOptions) -> Record:
-            assign = self.call(backend, left, _api.assign(self.identity))
+            def assign() -> Awaitable[Mapping[PointKey, _api.Item]]:
+                return self.call(backend, left, _api.assign(self.identity))
+
             if self.server.outbox is None:
-                return Record(self.identity, await assign, is_shared=self.shared is not None)
+                return Record(self.identity, await assign(), is_shared=self.shared is not None)
             from .waiting_marks import ask_beside_marks
 
             return await ask_beside_marks(self, self.server.outbox, backend, assign)

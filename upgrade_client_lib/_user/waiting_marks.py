@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Optional
+from collections.abc import Awaitable, Mapping
+from typing import TYPE_CHECKING, Callable, Optional
 
 from .. import _api
 from .._outbox import Event, EventQueue
@@ -22,19 +22,15 @@ async def ask_beside_marks(
     user: User,
     outbox: EventQueue,
     backend: Backend,
-    assign: Coroutine[Any, Any, Mapping[PointKey, _api.Item]],
+    assign: Callable[[], Awaitable[Mapping[PointKey, _api.Item]]],
 ) -> Record:
     """Return what the server answers, changed by the marks that wait.
 
     Where one of them was sent meanwhile, nobody knows whether the answer has it: then the points of
     its experiment are not kept, and asked for again.
     """
-    try:
-        before = await _standing(outbox, backend, user)
-    except BaseException:
-        assign.close()
-        raise
-    items = await assign
+    before = await _standing(outbox, backend, user)
+    items = await assign()
     after = await _standing(outbox, backend, user)
     record = Record(user.identity, items, is_shared=user.shared is not None)
     if before is None or after is None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .arguments import check_event, check_key
 from .event_protocol import Added, StoredEvent
@@ -187,8 +187,9 @@ class RedisEvents:
     _no_script: type[Exception]
     _loops: Any
 
-    def _blocking(self) -> Any:
-        raise NotImplementedError
+    if TYPE_CHECKING:
+
+        def _blocking(self) -> Any: ...
 
     def add_event(
         self, queue: str, event_id: str, line: str, data: bytes, *, max_events: int, remember: float
