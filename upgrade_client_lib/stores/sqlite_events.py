@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Callable, TypeVar
 
 from .._fork import call_after_fork_on
@@ -296,7 +296,7 @@ def _transaction(connection: sqlite3.Connection) -> Generator[None, None, None]:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:
+        with suppress(sqlite3.Error):  # SQLite may have done so itself, on a full disk for example
             connection.execute("ROLLBACK")
         raise
 
