@@ -66,8 +66,8 @@ FORGOTTEN_AT_ONCE = 100
 _EVENT = "SELECT id, line, position, state, data FROM events"
 _HEAD = f"{_EVENT} WHERE queue = ? AND line = ? AND state IN ('waiting', 'sending')"
 _KNOWN = """
-SELECT EXISTS (SELECT 1 FROM events WHERE queue = ?1 AND id = ?2)
-    OR EXISTS (SELECT 1 FROM remembered WHERE queue = ?1 AND id = ?2 AND until > ?3)
+SELECT EXISTS (SELECT 1 FROM events WHERE queue = :queue AND id = :id)
+    OR EXISTS (SELECT 1 FROM remembered WHERE queue = :queue AND id = :id AND until > :now)
 """
 _ADD = "INSERT INTO events (queue, id, line, state, data) VALUES (?, ?, ?, 'waiting', ?)"
 _ADD_LINE = """
@@ -88,19 +88,19 @@ _LEASE = "UPDATE lines SET owner = ?, due = ? WHERE queue = ? AND line = ?"
 _CHANGE = "UPDATE events SET state = ?, data = ? WHERE position = ?"
 _RELEASE = """
 UPDATE lines SET owner = '', due = CASE
-    WHEN EXISTS (SELECT 1 FROM events WHERE queue = ?1 AND line = ?2
-                 AND state IN ('waiting', 'sending')) THEN ?3 END
-WHERE queue = ?1 AND line = ?2
+    WHEN EXISTS (SELECT 1 FROM events WHERE queue = :queue AND line = :line
+                 AND state IN ('waiting', 'sending')) THEN :due END
+WHERE queue = :queue AND line = :line
 """
 _PASS = "UPDATE lines SET passed = ? WHERE queue = ? AND line = ?"
 _PASSED = """
-SELECT EXISTS (SELECT 1 FROM lines WHERE queue = ?1 AND line = ?2 AND passed > ?3)
-    OR EXISTS (SELECT 1 FROM events WHERE queue = ?1 AND line = ?2 AND position > ?3
+SELECT EXISTS (SELECT 1 FROM lines WHERE queue = :queue AND line = :line AND passed > :position)
+    OR EXISTS (SELECT 1 FROM events WHERE queue = :queue AND line = :line AND position > :position
                AND state = 'sending')
 """
 _DROP_LINE = """
-DELETE FROM lines WHERE queue = ?1 AND line = ?2 AND due IS NULL
-AND NOT EXISTS (SELECT 1 FROM events WHERE queue = ?1 AND line = ?2)
+DELETE FROM lines WHERE queue = :queue AND line = :line AND due IS NULL
+AND NOT EXISTS (SELECT 1 FROM events WHERE queue = :queue AND line = :line)
 """
 
 
@@ -125,7 +125,9 @@ class SQLiteEvents:
 
         def add(connection: sqlite3.Connection) -> Added:
             now = time.time()
-            (known,) = connection.execute(_KNOWN, (queue, event_id, now)).fetchone()
+            (known,) = connection.execute(
+                _KNOWN, {"queue": queue, "id": event_id, "now": now}
+            ).fetchone()
             if known:
                 return "known"
             if sum(_counts(connection, queue).values()) >= max_events:
@@ -213,7 +215,7 @@ class SQLiteEvents:
             event = _event(connection, queue, event_id)
             if event is None or event.state in ACTIVE:
                 return False
-            place = queue, event.line, event.position
+            place = {"queue": queue, "line": event.line, "position": event.position}
             (is_passed,) = connection.execute(_PASSED, place).fetchone()
             if is_passed:
                 return False
@@ -313,5 +315,6 @@ def _counts(connection: sqlite3.Connection, queue: str) -> dict[str, int]:
 
 
 def _release(connection: sqlite3.Connection, queue: str, line: str, delay: float) -> None:
-    connection.execute(_RELEASE, (queue, line, time.time() + delay))
-    connection.execute(_DROP_LINE, (queue, line))
+    place = {"queue": queue, "line": line}
+    connection.execute(_RELEASE, {**place, "due": time.time() + delay})
+    connection.execute(_DROP_LINE, place)
