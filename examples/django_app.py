@@ -67,7 +67,7 @@ settings.configure(
 )
 django.setup()
 
-from upgrade_client_lib.integrations.django import client_of, health  # noqa: E402
+from upgrade_client_lib.integrations.django import client_of, health  # noqa: E402 - after setup
 
 # ---- Views ----
 

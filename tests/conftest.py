@@ -17,11 +17,11 @@ pytest.register_assert_rewrite(
 )
 
 # Below the registration, without which their assertions say little when they fail.
-from tests.support_conformance import local_upgrade_keeps_to_the_spec  # noqa: E402
-from tests.support_faulty_server import FaultyServer  # noqa: E402
-from tests.support_redis import RedisServer, want_redis  # noqa: E402
-from tests.support_server import SteeredServer, initialised, local_upgrade  # noqa: E402
-from upgrade_client_lib import UpgradeClient, UpgradeConnection  # noqa: E402
+from tests.support_conformance import local_upgrade_keeps_to_the_spec  # noqa: E402 - see above
+from tests.support_faulty_server import FaultyServer  # noqa: E402 - see above
+from tests.support_redis import RedisServer, want_redis  # noqa: E402 - see above
+from tests.support_server import SteeredServer, initialised, local_upgrade  # noqa: E402 - see above
+from upgrade_client_lib import UpgradeClient, UpgradeConnection  # noqa: E402 - see above
 
 __all__ = ["local_upgrade_keeps_to_the_spec"]  # an autouse fixture
 

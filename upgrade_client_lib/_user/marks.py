@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Callable, TypeVar
+from typing import TYPE_CHECKING, Callable, ClassVar, TypeVar
 
 import attrs
 
@@ -45,6 +45,9 @@ class MarkDetails:
 class UserMarker:
     """Marks decision points for one user, with the options of a client or a view."""
 
+    verifies: ClassVar[bool] = False
+    """Whether a mark is sent only once the server assigns the same again."""
+
     user: User
     options: CallOptions
 
@@ -75,7 +78,6 @@ class UserMarker:
         uniquifier: object,
         client_error: object,
         *,
-        verify: bool = False,
         event_id: str = "",
     ) -> OutboxEvent:
         """Hand the mark of an assignment over to the outbox.
@@ -85,7 +87,8 @@ class UserMarker:
         details = MarkDetails.validated(status, uniquifier, client_error)
         from .handing_over import mark_of  # late: most have no outbox
 
-        return await self._hand_over(backend, mark_of(assignment, details, verify=verify), event_id)
+        to_send = mark_of(assignment, details, verify=self.verifies)
+        return await self._hand_over(backend, to_send, event_id)
 
     async def enqueue_unassigned(
         self, backend: Backend, point: PointKey, details: MarkDetails, *, event_id: str = ""
@@ -254,6 +257,8 @@ class UserMarker:
 class VerifyingMarker(UserMarker):
     """Marks assignments of a stale answer, once the server assigns the same again."""
 
+    verifies: ClassVar[bool] = True
+
     async def mark(
         self,
         backend: Backend,
@@ -283,26 +288,4 @@ class VerifyingMarker(UserMarker):
         left = self.options.within(deadline - time.monotonic())
         return await UserMarker(self.user, left).mark(
             backend, current, status, uniquifier, client_error
-        )
-
-    async def enqueue(
-        self,
-        backend: Backend,
-        assignment: Assignment,
-        status: object,
-        uniquifier: object,
-        client_error: object,
-        *,
-        verify: bool = True,
-        event_id: str = "",
-    ) -> OutboxEvent:
-        """Hand the mark over, which is verified before it is sent."""
-        return await super().enqueue(
-            backend,
-            assignment,
-            status,
-            uniquifier,
-            client_error,
-            verify=verify,
-            event_id=event_id,
         )
