@@ -11,6 +11,8 @@ from types import TracebackType
 
 import pytest
 
+from tests.support_clock import until
+
 REQUIRED = "UPGRADE_REQUIRE_REDIS"
 
 
@@ -23,7 +25,7 @@ class RedisServer:
     def __init__(self, folder: Path, *, keeps_data: bool = False) -> None:
         self._folder = folder
         self._keeps_data = keeps_data
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
     @property
@@ -51,20 +53,16 @@ class RedisServer:
             *("--unixsocket", str(self.socket_path), "--dir", str(self._folder)),
             *("--save", "", "--appendonly", "yes" if self._keeps_data else "no"),
         ]
-        self._process = subprocess.Popen(
-            ["redis-server", *options], stdout=subprocess.PIPE, encoding="utf-8"
-        )
-        assert self._process.stdout is not None
-        line = ""
-        while "ready to accept connections" not in line.lower():
-            line = self._process.stdout.readline()
-            assert line, "redis-server did not start"
+        log = self._folder / "redis.log"  # no pipe: a full one would stop the server
+        with log.open("wb") as writing:
+            self._process = subprocess.Popen(["redis-server", *options], stdout=writing)
+        until(lambda: "ready to accept connections" in log.read_text("utf-8").lower())
 
     def stop(self) -> None:
         assert self._process is not None
         with self._process as process:
             process.terminate()
-            process.communicate(timeout=30)
+            process.wait(timeout=30)
 
     def crash(self) -> None:
         """Kill it, and start it again."""

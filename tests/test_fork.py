@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 import ssl
 import subprocess
@@ -14,12 +13,12 @@ from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Callable, NoReturn
 
 import pytest
 import trustme
 
 from tests.support_calls import upgrade_with_user
+from tests.support_children import FORK_WARNING, LONGEST, in_child, needs_fork
 from tests.support_clock import Clock
 from tests.support_faulty_server import FaultyServer, never_answers
 from tests.support_forms import blocking, each_engine
@@ -36,35 +35,9 @@ from upgrade_client_lib._user import single_flight
 
 pytestmark = [
     pytest.mark.usefixtures("engine"),
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here"),
-    # Python 3.12 warns of forks beside threads, which is what these tests are about.
-    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+    pytest.mark.filterwarnings(FORK_WARNING),
+    needs_fork,
 ]
-
-LONGEST = 30
-
-
-def in_child(work: Callable[[], object]) -> str:
-    """Fork, and give what the work gives in the child, as text; a child that hangs is ended."""
-    reading, writing = os.pipe()
-    child = os.fork() or work_and_tell(work, writing)
-    os.close(writing)
-    with open(reading, encoding="utf-8") as pipe:
-        said = pipe.read()
-    _, status = os.waitpid(child, 0)
-    assert status == 0, "the child hung"
-    return said
-
-
-def work_and_tell(work: Callable[[], object], writing: int) -> NoReturn:
-    """What the child does."""
-    signal.alarm(LONGEST)
-    try:
-        said = str(work())
-    except BaseException as error:
-        said = f"failed: {error!r}"
-    os.write(writing, said.encode())
-    os._exit(0)
 
 
 @contextmanager
@@ -87,7 +60,7 @@ def held_elsewhere(lock: AbstractContextManager[object]) -> Generator[None, None
 
 
 def test_what_fails_in_a_child_is_told() -> None:
-    assert in_child(lambda: 1 / 0) == "failed: ZeroDivisionError('division by zero')"
+    assert "ZeroDivisionError: division by zero" in in_child(lambda: 1 / 0)
 
 
 def users_by_connection(server: FaultyServer) -> dict[int, set[str]]:

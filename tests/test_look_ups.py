@@ -14,10 +14,10 @@ import attrs
 import pytest
 
 from tests.support_calls import MARK, marks_at_banner, upgrade_with_user
+from tests.support_children import FORK_WARNING, in_child, needs_fork
 from tests.support_clock import MARGIN, taking
 from tests.support_faulty_server import FaultyServer
 from tests.support_forms import Form, each_engine, every_way
-from tests.test_fork import in_child
 from upgrade_client_lib import NoConnectionError, RequestTimeoutError, Timeout, UpgradeConnection
 from upgrade_client_lib._http import resolver
 
@@ -158,8 +158,8 @@ def test_a_host_that_is_not_known_was_sent_nothing(call: Form, names: Names) -> 
     assert marks_at_banner(upgrade) == 1
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@needs_fork
+@pytest.mark.filterwarnings(FORK_WARNING)
 def test_a_child_looks_up_for_itself_what_its_parent_is_looking_up(names: Names) -> None:
     def work() -> str:
         names.answers = threading.Event()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 
-from tests.stores.support_stores import FORK_WARNING, in_children, redis, sqlite
+from tests.stores.support_stores import redis, sqlite
+from tests.support_children import FORK_WARNING, in_children, needs_fork
 from tests.support_server import local_upgrade
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib.stores import Store
@@ -39,7 +39,7 @@ def what_is_next(host_url: str, store: Store) -> Callable[[], str]:
     return work
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@needs_fork
 @pytest.mark.filterwarnings(FORK_WARNING)
 @pytest.mark.parametrize("name", ["sqlite", "redis"])
 def test_after_many_marks_each_worker_reads_what_the_server_would_assign(

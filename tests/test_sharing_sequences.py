@@ -30,18 +30,17 @@ def test_each_store_stays_in_step_with_a_server_behind_an_address(
 
 
 class Forgetful(httpx.BaseTransport):
-    """A server that assigns nothing to those who marked something."""
+    """A server that assigns nothing each second time."""
 
     def __init__(self, behind: httpx.BaseTransport) -> None:
         self._behind = behind
-        self._marked: set[str] = set()
+        self._assigned = 0
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        user_id, endpoint = request.headers["user-id"], request.url.path.split("/")[-1]
-        if endpoint == "mark":
-            self._marked.add(user_id)
-        if endpoint == "assign" and user_id in self._marked:
-            return httpx.Response(200, json=[])
+        if request.url.path.endswith("/assign"):
+            self._assigned += 1
+            if self._assigned % 2 == 0:
+                return httpx.Response(200, json=[])
         return self._behind.handle_request(request)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from typing import Any, Callable
 
 import pytest
 
-from tests.stores.support_stores import FORK_WARNING, Kind, Time, in_children, sqlite
+from tests.stores.support_stores import Kind, Time, sqlite
+from tests.support_children import FORK_WARNING, in_children, needs_fork
 from tests.support_forms import Form, both_forms
 from tests.support_server import Background
 from tests.support_sharing import Workers, clock, kind, workers
@@ -409,7 +409,7 @@ def test_no_token_is_in_the_store_and_all_expires(call: Form) -> None:
     assert {ttl for ttl in store.given if isinstance(ttl, float)} == {180.0}
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@needs_fork
 @pytest.mark.filterwarnings(FORK_WARNING)
 def test_children_share_the_store_with_their_parent(tmp_path: Any) -> None:
     workers = Workers(sqlite(tmp_path))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from celery import Celery, signals
 
+from tests.support_children import needs_fork
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib.integrations.celery import Upgrade
 from upgrade_client_lib.stores import MemoryStore
@@ -102,7 +103,7 @@ def run(program: str) -> str:
     return done.stdout
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not fork")
+@needs_fork
 def test_a_forked_process_has_a_connection_of_its_own() -> None:
     printed = run("""
         import os

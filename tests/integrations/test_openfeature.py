@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import queue
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from openfeature.flag_evaluation import FlagEvaluationDetails, Reason
 from openfeature.provider import ProviderStatus
 
 from tests.support_assignments import condition, item
+from tests.support_children import needs_fork
 from tests.support_clock import Clock
 from tests.support_server import PATIENCE, SteeredServer
 from upgrade_client_lib import UpgradeConnection
@@ -409,7 +409,7 @@ def test_a_provider_that_is_replaced_leaves_the_connection_open(local: LocalUpgr
     connection.client("student-1", "my-app").init_sync()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not fork")
+@needs_fork
 def test_a_forked_process_evaluates_too() -> None:
     program = """
         import os

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 from tests.outbox.support_kills import LocalServer, Nursery, Settings, play
+from tests.support_children import needs_fork
 from tests.support_redis import RedisServer, want_redis
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+pytestmark = needs_fork
 
 
 @pytest.fixture(scope="module")

@@ -16,14 +16,13 @@ import httpx
 import pytest
 
 from tests.outbox.support_outbox import LOG, known_user
-from tests.stores.support_stores import FORK_WARNING, in_children
+from tests.support_children import FORK_WARNING, in_children, needs_fork
 from tests.support_server import PATIENCE
 from upgrade_client_lib import UpgradeConnection, _delivering
 from upgrade_client_lib.stores import MemoryStore, SQLiteStore
 from upgrade_client_lib.testing import LocalUpgrade
 
 pytestmark = pytest.mark.filterwarnings(FORK_WARNING)
-forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -105,7 +104,7 @@ def test_a_program_whose_server_is_away_ends_in_time(url: str) -> None:
     assert "Traceback" not in ended.stderr
 
 
-@forks
+@needs_fork
 def test_a_child_delivers_what_it_handed_over_itself_and_nothing_of_its_parent(
     local: LocalUpgrade, url: str
 ) -> None:
@@ -121,7 +120,7 @@ def test_a_child_delivers_what_it_handed_over_itself_and_nothing_of_its_parent(
     assert sorted(log.user for log in local.logs) == ["child", "child", "user"]
 
 
-@forks
+@needs_fork
 def test_a_preloaded_connection_delivers_in_each_worker(
     local: LocalUpgrade, url: str, tmp_path: Path
 ) -> None:
@@ -138,7 +137,7 @@ def test_a_preloaded_connection_delivers_in_each_worker(
     connection.close()
 
 
-@forks
+@needs_fork
 def test_the_workers_of_a_preloaded_gunicorn_deliver_what_they_handed_over(
     local: LocalUpgrade, url: str, tmp_path: Path
 ) -> None:

@@ -24,12 +24,12 @@ from tests.outbox.support_kills import (
     problems_of,
 )
 from tests.outbox.support_kills_child import Job, open_store
+from tests.support_children import needs_fork
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib._outbox import deliverer
 from upgrade_client_lib.testing import LocalUpgrade
 
 HOST = "http://127.0.0.1:1"
-forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 
 
 class Recorded:
@@ -163,7 +163,7 @@ def a_job(folder: Path, url: str, **more: Any) -> Job:
     return Job("job", url, journal=journal, seed=1, users=["user"], events=20, **given)
 
 
-@forks
+@needs_fork
 @pytest.mark.parametrize("adaptive", [None, ("adaptive", "0")])
 def test_a_process_marks_nothing_where_nothing_is_assigned(
     tmp_path: Path, adaptive: tuple[str, str] | None
@@ -175,7 +175,7 @@ def test_a_process_marks_nothing_where_nothing_is_assigned(
     assert {one["kind"] for one in entries} == {"log"}
 
 
-@forks
+@needs_fork
 def test_a_process_writes_down_what_it_could_not_hand_over(tmp_path: Path) -> None:
     with LocalServer.serving() as server, Nursery() as nursery:
         nowhere = ("sqlite", str(tmp_path / "nowhere" / "outbox.db"), "")
@@ -186,7 +186,7 @@ def test_a_process_writes_down_what_it_could_not_hand_over(tmp_path: Path) -> No
     assert not any("event_id" in one for one in entries)
 
 
-@forks
+@needs_fork
 def test_no_process_outlives_its_round(tmp_path: Path) -> None:
     with LocalServer.serving() as server:
         with Nursery() as nursery:
@@ -196,7 +196,7 @@ def test_no_process_outlives_its_round(tmp_path: Path) -> None:
             os.kill(process, 0)
 
 
-@forks
+@needs_fork
 def test_a_soak_counts_what_became_of_all_events(capsys: pytest.CaptureFixture[str]) -> None:
     support_soak.main(len(support_soak.KINDS), 300)
     said = capsys.readouterr().out
@@ -205,7 +205,7 @@ def test_a_soak_counts_what_became_of_all_events(capsys: pytest.CaptureFixture[s
     assert "       0 rounds that failed\n" in said
 
 
-@forks
+@needs_fork
 def test_a_soak_fails_if_a_round_does(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

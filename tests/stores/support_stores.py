@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sqlite3
 import time
-import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable, NoReturn
+from typing import Any, Callable
 
 import attrs
 import pytest
@@ -18,9 +15,6 @@ import pytest
 from upgrade_client_lib.stores import MemoryStore, RedisStore, SQLiteStore, Store
 
 ROOT = Path(__file__).parent.parent.parent
-LONGEST = 60
-FORK_WARNING = "ignore:.*fork:DeprecationWarning"
-"""Python 3.12 warns of forks beside threads."""
 
 
 class Time:
@@ -132,31 +126,3 @@ def count_up(store: Store, key: str, times: int) -> None:
             found = store.get(key)
             value, version = (b"0", None) if found is None else found
             left -= store.replace(key, b"%d" % (int(value) + 1), version, 600)
-
-
-def in_children(works: list[Callable[[], object]]) -> list[str]:
-    """Do each work in a forked child of its own, at once; return what they give, as text."""
-    children = [_started(work) for work in works]
-    said: list[str] = []
-    for child, pipe in children:
-        with open(pipe, encoding="utf-8") as reading:
-            said.append(reading.read())
-        assert os.waitpid(child, 0)[1] == 0, "the child hung"
-    return said
-
-
-def _started(work: Callable[[], object]) -> tuple[int, int]:
-    reading, writing = os.pipe()
-    child = os.fork() or _work_and_tell(work, writing)
-    os.close(writing)
-    return child, reading
-
-
-def _work_and_tell(work: Callable[[], object], writing: int) -> NoReturn:
-    signal.alarm(LONGEST)
-    try:
-        said = str(work())
-    except BaseException:
-        said = f"failed: {traceback.format_exc()}"
-    os.write(writing, said.encode())
-    os._exit(0)

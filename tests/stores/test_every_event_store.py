@@ -13,14 +13,14 @@ from typing import Any, cast
 
 import pytest
 
-from tests.stores.support_stores import FORK_WARNING, Kind, in_children, memory, redis, sqlite
+from tests.stores.support_stores import Kind, memory, redis, sqlite
+from tests.support_children import FORK_WARNING, in_children, needs_fork
 from tests.support_clock import until
 from tests.support_redis import RedisServer
 from upgrade_client_lib.stores import RedisStore
 from upgrade_client_lib.stores.event_protocol import EventStore
 
 pytestmark = pytest.mark.filterwarnings(FORK_WARNING)
-forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 
 QUEUE = "https://upgrade.example.org"
 LEASE = 60.0
@@ -254,7 +254,7 @@ def test_no_event_is_taken_twice_by_threads(store: EventStore) -> None:
     assert sorted(names, key=int) == [str(number) for number in range(200)]
 
 
-@forks
+@needs_fork
 def test_processes_share_the_events_or_begin_without(kind: Kind) -> None:
     store = cast("EventStore", kind.open())
     for number in range(40):

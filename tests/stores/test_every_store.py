@@ -14,7 +14,6 @@ from typing import Any, Callable, Union
 import pytest
 
 from tests.stores.support_stores import (
-    FORK_WARNING,
     Async,
     Blocking,
     Kind,
@@ -23,19 +22,18 @@ from tests.stores.support_stores import (
     count_up,
     documented,
     get,
-    in_children,
     memory,
     redis,
     replace,
     sqlite,
     version_of,
 )
+from tests.support_children import FORK_WARNING, in_children, needs_fork
 from upgrade_client_lib.stores import Store
 
 Called = Union[Blocking, Async]
 
 pytestmark = pytest.mark.filterwarnings(FORK_WARNING)
-forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 
 
 @pytest.fixture(params=["memory", "sqlite", "redis", "documented"])
@@ -395,12 +393,12 @@ def test_two_handles_of_the_same_data_see_the_same(kind: Kind) -> None:
         close(two)
 
 
-@forks
+@needs_fork
 def test_what_fails_in_a_child_is_told() -> None:
     assert "ZeroDivisionError" in in_children([lambda: 1 / 0])[0]
 
 
-@forks
+@needs_fork
 def test_a_child_process_and_its_parent_go_on(raw: Store, kind: Kind) -> None:
     def work() -> str:
         found = raw.get("key")
@@ -418,7 +416,7 @@ def test_a_child_process_and_its_parent_go_on(raw: Store, kind: Kind) -> None:
     assert raw.replace("key", b"parent again", found[1], 60)
 
 
-@forks
+@needs_fork
 def test_a_child_of_an_event_loop_and_its_parent_go_on(raw: Store, kind: Kind) -> None:
     def work() -> bytes:
         found = raw.get("key")
@@ -434,7 +432,7 @@ def test_a_child_of_an_event_loop_and_its_parent_go_on(raw: Store, kind: Kind) -
     asyncio.run(scenario())
 
 
-@forks
+@needs_fork
 def test_a_child_goes_on_where_other_threads_of_its_parent_were_busy(raw: Store) -> None:
     def go_on() -> None:
         while not done.is_set():
@@ -458,7 +456,7 @@ def test_a_child_goes_on_where_other_threads_of_its_parent_were_busy(raw: Store)
     assert said == [["True"]] * 5
 
 
-@forks
+@needs_fork
 def test_eight_processes_that_count_lose_nothing(raw: Store, kind: Kind) -> None:
     if not kind.between_processes:
         return

@@ -11,7 +11,8 @@ from typing import Any, Callable
 
 import pytest
 
-from tests.stores.support_stores import FORK_WARNING, Time, in_children, version_of
+from tests.stores.support_stores import Time, version_of
+from tests.support_children import FORK_WARNING, in_children, needs_fork
 from upgrade_client_lib._sync import run_sync
 from upgrade_client_lib.stores import MemoryStore
 
@@ -128,7 +129,7 @@ def test_a_signal_handler_may_use_it_and_interrupt_it(method: str) -> None:
     assert store.get("key") == (b"one", version_of(store, "key"))
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+@needs_fork
 @pytest.mark.filterwarnings(FORK_WARNING)
 def test_what_a_child_writes_stays_in_the_child() -> None:
     store = MemoryStore()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import socket
 import subprocess
 import sys
@@ -23,7 +22,8 @@ import redis
 import redis.asyncio
 import redis.exceptions
 
-from tests.stores.support_stores import FORK_WARNING, in_children, version_of
+from tests.stores.support_stores import version_of
+from tests.support_children import FORK_WARNING, in_children, needs_fork
 from tests.support_clock import MARGIN, taking
 from tests.support_redis import REQUIRED, RedisServer, free_port, want_redis
 from upgrade_client_lib.stores import RedisStore, redis_clients
@@ -302,7 +302,7 @@ def test_a_client_that_decodes_responses_is_refused() -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+@needs_fork
 def test_a_blocking_client_serves_a_child_too(redis_server: RedisServer, prefix: str) -> None:
     with closing(redis.Redis(port=redis_server.port)) as client:
         own = RedisStore(client, prefix=prefix)
@@ -531,7 +531,7 @@ def test_threads_share_it(store: RedisStore) -> None:
         assert [done.result() for done in [threads.submit(read) for _ in range(30)]] == [None] * 30
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+@needs_fork
 def test_a_child_opens_connections_of_its_own(alone: tuple[RedisStore, Any]) -> None:
     store, admin = alone
 

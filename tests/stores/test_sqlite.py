@@ -18,12 +18,12 @@ from typing import Any, Callable
 
 import pytest
 
-from tests.stores.support_stores import FORK_WARNING, Time, in_children, version_of
+from tests.stores.support_stores import Time, version_of
+from tests.support_children import FORK_WARNING, in_children, needs_fork
 from tests.support_clock import MARGIN, taking
 from upgrade_client_lib.stores import SQLiteStore, sqlite_connections
 
 pytestmark = pytest.mark.filterwarnings(FORK_WARNING)
-forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
 
 
 @pytest.fixture
@@ -401,7 +401,7 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         store.get("key")
 
 
-@forks
+@needs_fork
 def test_a_file_that_may_not_be_written_is_an_error(store: SQLiteStore, path: Path) -> None:
     def work() -> str:
         user = os.geteuid()
@@ -417,7 +417,7 @@ def test_a_file_that_may_not_be_written_is_an_error(store: SQLiteStore, path: Pa
     assert re.search("readonly|unable to open", in_children([work])[0])
 
 
-@forks
+@needs_fork
 def test_a_full_disk_is_an_error_and_leaves_what_was_there(store: SQLiteStore, path: Path) -> None:
     def work() -> bool:
         import resource
@@ -438,7 +438,7 @@ def test_a_full_disk_is_an_error_and_leaves_what_was_there(store: SQLiteStore, p
 # ---- Forks ----
 
 
-@forks
+@needs_fork
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="no list of locks here")
 def test_a_child_holds_locks_of_its_own(store: SQLiteStore, path: Path) -> None:
     def locks() -> int:
@@ -457,7 +457,7 @@ def test_a_child_holds_locks_of_its_own(store: SQLiteStore, path: Path) -> None:
     assert in_children([work]) == ["True"]
 
 
-@forks
+@needs_fork
 def test_a_child_never_touches_a_connection_that_could_not_be_closed(
     store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -481,7 +481,7 @@ def test_a_child_never_touches_a_connection_that_could_not_be_closed(
     assert store.get("other") is not None
 
 
-@forks
+@needs_fork
 def test_a_call_that_a_signal_handler_interrupts_does_not_stop_forks(store: SQLiteStore) -> None:
     store.replace("key", b"one", None, 60)
     with pytest.raises(KeyboardInterrupt), store._connections.lend():  # pyright: ignore[reportPrivateUsage]
