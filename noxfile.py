@@ -34,6 +34,7 @@ MEASURED = "3.11"  # ratios differ between Pythons; benchmarks/expected.json hol
 
 SPEC = ROOT / "openapi" / "upgrade-client-v6.yaml"
 GENERATOR_SETTINGS = ROOT / "openapi" / "generator.yaml"
+GENERATOR_TEMPLATES = ROOT / "openapi" / "templates"
 GENERATED = ROOT / "generated" / "upgrade_openapi"
 MUTATED = [  # the caches, the rules of queues, freshness and retries, and the retry loop
     "upgrade_client_lib._http.call.x_send_with_retries__*",
@@ -479,6 +480,7 @@ def compiled_spec(session: nox.Session) -> Generator[Path, None, None]:
             "generate",
             f"--path={SPEC}",
             f"--config={GENERATOR_SETTINGS}",
+            f"--custom-template-path={GENERATOR_TEMPLATES}",
             f"--output-path={package}",
             "--meta=none",
             "--fail-on-warning",

@@ -399,15 +399,28 @@ elif kind == "aiohttp":
     settings = {"async_engine": "aiohttp"}
 client = UpgradeConnection(url, **settings).client("user", "my-app")
 
+METRICS = {"attributes": {"a": 1}, "groupedMetrics": [
+    {"groupClass": "a", "groupKey": "b", "groupUniquifier": "c", "attributes": {"d": 1}}
+]}
+CALLS = {
+    "init": [{"class": ["class-1"]}, {"class": "class-1"}],
+    "set_group_membership": [{"class": ["class-1"]}],
+    "set_working_group": [{"class": "class-1"}],
+    "set_alt_user_ids": [["alias"]],
+    "get_all_experiment_conditions": [],
+    "has_feature_flag": ["new-dashboard"],
+    "log": [[{"timestamp": "2026-01-01", "metrics": METRICS}]],
+    "mark_decision_point": ["home", "hint", "short", "condition applied"],
+    "send_reward": ["SUCCESS", None, None, {"site": "home", "target": "hint"}],
+}
+
 async def call():
-    await client.init()
-    await client.get_all_experiment_conditions()
-    await client.log([])
+    for name, arguments in CALLS.items():
+        await getattr(client, name)(*arguments)
 
 def call_sync():
-    client.init_sync()
-    client.get_all_experiment_conditions_sync()
-    client.log_sync([])
+    for name, arguments in CALLS.items():
+        getattr(client, f"{name}_sync")(*arguments)
 
 unprotected.clear()
 call_sync() if kind == "sync" else asyncio.run(call())
@@ -420,7 +433,7 @@ print(unprotected)
 @pytest.mark.parametrize("own", ["own", "ours"])
 def test_calls_import_nothing_but_what_forks_wait_for(kind: str, host: str, own: str) -> None:
     """A child that is forked while another thread imports a module can never import it."""
-    with FaultyServer() as server:
+    with FaultyServer(upgrade_with_user()) as server:
         url = server.url.replace("127.0.0.1", host)
         done = subprocess.run(
             [sys.executable, "-c", IMPORTS, url, kind, own],

@@ -87,7 +87,20 @@ def test_the_first_client_loads_what_it_needs() -> None:
         'UpgradeClient("u1", "https://upgrade.example.org", "my-app")'
     )
 
-    assert loaded >= {"httpx", "upgrade_openapi", "attr", "asyncio"}
+    assert loaded >= {"httpx", "attr", "asyncio"}
+    assert "upgrade_openapi" not in loaded
+
+
+def test_a_first_call_loads_the_generated_code_of_its_own_operation() -> None:
+    loaded_by("""
+from upgrade_client_lib import UpgradeClient
+from upgrade_client_lib.testing import LocalUpgrade
+client = UpgradeClient("u1", "http://upgrade", "my-app", transport=LocalUpgrade().transport)
+client.init_sync()
+models = {name.rpartition(".")[2] for name in sys.modules if "upgrade_openapi.models." in name}
+assert models >= {"init_request", "experiment_user"}
+assert not any(word in name for name in models for word in ["mark", "log", "reward", "flag"])
+""")
 
 
 def test_a_name_that_was_used_is_kept() -> None:

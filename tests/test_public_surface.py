@@ -206,7 +206,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error(name: str) -> None:
 def test_types_exports_all_that_its_submodules_do() -> None:
     below = [types.enums, types.outbox, types.requests, types.responses]
 
-    assert [name for module in below for name in exported(module)] == types.__all__
+    assert sorted(name for module in below for name in exported(module)) == types.__all__
 
 
 def test_the_version_is_that_of_the_distribution() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
+from . import _user
 from ._api import Identity
 from ._http import (
     DEFAULT_OPTIONS,
@@ -28,7 +29,7 @@ from ._server import (
     shared_server,
     store_of_environment,
 )
-from ._user import AssignmentCache, User, make_outbox
+from ._user import AssignmentCache, User
 from .types import BinaryRewardValue, MarkedDecisionPointStatus
 
 if TYPE_CHECKING:
@@ -242,7 +243,7 @@ class BaseClient:
 def outbox_of_environment(server: Server, url: str) -> EventQueue:
     """Return the outbox that the environment names; a ``ValueError`` names the variable."""
     store: Any = store_of_environment(url, OUTBOX)
-    return make_outbox(server, store, MAX_EVENTS, MAX_EVENT_AGE, FLUSH_AT_EXIT)
+    return _user.make_outbox(server, store, MAX_EVENTS, MAX_EVENT_AGE, FLUSH_AT_EXIT)
 
 
 def _server(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+from . import _user
 from ._http import (
     DEFAULT_MAX_RESPONSE_BYTES,
     DEFAULT_OPTIONS,
@@ -29,7 +30,6 @@ from ._server import (
     store_of_environment,
 )
 from ._sync import ASYNC, SYNC, run_sync
-from ._user import forget, make_outbox
 from .client import UpgradeClient
 from .hooks import Hook, hooks_option
 
@@ -193,7 +193,7 @@ class UpgradeConnection:
             arguments.seconds("flush_at_exit", flush_at_exit),
         )
         if outbox is not None:
-            self._server.outbox = make_outbox(self._server, outbox, *limits)
+            self._server.outbox = _user.make_outbox(self._server, outbox, *limits)
 
     @classmethod
     def from_env(cls) -> UpgradeConnection:
@@ -295,14 +295,14 @@ class UpgradeConnection:
         Clients that live go on with what they were answered, for a second at most. A
         ``RuntimeError`` where the store fails, since it may still know the user then.
         """
-        await forget(self._server, ASYNC, user_id)
+        await _user.forget(self._server, ASYNC, user_id)
 
     def forget_sync(self, user_id: str) -> None:
         """Remove, blocking, what the connection's store knows of a user.
 
         Arguments, answer and errors are those of :meth:`forget`.
         """
-        run_sync(forget(self._server, SYNC, user_id))
+        run_sync(_user.forget(self._server, SYNC, user_id))
 
     def close(self) -> None:
         """Close the sockets. Those of event loops are closed by their loops, without waiting.

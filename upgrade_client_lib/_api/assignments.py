@@ -1,46 +1,60 @@
-"""The items of a response to assign, one for each decision point, and assignments made of them.
+"""What a user is assigned: the items of a response, one for each decision point.
 
 Items are indexed as they arrive and read when they are asked for, straight from the JSON: making
 generated models of them takes longer than everything else. The wire's names of their fields come
 from those models, in the order in which these write them.
 """
 
+# The request half of a generated operation is private to its module by name only:
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from upgrade_openapi import models
+from upgrade_openapi.api.client import assign as assign_endpoint
+from upgrade_openapi.models import (
+    AssignedCondition,
+    AssignedLevel,
+    AssignRequest,
+    DecisionPointAssignment,
+    Payload as PayloadModel,
+)
 
-from .._http import PARSE_ERRORS
+from .._http import PARSE_ERRORS, Operation
 from .._narrow import list_or_none, object_or_none
 from .._rules.queues import PointKey, PointState, position
 from ..assignment import Assignment
 from ..types import ExperimentType, Payload, PayloadType
+from .identity import Identity
+from .operation import read_operation
 from .values import as_list, as_object, as_str, optional_str, warn_of_skipped
-
-if TYPE_CHECKING:
-    from .operations import Identity
 
 E = TypeVar("E")
 
 Item = Mapping[str, Any]
 """What a response holds for one decision point."""
 
-_SITE, _CONDITIONS, _TARGET, _EXPERIMENT_TYPE, _FACTORS = models.DecisionPointAssignment(
+_SITE, _CONDITIONS, _TARGET, _EXPERIMENT_TYPE, _FACTORS = DecisionPointAssignment(
     site="", assigned_condition=[], target="", experiment_type="", assigned_factor=[]
 ).to_dict()
-_CONDITION_ID, _CONDITION_CODE, _CONDITION_PAYLOAD, _EXPERIMENT_ID = models.AssignedCondition(
+_CONDITION_ID, _CONDITION_CODE, _CONDITION_PAYLOAD, _EXPERIMENT_ID = AssignedCondition(
     id="", condition_code="", payload=None, experiment_id=""
 ).to_dict()
-_LEVEL, _LEVEL_PAYLOAD = models.AssignedLevel(level="", payload=None).to_dict()
-_PAYLOAD_VALUE, _PAYLOAD_TYPE = models.Payload(value="", type_="").to_dict()
+_LEVEL, _LEVEL_PAYLOAD = AssignedLevel(level="", payload=None).to_dict()
+_PAYLOAD_VALUE, _PAYLOAD_TYPE = PayloadModel(value="", type_="").to_dict()
 
 _EXPERIMENT_TYPES = {member.value: member for member in ExperimentType}
 _PAYLOAD_TYPES = {member.value: member for member in PayloadType}
 
 
-def index_items(response: Any) -> dict[PointKey, Item]:
+def assign(identity: Identity) -> Operation[dict[PointKey, Item]]:
+    body = AssignRequest(identity.context)
+    return read_operation(assign_endpoint._get_kwargs, identity, body, _index_items)
+
+
+def _index_items(response: Any) -> dict[PointKey, Item]:
     """Index the items of a response by their decision point."""
     index: dict[PointKey, Item] = {}
     readable = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from upgrade_openapi import models
+from upgrade_openapi.models import Error, ErrorType
 
 from .._http import PARSE_ERRORS, Request, Response
 from .._rules.retries import proves_not_applied
@@ -20,7 +20,7 @@ from ..exceptions import (
 )
 from .values import as_object, str_or_none
 
-_USER_NOT_DEFINED: str = models.ErrorType.EXPERIMENT_USER_NOT_DEFINED.value
+_USER_NOT_DEFINED: str = ErrorType.EXPERIMENT_USER_NOT_DEFINED.value
 _NOT_BY_UPGRADE = (
     "this is no answer of UpGrade's: a firewall or proxy before the server may have refused"
 )
@@ -51,12 +51,12 @@ def read_error(request: Request, response: Response) -> UpgradeApiError:
     )
 
 
-def _error_in(response: Response) -> models.Error:
+def _error_in(response: Response) -> Error:
     """Return the error that a response holds; an empty one where it holds none."""
     try:
-        return models.Error.from_dict(as_object(json.loads(response.content)))
+        return Error.from_dict(as_object(json.loads(response.content)))
     except (*PARSE_ERRORS, RecursionError):
-        return models.Error()
+        return Error()
 
 
 def _class_for(status: int, error_type: str | None) -> type[UpgradeApiError]:

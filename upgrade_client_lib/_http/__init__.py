@@ -6,10 +6,9 @@ loaded when it is first used.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .._fork import fork_waits
+from .._lazy import load
 from .breaker import Breaker
 from .messages import AttemptLimits, Request, Response
 from .operation import PARSE_ERRORS, Operation
@@ -58,9 +57,4 @@ _LAZY_MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LAZY_MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with fork_waits():
-        value: object = getattr(import_module(f".{_LAZY_MODULES[name]}", __name__), name)
-    globals()[name] = value
-    return value
+    return load(__name__, _LAZY_MODULES, name)

@@ -1,13 +1,21 @@
-"""What is known of one user, and what they can do: each operation, written once."""
+"""What is known of one user, and what they can do: each operation, written once.
+
+What only stores and outboxes need is loaded where there is one.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from .._lazy import load
 from .cache import AssignmentCache
 from .decisions import decide, decide_flag
 from .marks import MarkDetails
 from .operations import User
-from .outboxes import make_outbox
-from .sharing import forget
+
+if TYPE_CHECKING:
+    from .outboxes import make_outbox
+    from .sharing import forget
 
 __all__ = [
     "AssignmentCache",
@@ -18,3 +26,9 @@ __all__ = [
     "forget",
     "make_outbox",
 ]
+
+_LAZY_MODULES = {"forget": "sharing", "make_outbox": "outboxes"}
+
+
+def __getattr__(name: str) -> object:
+    return load(__name__, _LAZY_MODULES, name)

@@ -15,10 +15,11 @@ from .._rules.queues import Mark, MarkOutcome, PointKey
 from .._sync import Backend
 from ..assignment import Assignment
 from ..exceptions import ConflictError, OutboxError, OutboxFullError, UpgradeApiError
-from ..types import MarkedDecisionPoint, MarkedDecisionPointStatus, OutboxEvent
+from ..types import MarkedDecisionPointStatus
 
 if TYPE_CHECKING:
     from .._outbox import MarkToSend
+    from ..types import MarkedDecisionPoint, OutboxEvent
     from .operations import User
 
 T = TypeVar("T")

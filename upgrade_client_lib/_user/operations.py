@@ -11,36 +11,39 @@ import copy
 import time
 import weakref
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Callable, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Callable, TypeVar
 
 import attrs
 
-from .. import _api
+from .. import _api, _rules, types
+from .._fork import fork_waits
 from .._http import CallOptions, Operation
 from .._rules import arguments
-from .._rules.log_entries import validate_entries
 from .._rules.queues import PointKey, Rotation
 from .._rules.sharing import Groups, GroupsChange
 from .._server import Server
 from .._sync import Backend
 from ..assignment import Assignment, attach_marker
 from ..exceptions import UpgradeApiError, UserNotInitializedError
-from ..types import (
-    BinaryRewardValue,
-    DecisionPoint,
-    ExperimentUser,
-    FeatureFlag,
-    LogRecord,
-    OutboxEvent,
-    RewardResponse,
-    UserAliases,
-)
+from ..types import BinaryRewardValue
 from .cache import AssignmentCache
 from .marks import UserMarker
 from .record import ExpiringFlags, Flags, Record
-from .sharing import SharedUser
 from .single_flight import SingleFlight, without_traceback
 from .turns import in_turn
+
+if TYPE_CHECKING:
+    from ..types import (
+        DecisionPoint,
+        ExperimentUser,
+        FeatureFlag,
+        LogRecord,
+        OutboxEvent,
+        RewardResponse,
+        UserAliases,
+    )
+    from .sharing import SharedUser
 
 T = TypeVar("T")
 
@@ -89,7 +92,7 @@ class User:
         self.working_group: Mapping[str, str] | None = None
         self.closed = False
         access = server.store_access
-        self.shared = None if access is None else SharedUser(self, access)
+        self.shared = None if access is None else _shared_user()(self, access)
         self.flags: SingleFlight[Flags] = SingleFlight() if access is None else ExpiringFlags()
 
     @property
@@ -234,13 +237,13 @@ class User:
         return checked in flags
 
     async def log(self, backend: Backend, options: CallOptions, metrics: object) -> list[LogRecord]:
-        entries = validate_entries(metrics)
+        entries = _rules.validate_entries(metrics)
         if not entries:
             return []
         return await self.write(backend, options, _api.log(self.identity, entries))
 
     async def enqueue_log(self, backend: Backend, metrics: object) -> OutboxEvent:
-        entries = validate_entries(metrics)
+        entries = _rules.validate_entries(metrics)
         if not entries:
             raise ValueError("metrics must hold an entry to log")
         from .handing_over import hand_over, log_of  # late: most have no outbox
@@ -476,7 +479,9 @@ class User:
 
     def _as_stored(self, root_id: str) -> ExperimentUser:
         """Describe the user with groups of the caller's own, who may change them."""
-        return ExperimentUser(root_id, copy.deepcopy(self.group), copy.deepcopy(self.working_group))
+        return types.ExperimentUser(
+            root_id, copy.deepcopy(self.group), copy.deepcopy(self.working_group)
+        )
 
     @property
     def default_marker(self) -> UserMarker:
@@ -487,6 +492,13 @@ class User:
         if options is self.server.options:
             return assignment
         return attach_marker(attrs.evolve(assignment), UserMarker(self, options))
+
+
+@cache
+def _shared_user() -> type[SharedUser]:
+    with fork_waits():  # loaded with the first user of a store: most connections have none
+        from .sharing import SharedUser
+    return SharedUser
 
 
 def _raise_if_stale(answer: Record | Flags) -> None:

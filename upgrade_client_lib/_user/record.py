@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
@@ -23,10 +23,11 @@ from .._rules.queues import MarkEffect, PointKey, PointState, Scope
 from ..assignment import Assignment, Marker, attach_marker
 from ..decision import Decision, FlagDecision
 from ..exceptions import UpgradeApiError
-from ..types import FeatureFlag
 from . import single_flight
-from .entry import StoredRecord
 from .single_flight import SingleFlight
+
+if TYPE_CHECKING:
+    from ..types import FeatureFlag
 
 _logger = logging.getLogger("upgrade_client_lib")
 
@@ -64,7 +65,6 @@ class Record:
         "_empty",
         "_identity",
         "_is_shared",
-        "_items",
         "_valid_until",
         "advanced_by",
         "answered_at",
@@ -72,6 +72,7 @@ class Record:
         "decisions_by_site",
         "invalidated",
         "is_from_server",
+        "items",
         "load_id",
         "stale_because",
         "validity",
@@ -90,7 +91,7 @@ class Record:
         self.load_id: str | None = None
         self.stale_because: UpgradeApiError | None = None
         self._identity = identity
-        self._items = items
+        self.items = items
         self.advanced_by: dict[PointKey, int] = {}
         self._empty = 0
         self.answered_at = time.time()
@@ -131,16 +132,16 @@ class Record:
                 self.decisions_by_site.setdefault(site, {})[target] = decision
 
     def all_current(self, marker: Marker) -> list[Assignment]:
-        assignments = [self.current(point, marker) for point in list(self._items)]
+        assignments = [self.current(point, marker) for point in list(self.items)]
         return [assignment for assignment in assignments if assignment is not None]
 
     def id_of_condition(self, point: PointKey, code: str) -> str | None:
         """Return the id of a condition of a point that assigns something."""
-        return _api.id_of_condition(self._items[point], code)
+        return _api.id_of_condition(self.items[point], code)
 
     def has_queue(self, point: PointKey) -> bool:
         """Whether marks advance this point."""
-        item = self._items.get(point)
+        item = self.items.get(point)
         return item is not None and _api.has_queue(item)
 
     def use_until(self, moment: float) -> None:
@@ -162,23 +163,13 @@ class Record:
         """Whether every point may be read from this record without loading it again."""
         return not self.invalidated and not self._is_shared
 
-    def as_stored(self) -> StoredRecord:
-        """Return what a store keeps of this record."""
-        return StoredRecord(
-            self.load_id or "",
-            self.answered_at,
-            self._items,
-            dict(self.advanced_by),
-            frozenset(self.invalidated),
-        )
-
     def experiment_at(self, point: PointKey) -> str | None:
-        item = self._items.get(point)
+        item = self.items.get(point)
         return None if item is None else _api.experiment_of(item)
 
     def state_at(self, point: PointKey) -> PointState | None:
         """Return what the rules need to know of a point; ``None`` where it assigns nothing."""
-        item = self._items.get(point)
+        item = self.items.get(point)
         return None if item is None else _api.state_of(item)
 
     def apply(self, effect: MarkEffect, point: PointKey) -> None:
@@ -200,13 +191,13 @@ class Record:
             return () if scope == "other points" else (point,)
         return [
             other
-            for other, item in self._items.items()
+            for other, item in self.items.items()
             if _api.experiment_of(item) == experiment_id
             and (scope == "experiment" or other != point)
         ]
 
     def _read(self, point: PointKey, advanced_by: int, marker: Marker) -> Assignment | None:
-        item = self._items.get(point)
+        item = self.items.get(point)
         if item is None:
             return None
         try:
@@ -251,7 +242,7 @@ class ExpiringFlags(SingleFlight["Flags"]):
         self._latest = flags
 
 
-class Flags(dict[str, FeatureFlag]):
+class Flags(dict[str, "FeatureFlag"]):
     """The flags that are on for a user, by key."""
 
     __slots__ = ("answered_at", "decisions", "is_from_server", "stale_because", "valid_until")

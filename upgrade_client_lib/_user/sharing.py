@@ -121,7 +121,7 @@ class SharedUser:
         def keep(record: Record, context: StoredContext, before: StoredContext) -> Context:
             if context.marks != before.marks:
                 return None  # a mark may or may not be in the answer
-            return attrs.evolve(context, record=record.as_stored())
+            return attrs.evolve(context, record=_stored(record))
 
         kind = _Kind(find, ask_for_record, keep)
         return await self._load(backend, options, kind, force=force)
@@ -356,7 +356,7 @@ class SharedUser:
                 if context.record is not None and context.record.load_id != load_id:
                     effect = MarkEffect(invalidate="experiment")
                 record.apply(effect, mark.point)
-                changed = record.as_stored()
+                changed = _stored(record)
             marked = attrs.evolve(context, marks=context.marks + 1, record=changed)
             return entry.with_context(self._context, marked)
 
@@ -417,6 +417,17 @@ async def end_records(server: Server, backend: Backend, user_id: str) -> None:
     if server.store_access is not None:
         entry = SharedEntry(server.store_access, user_id)
         await entry.update(backend, lambda known: known.of_changed_user(known.groups))
+
+
+def _stored(record: Record) -> StoredRecord:
+    """Return what a store keeps of a record."""
+    return StoredRecord(
+        record.load_id or "",
+        record.answered_at,
+        record.items,
+        dict(record.advanced_by),
+        frozenset(record.invalidated),
+    )
 
 
 async def forget(server: Server, backend: Backend, user_id: object) -> None:

@@ -1,0 +1,22 @@
+"""Packages that load what they export when it is first used, so that no program loads the rest."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+
+from ._fork import fork_waits
+
+
+def load(package: str, modules: Mapping[str, str], name: str) -> object:
+    """Return what a package exports by this name, from the module of it that has it.
+
+    It is an attribute of the package from then on.
+    """
+    if name not in modules:
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    with fork_waits():
+        value: object = getattr(import_module(f".{modules[name]}", package), name)
+    setattr(sys.modules[package], name, value)
+    return value
