@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 import attrs
 
@@ -28,6 +28,9 @@ from .single_flight import Load, SingleFlight
 
 CurrentBySite = Mapping[str, Mapping[str, Optional[Assignment]]]
 """What points assign, by site and then by target."""
+
+_NOTHING: Mapping[Any, Any] = {}
+"""What is known of a user of whom nothing is: one for all, since most users of many are idle."""
 
 
 @attrs.frozen
@@ -55,9 +58,9 @@ class AssignmentCache(SingleFlight[Record]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._last_marked: dict[tuple[PointKey, str | None], str | None] = {}
-        self.current_by_site: CurrentBySite = {}
-        self.decisions_by_site: Mapping[str, Mapping[str, Decision]] = {}
+        self._last_marked: Mapping[tuple[PointKey, str | None], str | None] = _NOTHING
+        self.current_by_site: CurrentBySite = _NOTHING
+        self.decisions_by_site: Mapping[str, Mapping[str, Decision]] = _NOTHING
         self._pending: tuple[PendingMark, ...] = ()
         self._changes = 0  # how often marks or others may have changed what is known
 
@@ -139,7 +142,8 @@ class AssignmentCache(SingleFlight[Record]):
             self._changes += 1
             effect = self._effect(mark, outcome, rotation, stored_experiment_id)
             if effect.is_news:
-                self._last_marked[mark.point, mark.experiment_id] = mark.condition
+                marked = mark.point, mark.experiment_id
+                self._last_marked = {**self._last_marked, marked: mark.condition}
             if effect.discard:
                 self._discard()
                 return
@@ -188,5 +192,5 @@ class AssignmentCache(SingleFlight[Record]):
         if self.value is not None and self.value is not value:
             self.value.validity.is_discarded = True
         self.value = value
-        self.current_by_site = {} if value is None else value.current_by_site
-        self.decisions_by_site = {} if value is None else value.decisions_by_site
+        self.current_by_site = _NOTHING if value is None else value.current_by_site
+        self.decisions_by_site = _NOTHING if value is None else value.decisions_by_site

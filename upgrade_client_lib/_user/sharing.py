@@ -38,7 +38,7 @@ from .shared_entry import SharedEntry, remove_entry
 
 if TYPE_CHECKING:
     from .._server import Server
-    from .operations import User
+    from .caller import Caller
 
 _logger = logging.getLogger("upgrade_client_lib")
 
@@ -76,7 +76,7 @@ class SharedUser:
         "_user_reference",
     )
 
-    def __init__(self, user: User, access: StoreAccess) -> None:
+    def __init__(self, user: Caller, access: StoreAccess) -> None:
         # The user refers to this; a weak reference avoids a cycle.
         self._user_reference = weakref.ref(user)
         self._identity = user.identity
@@ -87,7 +87,7 @@ class SharedUser:
         self._is_settled = False
 
     @property
-    def _user(self) -> User:
+    def _user(self) -> Caller:
         """The user, while one of their calls is in progress; not in work that outlasts it."""
         user = self._user_reference()
         assert user is not None

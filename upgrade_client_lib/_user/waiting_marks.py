@@ -12,14 +12,14 @@ from .._sync import Backend
 from .record import Record
 
 if TYPE_CHECKING:
-    from .operations import User
+    from .caller import Caller
 
 Standing = Optional[tuple[tuple[str, Event], ...]]
 """A user's events in their line, each with its state; ``None`` where the outbox's store fails."""
 
 
 async def ask_beside_marks(
-    user: User,
+    user: Caller,
     outbox: EventQueue,
     backend: Backend,
     assign: Callable[[], Awaitable[Mapping[PointKey, _api.Item]]],
@@ -52,7 +52,7 @@ async def ask_beside_marks(
     return record
 
 
-async def _standing(outbox: EventQueue, backend: Backend, user: User) -> Standing:
+async def _standing(outbox: EventQueue, backend: Backend, user: Caller) -> Standing:
     try:
         return await outbox.standing(backend, user.identity.user_id)
     except Exception:

@@ -1,0 +1,181 @@
+"""Sending what a user asks: after what waits for them, and after making them known if need be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Callable, TypeVar
+
+from .. import _api
+from .._fork import fork_waits
+from .._http import CallOptions, Operation
+from .._server import Server
+from .._sync import Backend
+from ..exceptions import UpgradeApiError, UserNotInitializedError
+from .single_flight import SingleFlight
+
+if TYPE_CHECKING:
+    from .._rules.queues import Rotation
+    from .._rules.sharing import Groups, GroupsChange
+    from ..types import ExperimentUser
+    from .sharing import SharedUser
+
+T = TypeVar("T")
+
+
+class Caller:
+    """One user in one context, on one server: their groups, and requests in their name."""
+
+    __slots__ = (
+        "__weakref__",
+        "_initialized",
+        "closed",
+        "group",
+        "identity",
+        "rotation",
+        "server",
+        "shared",
+        "stated_groups",
+        "working_group",
+    )
+
+    def __init__(
+        self,
+        server: Server,
+        identity: _api.Identity,
+        rotation: Rotation,
+        stated_groups: Groups | None,
+    ) -> None:
+        self.server = server
+        self.identity = identity
+        self.rotation: Rotation = rotation
+        self.stated_groups = stated_groups
+        self._initialized: SingleFlight[object] | None = None  # another object each time
+        if stated_groups is not None:
+            self._initialized = SingleFlight()
+        self.group: Mapping[str, Sequence[str]] | None = None
+        self.working_group: Mapping[str, str] | None = None
+        self.closed = False
+        access = server.store_access
+        self.shared = None if access is None else _shared_user()(self, access)
+
+    def check_open(self) -> None:
+        """Raise a ``RuntimeError`` once closed."""
+        if self.closed:
+            raise RuntimeError(f"this client of user {self.identity.user_id!r} is closed")
+
+    async def write(self, backend: Backend, options: CallOptions, operation: Operation[T]) -> T:
+        """Send what the server counts, after the user's events that wait in the outbox."""
+        self.check_open()
+        outbox = self.server.outbox
+        if outbox is not None:
+            user_id, seconds = self.identity.user_id, options.timeout.total
+            options = options.within(await outbox.deliver_first(backend, user_id, seconds))
+        return await self.call(backend, options, operation)
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether marks of decisions go to the outbox, which has the connection's token alone."""
+        return self.server.outbox is not None and self.identity.token == self.server.token
+
+    async def call(
+        self,
+        backend: Backend,
+        options: CallOptions,
+        operation: Operation[T],
+        *,
+        initializes: bool = True,
+    ) -> T:
+        """Send an operation's request and return its response; a ``RuntimeError`` once closed.
+
+        Where the server does not know the user, and their groups were stated, they are initialised
+        first. The server applied nothing then, so the request may be sent again, whichever it is.
+        """
+        self.check_open()
+        if self.stated_groups is None or not initializes:
+            return await self.server.call(backend, operation, options, self.identity)
+        deadline = time.monotonic() + options.timeout.total
+        if self.shared is not None:
+            await self.shared.settle(backend, options)
+            options = options.within(deadline - time.monotonic())
+        before = self.last_init
+        try:
+            return await self.server.call(backend, operation, options, self.identity)
+        except UserNotInitializedError:
+            pass  # and no more in here, where each error would be chained to this one
+        await self.initialize(backend, options.within(deadline - time.monotonic()), before)
+        left = options.within(deadline - time.monotonic())
+        return await self.server.call(backend, operation, left, self.identity)
+
+    async def initialize(self, backend: Backend, options: CallOptions, before: object) -> None:
+        """Make the user known with the stated groups; concurrent callers share one request.
+
+        ``before`` is ``last_init`` as it was when the need for it was seen: what another
+        call did meanwhile need not be done again.
+        """
+        assert self._initialized is not None
+        await self._initialized.get_or_load(
+            backend,
+            self._initializer(backend, options),
+            options,
+            is_usable=lambda initialized: initialized is not before,
+        )
+
+    @property
+    def last_init(self) -> object:
+        """What tells one time that the user was made known from the next."""
+        return None if self._initialized is None else self._initialized.value
+
+    def _initializer(
+        self, backend: Backend, options: CallOptions
+    ) -> Callable[[float], Awaitable[object]]:
+        async def load(seconds: float) -> object:
+            group, working_group = self.stated_groups or (None, None)
+            operation = _api.init(self.identity, group, working_group)
+            try:
+                user = await self.change(
+                    backend, options.within(seconds), operation, "stated", self.stated_groups
+                )
+            except UpgradeApiError as error:
+                error.may_have_been_applied = False  # what the caller asked for was refused
+                raise
+            self.group, self.working_group = user.group, user.workingGroup
+            return object()
+
+        return load
+
+    async def change(
+        self,
+        backend: Backend,
+        options: CallOptions,
+        operation: Operation[ExperimentUser],
+        change: GroupsChange,
+        stated: Groups | None = None,
+    ) -> ExperimentUser:
+        """Send a change of the user, and end what is stored of them."""
+        initializes = change in ("group", "working group")
+        work = self.call(backend, options, operation, initializes=initializes)
+        if self.shared is None:
+            return await work
+        return await self.shared.changing_user(backend, work, change, stated)
+
+    def restate(
+        self,
+        group: Mapping[str, Sequence[str]] | None,
+        working_group: Mapping[str, str] | None,
+    ) -> None:
+        """Replace what was stated of the user's groups, if anything was."""
+        if self.stated_groups is not None:
+            stated_group, stated_working_group = self.stated_groups
+            self.stated_groups = (
+                stated_group if group is None else group,
+                stated_working_group if working_group is None else working_group,
+            )
+
+
+@cache
+def _shared_user() -> type[SharedUser]:
+    with fork_waits():  # loaded with the first user of a store: most connections have none
+        from .sharing import SharedUser
+    return SharedUser
