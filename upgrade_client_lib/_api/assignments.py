@@ -58,8 +58,9 @@ def _index_items(response: Any) -> dict[PointKey, Item]:
     """Index the items of a response by their decision point."""
     index: dict[PointKey, Item] = {}
     readable = 0
-    items: list[dict[str, Any]] = [item for item in as_list(response) if isinstance(item, dict)]
-    for item in items:
+    for item in as_list(response):
+        if not isinstance(item, dict):
+            continue
         site = item.get(_SITE)
         target = item.get(_TARGET) or ""
         queue = item.get(_CONDITIONS)
@@ -67,7 +68,7 @@ def _index_items(response: Any) -> dict[PointKey, Item]:
             readable += 1
             point = site, target
             # Where a server has a null target and an empty one, the empty one can be marked.
-            if point not in index or _has_null_target(index[point]):
+            if index.setdefault(point, item) is not item and _has_null_target(index[point]):
                 index[point] = item
     warn_of_skipped("assignments", len(response) - readable)
     return index
@@ -137,8 +138,9 @@ def _code(condition: Mapping[str, Any]) -> str | None:
     as the code.
     """
     code = condition.get(_CONDITION_CODE)
-    payload = object_or_none(code)
-    return optional_str(code) if payload is None else as_str(payload[_PAYLOAD_VALUE])
+    if isinstance(code, dict):
+        return as_str(as_object(code)[_PAYLOAD_VALUE])
+    return optional_str(code)
 
 
 def _code_or_none(condition: Mapping[str, Any]) -> str | None:

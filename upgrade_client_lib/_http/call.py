@@ -22,6 +22,7 @@ from ..exceptions import (
     UnreadableAnswerError,
     UpgradeApiError,
 )
+from .decoding import fastest_decoder
 from .errors import current_exception, is_permanent, scrub
 from .messages import Request, Response
 from .operation import PARSE_ERRORS, Operation
@@ -31,6 +32,8 @@ from .reachability import Reachability
 T = TypeVar("T")
 
 _logger = logging.getLogger("upgrade_client_lib")
+
+_decode = fastest_decoder()
 
 
 async def send_with_retries(
@@ -128,7 +131,9 @@ def _read(operation: Operation[T], response: Response) -> T:
         message = "the answer is larger than max_response_bytes allows: it was not read to its end"
     else:
         try:
-            return operation.read(json.loads(response.content))
+            # A number that the server counted is kept as it is; what is only read has none.
+            decode = _decode if operation.is_read else json.loads
+            return operation.read(decode(response.content))
         except (*PARSE_ERRORS, RecursionError) as error:
             cause = error
             message = _why_unreadable(response, error)
