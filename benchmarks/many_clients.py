@@ -1,8 +1,8 @@
-"""A hundred thousand clients on one connection: ``python -m benchmarks.many_clients`` prints a table.
+"""A hundred thousand clients on one connection: ``python -m benchmarks.many_clients``.
 
-How much an idle client holds, what a read takes beside few clients and beside many, and whether what
-dropped clients held can be used again. Going round all clients, a read finds nothing of them in the
-processor's caches; so it does not in a dictionary of dictionaries, which is measured beside it.
+How much an idle client holds, what a read takes beside few clients and beside many, and whether
+what dropped clients held can be used again. Going round all clients, a read finds nothing of them
+in the processor caches; nor does it in dictionaries, which are measured beside them.
 """
 
 from __future__ import annotations

@@ -302,7 +302,7 @@ def test_a_browser_on_another_machine_finds_no_page(local: LocalUpgrade) -> None
 def test_a_request_without_a_host_is_refused(browser: httpx.Client) -> None:
     url = browser.base_url
     with socket.create_connection((url.host, url.port or 80), timeout=10) as connection:
-        connection.sendall(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
         assert connection.recv(65536).startswith(b"HTTP/1.1 403 ")
 
 
