@@ -27,7 +27,7 @@ from tests.support_calls import (
     marks_at_banner,
     upgrade_with_user,
 )
-from tests.support_clock import until
+from tests.support_clock import MARGIN, until
 from tests.support_faults import FAULTS, PATIENCE, REFUSALS, redirects, within
 from tests.support_faulty_server import (
     FaultyServer,
@@ -77,7 +77,7 @@ def failure_of(call: Form, operation: Operation, connection: UpgradeConnection) 
     begun = time.monotonic()
     with pytest.raises(UpgradeApiError) as caught:
         operation.call(call, client)
-    assert time.monotonic() - begun < 2.0
+    assert time.monotonic() - begun < 1.0 + MARGIN
     return caught.value
 
 

@@ -58,7 +58,7 @@ def test_the_total_bounds_the_call_however_slowly_bytes_arrive(call: Form, fault
     with (
         FaultyServer(init=fault) as server,
         UpgradeConnection(server.url, timeout=SHORT, retries=5) as connection,
-        taking(SHORT, SHORT + 3 * MARGIN),  # some of these servers keep the machine busy
+        taking(SHORT, SHORT + MARGIN),
         pytest.raises(RequestTimeoutError) as caught,
     ):
         call(connection.client("user", "my-app").init)

@@ -482,7 +482,10 @@ def test_a_child_never_touches_a_connection_that_could_not_be_closed(
 
 
 @needs_fork
-def test_a_call_that_a_signal_handler_interrupts_does_not_stop_forks(store: SQLiteStore) -> None:
+def test_a_call_that_a_signal_handler_interrupts_does_not_stop_forks(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_connections, "FORK_SECONDS", 30.0)
     store.replace("key", b"one", None, 60)
     with pytest.raises(KeyboardInterrupt), store._connections.lend():  # pyright: ignore[reportPrivateUsage]
         raise KeyboardInterrupt

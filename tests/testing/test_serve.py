@@ -155,6 +155,8 @@ def test_a_body_over_the_limit_is_a_413_also_compressed(url: str) -> None:
         (request(b"0x2\r\n{}\r\n0\r\n\r\n", "Transfer-Encoding: chunked"), 400),
         (request(b"2;a\nb\r\n{}\r\n", "Transfer-Encoding: chunked"), 400),
         (request(b"0\r\n" + b"X: y\r\n" * 5000, "Transfer-Encoding: chunked"), 431),
+        (b"GET /api/version HTTP/1.1\nHost: x\n\n", 400),
+        (b"GET /api/version HTTP/1.1\r\nHost: x\nY: b\r\n\r\n", 400),
         (b"GET /api/ver\x01sion HTTP/1.1\r\nHost: x\r\n\r\n", 400),
         (b"\r\n" * 20000, 400),
         (b"x" * 40000, 431),
@@ -178,6 +180,8 @@ def test_what_is_not_http_is_refused_and_the_server_goes_on(
         request(b"{", "Content-Length: 200"),
         request(b"5\r\nab", "Transfer-Encoding: chunked"),
         request(b"5", "Transfer-Encoding: chunked"),
+        request(b"2\n{}\n0\n\n", "Transfer-Encoding: chunked"),
+        request(b"ffffffff\r\n", "Transfer-Encoding: chunked"),
     ],
 )
 def test_who_leaves_in_the_middle_is_not_answered_and_the_server_goes_on(

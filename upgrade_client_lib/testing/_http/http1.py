@@ -62,7 +62,12 @@ class Http1Connection:
         self._parser = _parser()  # one for each request: what it was sent is none of h11's business
         self._parser.receive_data(received)
         self._deadline = time.monotonic() + REQUEST_SECONDS
-        return _head(self._next_event())
+        while (request := self._event()) is h11.NEED_DATA:
+            received += self._receive()
+        length = len(received) - len(self._parser.trailing_data[0])
+        if received.count(b"\n", 0, length) != received.count(b"\r\n", 0, length):
+            raise BadRequest(400)  # which h11 takes
+        return _head(request)
 
     def body(self, head: RequestHead) -> bytes:
         """Return the request's body; of one over the limit, just more than the limit."""
@@ -71,7 +76,10 @@ class Http1Connection:
             self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         parts: list[bytes] = []
         kept = arrived = 0
-        while isinstance(event := self._next_event(), h11.Data):
+        while not isinstance(event := self._event(), h11.EndOfMessage):
+            if event is h11.NEED_DATA:
+                self._receive()
+                continue
             arrived += len(event.data)
             if arrived > _DRAIN_LIMIT:
                 raise BadRequest(413)
@@ -92,23 +100,21 @@ class Http1Connection:
         content = response.body if with_body else b""
         self._connection.sendall("\r\n".join(lines).encode("latin-1", "replace") + content)
 
-    def _next_event(self) -> Any:
-        """Return what the request has next, within its time."""
-        while True:
-            try:
-                event = self._parser.next_event()
-            except h11.RemoteProtocolError as error:
-                raise BadRequest(error.error_status_hint) from error
-            if event is not h11.NEED_DATA:
-                return event
-            self._parser.receive_data(self._more())
+    def _event(self) -> Any:
+        """Return what the request has next, or that it has not arrived."""
+        try:
+            return self._parser.next_event()
+        except h11.RemoteProtocolError as error:
+            raise BadRequest(error.error_status_hint) from error
 
-    def _more(self) -> bytes:
+    def _receive(self) -> bytes:
+        """Take and return what arrives next, within the time of the request."""
         if time.monotonic() > self._deadline:
             raise BadRequest(408)
         received = self._connection.recv(_RECEIVED_AT_ONCE)
         if not received:
             raise ConnectionClosed
+        self._parser.receive_data(received)
         return received
 
 
