@@ -25,7 +25,8 @@ import trustme
 from tests.support_faulty_server import FaultyServer
 from tests.support_proxy import Proxy, SocksProxy
 from upgrade_client_lib import UpgradeConnection
-from upgrade_client_lib._http.slots import AsyncSlots, Lease, SyncSlots
+from upgrade_client_lib._http.async_slots import AsyncSlots
+from upgrade_client_lib._http.slots import Lease, SyncSlots
 
 CONNECTIONS = 4
 AT_ONCE = 20

@@ -154,7 +154,8 @@ def test_an_event_loop_that_is_dropped_takes_its_connections_with_it(closed: boo
         server.wait_until_all_hung_up()
         transport = connection._server._transport  # pyright: ignore[reportPrivateUsage]
         assert [loop() for loop in loops] == [None] * 5
-        assert not transport._async_pools  # pyright: ignore[reportPrivateUsage]
+        assert transport._async is not None  # pyright: ignore[reportPrivateUsage]
+        assert not transport._async.pools  # pyright: ignore[reportPrivateUsage]
 
     assert server.connections == 5
 

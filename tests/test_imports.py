@@ -87,8 +87,8 @@ def test_the_first_client_loads_what_it_needs() -> None:
         'UpgradeClient("u1", "https://upgrade.example.org", "my-app")'
     )
 
-    assert loaded >= {"httpx", "attr", "asyncio"}
-    assert "upgrade_openapi" not in loaded
+    assert loaded >= {"httpx", "attr"}
+    assert not loaded & {"upgrade_openapi", "asyncio"}
 
 
 def test_a_first_call_loads_the_generated_code_of_its_own_operation() -> None:

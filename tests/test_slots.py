@@ -16,7 +16,8 @@ import pytest
 from tests.support_faulty_server import Fault, FaultyServer
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib._http import slots as slots_module
-from upgrade_client_lib._http.slots import AsyncSlots, Lease, PoolIsFullError, SyncSlots
+from upgrade_client_lib._http.async_slots import AsyncSlots
+from upgrade_client_lib._http.slots import Lease, PoolIsFullError, SyncSlots
 
 LONG = 30.0
 SHORT = 0.05

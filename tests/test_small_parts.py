@@ -13,7 +13,14 @@ from tests.support_faulty_server import FaultyServer
 from tests.support_forms import Form, both_forms
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib._api import Identity
-from upgrade_client_lib._http import DEFAULT_OPTIONS, CallOptions, pools, resolver, slots
+from upgrade_client_lib._http import (
+    DEFAULT_OPTIONS,
+    CallOptions,
+    async_pools,
+    async_slots,
+    idle,
+    resolver,
+)
 from upgrade_client_lib._sync import ASYNC, SYNC, run_sync
 from upgrade_client_lib._user import turns
 from upgrade_client_lib._user.cache import AssignmentCache
@@ -30,12 +37,12 @@ def test_a_transport_that_was_idle_for_too_long_stays_for_others() -> None:
         made.append(object())
         return made[-1]
 
-    idle = pools._IdleTransports(make, 2, 4.0)  # pyright: ignore[reportPrivateUsage]
+    waiting = idle.IdleTransports(make, 2, 4.0)
     kept = object()
-    idle.put(kept)
+    waiting.put(kept)
 
-    assert idle.take(-1.0) is made[0]
-    assert idle.take(1.0) is kept
+    assert waiting.take(-1.0) is made[0]
+    assert waiting.take(1.0) is kept
 
 
 def test_a_connection_that_comes_back_to_a_closed_pool_is_closed() -> None:
@@ -48,7 +55,7 @@ def test_a_connection_that_comes_back_to_a_closed_pool_is_closed() -> None:
             self.closed += 1
 
     async def scenario() -> None:
-        pool = pools.AsyncPool(Connection, 1, 4.0)
+        pool = async_pools.AsyncPool(Connection, 1, 4.0)
         async with pool.transport(1.0, 1.0) as lent:
             await pool.aclose()
         assert lent.closed == 1
@@ -82,7 +89,7 @@ def test_who_has_a_slot_is_not_told_that_there_is_none() -> None:
     async def scenario() -> int:
         turn = asyncio.get_running_loop().create_future()
         turn.set_result(1)
-        slots.AsyncSlots(1)._give_up(turn)  # pyright: ignore[reportPrivateUsage]
+        async_slots.AsyncSlots(1)._give_up(turn)  # pyright: ignore[reportPrivateUsage]
         return int(await turn)
 
     assert asyncio.run(scenario()) == 1
@@ -92,7 +99,7 @@ def test_no_loop_is_running_outside_of_one() -> None:
     loop = asyncio.new_event_loop()
     loop.close()
 
-    assert not pools._is_running(loop)  # pyright: ignore[reportPrivateUsage]
+    assert not async_pools._is_running(loop)  # pyright: ignore[reportPrivateUsage]
 
 
 def test_work_is_finished_without_waiting_for_it() -> None:

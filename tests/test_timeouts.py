@@ -39,7 +39,7 @@ from upgrade_client_lib import (
     Timeout,
     UpgradeConnection,
 )
-from upgrade_client_lib._http import deadline
+from upgrade_client_lib._http import async_deadline, deadline
 
 pytestmark = pytest.mark.usefixtures("engine", "first_calls_made")
 
@@ -356,13 +356,13 @@ def test_a_shorter_limit_of_the_users_own_client_holds(call: Form) -> None:
 def test_this_httpx_has_the_attribute_to_which_the_deadline_is_attached() -> None:
     transports: list[tuple[Any, Callable[[Any], None]]] = [
         (httpx.HTTPTransport(), deadline.enforce_sync),
-        (httpx.AsyncHTTPTransport(), deadline.enforce_async),
+        (httpx.AsyncHTTPTransport(), async_deadline.enforce_async),
     ]
     for transport, enforce in transports:
         enforce(transport)
 
         backend = transport._pool._network_backend
-        assert type(backend).__module__ == deadline.__name__, (
+        assert type(backend).__module__ == enforce.__module__, (
             "httpx no longer sends through transport._pool._network_backend: no deadline holds for"
             " slow responses; mend _http/deadline.py before allowing this version"
         )

@@ -58,8 +58,9 @@ def _index_items(response: Any) -> dict[PointKey, Item]:
     """Index the items of a response by their decision point."""
     index: dict[PointKey, Item] = {}
     readable = 0
-    for item in as_list(response):
-        if not isinstance(item, dict):
+    for raw in as_list(response):
+        item = object_or_none(raw)
+        if item is None:
             continue
         site = item.get(_SITE)
         target = item.get(_TARGET) or ""
@@ -138,9 +139,8 @@ def _code(condition: Mapping[str, Any]) -> str | None:
     as the code.
     """
     code = condition.get(_CONDITION_CODE)
-    if isinstance(code, dict):
-        return as_str(as_object(code)[_PAYLOAD_VALUE])
-    return optional_str(code)
+    payload = object_or_none(code)
+    return optional_str(code) if payload is None else as_str(payload[_PAYLOAD_VALUE])
 
 
 def _code_or_none(condition: Mapping[str, Any]) -> str | None:

@@ -6,7 +6,6 @@ and each of their operations ends when the call's time is over.
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import socket
 import ssl
@@ -16,17 +15,15 @@ from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from typing import Any, Callable
 
-import anyio
 import httpcore
 
 from . import resolver
-from .own_task import open_in_own_task
 
 # Few enough bytes for a socket to take at once, so that the deadline is checked between writes.
 WRITTEN_AT_ONCE = 16 * 1024
 
 SLOW_LOOK_UP = "looking up the host's name took too long"
-_ABORTED = "closed while it was being opened"
+ABORTED = "closed while it was being opened"
 
 _current_deadline: ContextVar[float] = ContextVar("upgrade_client_lib_deadline")
 
@@ -41,7 +38,7 @@ def ending_at(moment: float) -> Generator[None, None, None]:
         _current_deadline.reset(token)
 
 
-def _until_deadline(
+def until_deadline(
     seconds: float | None, timeout_error: type[httpcore.TimeoutException], *, shares: int = 1
 ) -> float:
     """Return the shorter of an operation's own limit and its share of what is left of the call.
@@ -65,18 +62,18 @@ class _SyncNetworkStream:
         backend.opened(stream)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        data: bytes = self._stream.read(max_bytes, _until_deadline(timeout, httpcore.ReadTimeout))
+        data: bytes = self._stream.read(max_bytes, until_deadline(timeout, httpcore.ReadTimeout))
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), WRITTEN_AT_ONCE):
             piece = buffer[start : start + WRITTEN_AT_ONCE]
-            self._stream.write(piece, _until_deadline(timeout, httpcore.WriteTimeout))
+            self._stream.write(piece, until_deadline(timeout, httpcore.WriteTimeout))
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None, timeout: float | None
     ) -> _SyncNetworkStream:
-        left = _until_deadline(timeout, httpcore.ConnectTimeout)
+        left = until_deadline(timeout, httpcore.ConnectTimeout)
         return _SyncNetworkStream(
             self._stream.start_tls(ssl_context, server_hostname, left), self._backend
         )
@@ -97,11 +94,11 @@ class _SyncNetworkBackend:
         """Connect to the first address of the host that answers; each has a share of the time."""
         looking_up = resolver.look_up(host, port)
         try:
-            addresses = list(looking_up.result(_until_deadline(timeout, httpcore.ConnectTimeout)))
+            addresses = list(looking_up.result(until_deadline(timeout, httpcore.ConnectTimeout)))
         except concurrent.futures.TimeoutError as error:
             raise httpcore.ConnectTimeout(SLOW_LOOK_UP) from error
         while True:
-            share = _until_deadline(timeout, httpcore.ConnectTimeout, shares=len(addresses))
+            share = until_deadline(timeout, httpcore.ConnectTimeout, shares=len(addresses))
             try:
                 stream = self._backend.connect_tcp(
                     host=addresses.pop(0), port=port, timeout=share, **options
@@ -117,7 +114,7 @@ class _SyncNetworkBackend:
         self._stream = stream
         if self._aborted:
             stream.close()
-            raise httpcore.ConnectError(_ABORTED)
+            raise httpcore.ConnectError(ABORTED)
 
     def abort(self) -> None:
         """Have the request fail that another thread has in flight, or is connecting for."""
@@ -133,104 +130,13 @@ class _SyncNetworkBackend:
             self._stream.close()
 
 
-class _AsyncNetworkStream:
-    """The same for a stream of an event loop."""
-
-    def __init__(self, stream: Any, backend: _AsyncNetworkBackend) -> None:
-        self._stream = stream
-        self._backend = backend
-        self.get_extra_info: Callable[[str], Any] = stream.get_extra_info
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        data: bytes = await self._stream.read(
-            max_bytes, _until_deadline(timeout, httpcore.ReadTimeout)
-        )
-        return data
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        await self._stream.write(buffer, _until_deadline(timeout, httpcore.WriteTimeout))
-
-    async def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None, timeout: float | None
-    ) -> _AsyncNetworkStream:
-        left = _until_deadline(timeout, httpcore.ConnectTimeout)
-        encrypted = await self._stream.start_tls(ssl_context, server_hostname, left)
-        return _AsyncNetworkStream(encrypted, self._backend)
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-        self._backend.closed()
-
-
-class _AsyncNetworkBackend:
-    """The same for an event loop, whose other tasks close what is open."""
-
-    def __init__(self, backend: Any) -> None:
-        self._backend = backend
-        self._stream: Any = None
-        self._aborted = False
-        self.sleep: Callable[[float], Any] = backend.sleep
-
-    async def connect_tcp(
-        self, *, host: str, port: int, timeout: float | None = None, **options: Any
-    ) -> _AsyncNetworkStream:
-        """Connect to the first address of the host that answers; each has a share of the time."""
-        looking_up = resolver.look_up(host, port)
-        try:
-            with anyio.fail_after(_until_deadline(timeout, httpcore.ConnectTimeout)):
-                found = await asyncio.wrap_future(looking_up)
-        except TimeoutError as error:
-            raise httpcore.ConnectTimeout(SLOW_LOOK_UP) from error
-        addresses = list(found)
-        while True:
-            share = _until_deadline(timeout, httpcore.ConnectTimeout, shares=len(addresses))
-            try:
-                stream = await open_in_own_task(
-                    self._backend.connect_tcp(
-                        host=addresses.pop(0), port=port, timeout=share, **options
-                    )
-                )
-            except Exception:
-                if not addresses:
-                    raise
-            else:
-                break
-        if self._aborted:
-            await stream.aclose()
-            raise httpcore.ConnectError(_ABORTED)
-        self._stream = stream
-        return _AsyncNetworkStream(stream, self)
-
-    def closed(self) -> None:
-        """Take note that the connection is closed."""
-        self._stream = None
-
-    def is_connected(self) -> bool:
-        """Return whether there is a connection that was not closed regularly."""
-        return self._stream is not None
-
-    def abort(self) -> None:
-        """Have the request fail that is just connecting."""
-        self._aborted = True
-
-    async def aclose(self) -> None:
-        """Close the connection if it is open."""
-        if self._stream is not None:
-            await self._stream.aclose()
-
-
 def enforce_sync(transport: Any) -> None:
     """Make a new ``httpx.HTTPTransport`` keep to the deadline."""
-    pool = _wrap_backend(transport, _SyncNetworkBackend)
+    pool = wrap_backend(transport, _SyncNetworkBackend)
     # One request at a time uses this pool. An exception of a signal handler while its lock is
     # being acquired would leave it locked, and httpcore, which acquires it again to clean up,
     # would wait for ever.
     pool._optional_thread_lock = nullcontext()
-
-
-def enforce_async(transport: Any) -> None:
-    """Make a new ``httpx.AsyncHTTPTransport`` keep to the deadline."""
-    _wrap_backend(transport, _AsyncNetworkBackend)
 
 
 def abort(transport: Any) -> None:
@@ -238,32 +144,18 @@ def abort(transport: Any) -> None:
     transport._pool._network_backend.abort()
 
 
-def is_connected(transport: Any) -> bool:
-    """Return whether an asynchronous transport has a connection that must be closed."""
-    connected: bool = transport._pool._network_backend.is_connected()
-    return connected
-
-
-# httpcore does not know of a connection to a proxy, or one without TLS yet, until it is complete.
-
-
 def close(transport: Any) -> None:
     """Close a transport and its connection, in whatever state a request left it."""
+    # httpcore does not know of a connection to a proxy, or one without TLS yet, until it is
+    # complete.
     with suppress(Exception):
         transport.close()
     with suppress(Exception):
         transport._pool._network_backend.close()
 
 
-async def aclose(transport: Any) -> None:
-    """Close an asynchronous transport and its connection, in whatever state a request left it."""
-    with suppress(Exception):
-        await transport.aclose()
-    with suppress(Exception):
-        await transport._pool._network_backend.aclose()
-
-
-def _wrap_backend(transport: Any, wrapper: Callable[[Any], Any]) -> Any:
+def wrap_backend(transport: Any, wrapper: Callable[[Any], Any]) -> Any:
+    """Have a transport open its connections with a network backend around its own."""
     # httpcore documents network backends (https://www.encode.io/httpcore/network-backends/), but
     # httpx, whose versions are bounded in pyproject.toml for this, has no argument for one.
     try:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import httpx
 
+from .async_deadline import aclose, enforce_async, is_connected
 from .conversion import RequestBuilder, read_and_close
-from .deadline import abort, aclose, ending_at, enforce_async, is_connected
+from .deadline import abort, ending_at
 from .messages import AttemptLimits, Request, Response
 from .sockets import SocketOptions
 
