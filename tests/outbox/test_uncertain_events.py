@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -17,7 +19,8 @@ from tests.outbox.support_outbox import (
     served,
 )
 from tests.support_clock import Clock
-from upgrade_client_lib import UpgradeConnection
+from tests.support_forms import Form, both_forms
+from upgrade_client_lib import UpgradeApiError, UpgradeConnection
 from upgrade_client_lib._outbox import deliverer
 from upgrade_client_lib._outbox.delivery import LEASE_SECONDS
 from upgrade_client_lib._rules import delivery
@@ -118,6 +121,75 @@ def test_a_mark_is_not_retried_once_a_later_one_may_have_been_applied(
     (event,) = connection.outbox.events_sync("undecided")
     with pytest.raises(ValueError, match="a later mark of user 'user' was sent"):
         connection.outbox.retry_sync(event.id)
+
+
+@both_forms
+@pytest.mark.parametrize(
+    ("answers", "is_retried"),
+    [(None, False), ((500, "lost"), False), ((400, "refused"), True)],
+)
+def test_a_mark_is_not_retried_once_a_later_one_was_sent_past_the_outbox(
+    call: Form, served: Served, answers: tuple[int, str] | None, is_retried: bool
+) -> None:
+    connection = served.connect(retries=0)
+    client = known_user(connection)
+    served.server.lose_next("mark", "after")
+    decided(client, "single", "queue").mark_sync()
+    assert counts_when(connection, "undecided") == {"undecided": 1}
+    (event,) = connection.outbox.events_sync("undecided")
+    if answers is not None:
+        status, answer = answers
+        served.server.answer("mark", answer, status)
+    with nullcontext() if answers is None else pytest.raises(UpgradeApiError):
+        call(client.mark_decision_point, "home", "banner", "control", "condition applied")
+    with nullcontext() if is_retried else pytest.raises(ValueError, match="a later mark"):
+        connection.outbox.retry_sync(event.id)
+
+
+def test_a_mark_that_is_cancelled_past_the_outbox_counts_as_sent(served: Served) -> None:
+    connection = served.connect(retries=0)
+    client = known_user(connection)
+    served.server.lose_next("mark", "after")
+    decided(client, "single", "queue").mark_sync()
+    assert counts_when(connection, "undecided") == {"undecided": 1}
+    (event,) = connection.outbox.events_sync("undecided")
+    hold = served.server.hold_next("mark")
+
+    async def scenario() -> None:
+        marking = asyncio.ensure_future(
+            client.mark_decision_point("home", "banner", "control", "condition applied")
+        )
+        await hold.wait_async()
+        marking.cancel()
+        await asyncio.wait([marking])
+        hold.release()
+        with pytest.raises(ValueError, match="a later mark"):
+            await connection.outbox.retry(event.id)
+        await connection.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_a_mark_past_an_outbox_whose_store_fails_is_told_and_sent(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing(MemoryStore):
+        def pass_line(self, queue: str, line: str) -> None:
+            raise OSError("no room")
+
+    served.store = Failing()
+    client = known_user(served.connect())
+    client.mark_decision_point_sync("home", "banner", "control", "condition applied")
+    assert served.server.count("mark") == 1
+    assert "the outbox's store failed: OSError: no room" in caplog.text
+
+
+def test_using_a_closed_client_passes_nothing(served: Served) -> None:
+    connection = served.connect()
+    client = known_user(connection)
+    client.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        client.mark_decision_point_sync("home", "banner", "control", "condition applied")
 
 
 def test_a_flush_that_delivers_itself_rests_while_it_has_to_wait(

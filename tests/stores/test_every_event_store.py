@@ -315,6 +315,22 @@ def test_an_event_that_its_line_has_passed_is_not_reopened(store: EventStore) ->
     assert not store.reopen_event(QUEUE, "unknown", b"")
 
 
+def test_no_event_of_a_line_that_is_past_them_all_is_reopened(store: EventStore) -> None:
+    for line in ["user", "other"]:
+        add(store, line, line)
+        assert take(store) == line
+        assert settle(store, line, state="aside")
+    store.pass_line(QUEUE, "user")
+    store.pass_line(QUEUE, "nobody")
+    store.pass_line("nothing", "user")
+    add(store, "later")
+    assert take(store) == "later"
+    assert settle(store, "later", state="aside")
+    assert not store.reopen_event(QUEUE, "user", b"")
+    assert store.reopen_event(QUEUE, "other", b"")
+    assert store.reopen_event(QUEUE, "later", b"")
+
+
 def test_an_event_is_not_reopened_while_a_later_one_is_sent(store: EventStore) -> None:
     for name in ["1", "2", "3"]:
         add(store, name)

@@ -167,6 +167,13 @@ class EventQueue:
             await backend.sleep(pause)
             pause = min(2 * pause, LONGEST_LOOK_SECONDS)
 
+    async def overtake(self, backend: Backend, user_id: str) -> None:
+        """Note that a mark was sent past the outbox: no earlier event is to come after it."""
+        try:
+            await self.ask(backend, "pass_line", user_id)
+        except Exception as error:
+            _logger.warning("the outbox's store failed: %s: %s", type(error).__name__, error)
+
     def flush(self, seconds: float) -> None:
         """Wait until everything was delivered, or cannot be in time."""
         self._deliverer.flush(seconds)

@@ -74,6 +74,25 @@ class Caller:
             options = options.within(await outbox.deliver_first(backend, user_id, seconds))
         return await self.call(backend, options, operation)
 
+    async def write_mark(self, backend: Backend, options: CallOptions, mark: Operation[T]) -> T:
+        """Send a mark. After it, no event that was set aside before may be sent again."""
+        outbox, user_id = self.server.outbox, self.identity.user_id
+        if outbox is None:
+            return await self.write(backend, options, mark)
+        try:
+            marked = await self.write(backend, options, mark)
+        except UpgradeApiError as error:
+            if error.may_have_been_applied:
+                await outbox.overtake(backend, user_id)
+            raise
+        except Exception:
+            raise
+        except BaseException:  # cancelled or interrupted: it may have been applied
+            backend.finish(outbox.overtake(backend, user_id))
+            raise
+        await outbox.overtake(backend, user_id)
+        return marked
+
     @property
     def hands_over(self) -> bool:
         """Whether marks of decisions go to the outbox, which has the connection's token alone."""

@@ -199,7 +199,7 @@ class UserMarker:
         return await self._with_effect(
             backend,
             Mark(point, experiment_id, condition, excludes),
-            lambda: user.write(backend, options, operation),
+            lambda: user.write_mark(backend, options, operation),
             lambda marked: (marked.experimentId, marked.userId),
         )
 

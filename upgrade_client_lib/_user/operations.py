@@ -16,7 +16,6 @@ from .. import _api, _rules, types
 from .._http import CallOptions
 from .._rules import arguments
 from .._rules.queues import PointKey
-from .._rules.sharing import GroupsChange
 from .._sync import Backend
 from ..assignment import Assignment, attach_marker
 from ..types import BinaryRewardValue
@@ -26,6 +25,7 @@ from .record import Flags, Record
 from .single_flight import without_traceback
 
 if TYPE_CHECKING:
+    from .._rules.sharing import GroupsChange
     from ..types import (
         DecisionPoint,
         ExperimentUser,

@@ -89,6 +89,10 @@ class EventStore(Protocol):
         """
         ...
 
+    def pass_line(self, queue: str, line: str) -> None:
+        """Note that a line is past all events that were added so far: none may be reopened."""
+        ...
+
     def remove_event(self, queue: str, event_id: str) -> bool:
         """Remove an event, unless it is being sent; return whether that was done.
 

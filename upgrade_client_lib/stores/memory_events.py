@@ -188,6 +188,14 @@ class MemoryEvents:
                 kept.schedule(event.line, line, time.monotonic())
         return True
 
+    def pass_line(self, queue: str, line: str) -> None:
+        """Note that a line is past all its events; see ``EventStore``."""
+        with held(self._events_lock):
+            kept = self._queues.get(queue)
+            known = None if kept is None else kept.lines.get(line)
+            if kept is not None and known is not None:
+                known.passed = kept.position + 1
+
     def remove_event(self, queue: str, event_id: str) -> bool:
         """Remove an event, unless it is being sent; see ``EventStore``."""
         with held(self._events_lock):

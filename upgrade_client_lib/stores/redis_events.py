@@ -136,6 +136,13 @@ redis.call('ZADD', key('lines'), 'NX', now, e.line)
 return 1
 """)
 
+_PASS = _Script("""
+if redis.call('HEXISTS', key('number'), ARGV[1]) == 1 then
+    redis.call('HSET', key('passed'), ARGV[1], redis.call('GET', key('position')) + 1)
+end
+return 1
+""")
+
 _REMOVE = _Script("""
 local e = event(ARGV[1])
 if not e then return 0 end
@@ -259,6 +266,10 @@ class RedisEvents:
     def reopen_event(self, queue: str, event_id: str, data: bytes) -> bool:
         """Have an event that was set aside wait again; see ``EventStore``."""
         return bool(self._run(_REOPEN, queue, event_id, data))
+
+    def pass_line(self, queue: str, line: str) -> None:
+        """Note that a line is past all its events; see ``EventStore``."""
+        self._run(_PASS, queue, line)
 
     def remove_event(self, queue: str, event_id: str) -> bool:
         """Remove an event, unless it is being sent; see ``EventStore``."""

@@ -93,6 +93,11 @@ UPDATE lines SET owner = '', due = CASE
 WHERE queue = :queue AND line = :line
 """
 _PASS = "UPDATE lines SET passed = ? WHERE queue = ? AND line = ?"
+_PASS_ALL = """
+UPDATE lines SET passed = 1 + (
+    SELECT COALESCE(MAX(position), 0) FROM events WHERE queue = :queue AND line = :line
+) WHERE queue = :queue AND line = :line
+"""
 _PASSED = """
 SELECT EXISTS (SELECT 1 FROM lines WHERE queue = :queue AND line = :line AND passed > :position)
     OR EXISTS (SELECT 1 FROM events WHERE queue = :queue AND line = :line AND position > :position
@@ -224,6 +229,13 @@ class SQLiteEvents:
             return True
 
         return self._transact(reopen)
+
+    def pass_line(self, queue: str, line: str) -> None:
+        """Note that a line is past all its events; see ``EventStore``."""
+        if self._list(f"{_EVENT} WHERE queue = ? AND line = ? LIMIT 1", queue, line):
+            self._transact(
+                lambda connection: connection.execute(_PASS_ALL, {"queue": queue, "line": line})
+            )
 
     def remove_event(self, queue: str, event_id: str) -> bool:
         """Remove an event, unless it is being sent; see ``EventStore``."""
