@@ -65,6 +65,7 @@ class Record:
         "_empty",
         "_identity",
         "_is_shared",
+        "_states",
         "_valid_until",
         "advanced_by",
         "answered_at",
@@ -93,6 +94,7 @@ class Record:
         self._identity = identity
         self.items = items
         self.advanced_by: dict[PointKey, int] = {}
+        self._states: dict[PointKey, PointState] = {}  # of marked points: items never change
         self._empty = 0
         self.answered_at = time.time()
         self.validity = Validity()
@@ -169,8 +171,12 @@ class Record:
 
     def state_at(self, point: PointKey) -> PointState | None:
         """Return what the rules need to know of a point; ``None`` where it assigns nothing."""
-        item = self.items.get(point)
-        return None if item is None else _api.state_of(item)
+        if point not in self._states:
+            item = self.items.get(point)
+            if item is None:
+                return None
+            self._states[point] = _api.state_of(item)
+        return self._states[point]
 
     def apply(self, effect: MarkEffect, point: PointKey) -> None:
         """Advance and invalidate what a mark of the point did; called under the lock."""
