@@ -223,6 +223,7 @@ def test_a_child_makes_a_client_while_its_parent_is_making_one() -> None:
         assert in_child(work) == "child"
 
 
+@pytest.mark.usefixtures("first_calls_made")
 @pytest.mark.parametrize("leader", ["thread", "event loop"])
 def test_a_child_loads_for_itself_what_its_parent_is_loading(leader: str) -> None:
     def work() -> bool:
@@ -236,7 +237,7 @@ def test_a_child_loads_for_itself_what_its_parent_is_loading(leader: str) -> Non
     upgrade = upgrade_with_user()
     with (
         FaultyServer(upgrade, featureflag=[never_answers]) as server,
-        UpgradeConnection(server.url, timeout=0.3, retries=0) as own,
+        UpgradeConnection(server.url, timeout=1.0, retries=0) as own,
         ThreadPoolExecutor(1) as pool,
     ):
         client = own.client("user", "my-app")

@@ -11,6 +11,7 @@ import importlib
 import inspect
 import re
 import sys
+import typing
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +24,8 @@ import pytest
 import upgrade_client_lib
 from upgrade_client_lib import (
     Assignment,
+    Decision,
+    FlagDecision,
     UpgradeApiError,
     UpgradeClient,
     UpgradeConnection,
@@ -203,10 +206,18 @@ def test_a_name_that_is_not_there_is_an_attribute_error(name: str) -> None:
         exec(f"from {name} import UpgradeClinet")
 
 
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="X | Y in annotations")
+@pytest.mark.parametrize("owner", [UpgradeClient, Assignment, Decision, FlagDecision])
+def test_the_annotations_of_what_users_call_can_be_evaluated(owner: type) -> None:
+    for name, method in inspect.getmembers(owner, inspect.isfunction):
+        if not name.startswith("_"):
+            typing.get_type_hints(method)
+
+
 def test_types_exports_all_that_its_submodules_do() -> None:
     below = [types.enums, types.outbox, types.requests, types.responses]
 
-    assert sorted(name for module in below for name in exported(module)) == types.__all__
+    assert [name for module in below for name in exported(module)] == types.__all__
 
 
 def test_the_version_is_that_of_the_distribution() -> None:

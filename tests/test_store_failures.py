@@ -7,6 +7,7 @@ import logging
 import time
 from typing import Any, Callable
 
+import httpx
 import pytest
 
 from tests.stores.support_stores import Kind, Time, sqlite
@@ -14,7 +15,7 @@ from tests.support_children import FORK_WARNING, in_children, needs_fork
 from tests.support_forms import Form, both_forms
 from tests.support_server import Background
 from tests.support_sharing import Workers, clock, kind, workers
-from upgrade_client_lib import Hook, _store_access
+from upgrade_client_lib import Hook, UpgradeConnection, _store_access
 from upgrade_client_lib._user import shared_entry
 from upgrade_client_lib._user.entry import CHECKSUM_BYTES, MAX_CACHED_BYTES, Entry, decode, encode
 from upgrade_client_lib.stores import MemoryStore
@@ -173,6 +174,21 @@ def test_of_very_many_that_could_not_be_written_the_first_are_given_up(
     call(connection.client("second", "my-app").decide, *QUEUE)
     call(connection.client("second", "my-app").decide, *QUEUE)
     assert store.calls.count("delete") == 2
+
+
+@both_forms
+def test_an_answer_that_is_nested_too_deeply_to_be_stored_is_a_decision_all_the_same(
+    call: Form,
+) -> None:
+    # json reads it not, orjson does, and json encodes it not.
+    deep = "[" * 980 + "]" * 980
+    queue = '[{"id": "1", "conditionCode": "control", "payload": null, "experimentId": "2"}]'
+    content = f'[{{"site": "home", "target": "", "assignedCondition": {queue}, "x": {deep}}}]'
+    answering = httpx.MockTransport(lambda _: httpx.Response(200, text=content))
+    store = MemoryStore()
+    with UpgradeConnection("http://upgrade", transport=answering, store=store) as connection:
+        decision = call(connection.client("user", "my-app").decide, "home", default="default")
+    assert decision.condition == ("default" if decision.error else "control")
 
 
 @both_forms

@@ -11,9 +11,9 @@ Importing this package costs next to nothing; what a name needs is loaded when i
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ._lazy import load
 from ._version import __version__
 
 if TYPE_CHECKING:
@@ -70,26 +70,35 @@ __all__ = [
 
 _LAZY_MODULES = {
     "Assignment": "assignment",
+    "BadRequestError": "exceptions",
+    "CircuitOpenError": "exceptions",
+    "ConflictError": "exceptions",
     "Decision": "decision",
     "FlagDecision": "decision",
     "Hook": "hooks",
+    "NoConnectionError": "exceptions",
+    "NotAuthorizedError": "exceptions",
     "Outbox": "_outbox",
+    "OutboxError": "exceptions",
+    "OutboxFullError": "exceptions",
+    "RequestTimeoutError": "exceptions",
+    "ServerError": "exceptions",
     "Timeout": "_http",
+    "TooManyRequestsError": "exceptions",
+    "UnreadableAnswerError": "exceptions",
+    "UpgradeApiError": "exceptions",
     "UpgradeClient": "client",
     "UpgradeConnection": "connection",
+    "UserNotInitializedError": "exceptions",
+    "exceptions": "exceptions",
+    "types": "types",
 }
 
 
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name in ("exceptions", "types"):
-        return import_module(f".{name}", __name__)
-    value: object = getattr(
-        import_module(f".{_LAZY_MODULES.get(name, 'exceptions')}", __name__), name
-    )
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        return load(__name__, _LAZY_MODULES, name)
 
 
 def __dir__() -> list[str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from ._base_client import BaseClient
 from ._sync import ASYNC, SYNC, run_sync
-from .types import BinaryRewardValue, BinaryRewardValueText
-
-if TYPE_CHECKING:
-    from .types import DecisionPoint, LogInput, OutboxEvent
+from .types import (
+    BinaryRewardValue,
+    BinaryRewardValueText,
+    DecisionPoint,
+    LogInput,
+    OutboxEvent,
+)
 
 
 class EnqueuingClient(BaseClient):

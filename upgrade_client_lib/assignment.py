@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import attrs
 
 from ._sync import ASYNC, SYNC, Backend, run_sync
-from .types import ExperimentType, MarkedDecisionPointStatus, MarkedDecisionPointStatusText
-
-if TYPE_CHECKING:
-    from .types import MarkedDecisionPoint, OutboxEvent, Payload
+from .types import (
+    ExperimentType,
+    MarkedDecisionPoint,
+    MarkedDecisionPointStatus,
+    MarkedDecisionPointStatusText,
+    OutboxEvent,
+    Payload,
+)
 
 __all__ = ["Assignment"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from ._enqueuing_client import EnqueuingClient
 from ._sync import ASYNC, SYNC, run_sync
@@ -13,21 +12,17 @@ from .decision import Decision, FlagDecision
 from .types import (
     BinaryRewardValue,
     BinaryRewardValueText,
+    DecisionPoint,
+    ExperimentUser,
+    FeatureFlag,
+    LogInput,
+    LogRecord,
+    MarkedDecisionPoint,
     MarkedDecisionPointStatus,
     MarkedDecisionPointStatusText,
+    RewardResponse,
+    UserAliases,
 )
-
-if TYPE_CHECKING:
-    from .types import (
-        DecisionPoint,
-        ExperimentUser,
-        FeatureFlag,
-        LogInput,
-        LogRecord,
-        MarkedDecisionPoint,
-        RewardResponse,
-        UserAliases,
-    )
 
 __all__ = ["UpgradeClient"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import attrs
 
@@ -15,12 +15,12 @@ from .exceptions import UpgradeApiError
 from .types import (
     DecisionReason,
     DecisionSource,
+    MarkedDecisionPoint,
     MarkedDecisionPointStatus,
     MarkedDecisionPointStatusText,
+    OutboxEvent,
+    Payload,
 )
-
-if TYPE_CHECKING:
-    from .types import MarkedDecisionPoint, OutboxEvent, Payload
 
 __all__ = ["Decision", "FlagDecision"]
 

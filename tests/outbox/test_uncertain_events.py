@@ -170,6 +170,33 @@ def test_a_mark_that_is_cancelled_past_the_outbox_counts_as_sent(served: Served)
     asyncio.run(scenario())
 
 
+def test_a_mark_that_is_cancelled_before_it_is_sent_passes_nothing(served: Served) -> None:
+    connection = served.connect(retries=0)
+    client = known_user(connection)
+    served.server.lose_next("mark", "after")
+    decided(client, "single", "queue").mark_sync()
+    assert counts_when(connection, "undecided") == {"undecided": 1}
+    (event,) = connection.outbox.events_sync("undecided")
+    hold = served.server.hold_next("log")
+    client.enqueue_log_sync(LOG)
+    hold.wait()
+
+    async def scenario() -> None:
+        marking = asyncio.ensure_future(
+            client.mark_decision_point("home", "banner", "control", "condition applied")
+        )
+        await asyncio.wait([marking], timeout=0.1)
+        marking.cancel()
+        await asyncio.wait([marking])
+        await connection.aclose()
+
+    asyncio.run(scenario())
+    hold.release()
+    connection = served.connect()
+    assert counts_when(connection, "undecided") == {"undecided": 1}
+    connection.outbox.retry_sync(event.id)
+
+
 def test_a_mark_past_an_outbox_whose_store_fails_is_told_and_sent(
     served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -73,6 +73,12 @@ def test_a_connection_takes_many_requests_also_ahead_of_their_answers(url: str) 
     assert received.count(b"Keep-Alive: timeout=5") == 3
 
 
+def test_an_empty_line_before_a_request_is_ignored(url: str) -> None:
+    one = request(b"{}", "Content-Length: 2")
+    received = exchange(url, b"\r\n", one + b"\r\n" + one)
+    assert received.count(b"HTTP/1.1 200 OK\r\n") == 2
+
+
 def test_requests_may_arrive_byte_by_byte(url: str) -> None:
     whole = request(b"{}", "Content-Length: 2")
     received = exchange(url, *(whole[i : i + 1] for i in range(len(whole))))

@@ -56,5 +56,7 @@ _LAZY_MODULES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    return load(__name__, _LAZY_MODULES, name)
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        return load(__name__, _LAZY_MODULES, name)

@@ -1,4 +1,4 @@
-"""The same as ``pools.py`` for event loops, each of which has its own connections."""
+"""Idle connections of event loops, each of which has its own; see ``pools.py``."""
 
 from __future__ import annotations
 

@@ -15,5 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["validate_entries"]
 
 
-def __getattr__(name: str) -> object:
-    return load(__name__, {"validate_entries": "log_entries"}, name)
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        return load(__name__, {"validate_entries": "log_entries"}, name)

@@ -10,9 +10,8 @@ from enum import Enum
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from .. import types
 from .._narrow import items_or_none, mapping_or_none
-from ..types import BinaryRewardValue, MarkedDecisionPointStatus
+from ..types import BinaryRewardValue, DecisionPoint, MarkedDecisionPointStatus
 
 A_DAY = 86_400.0
 """What no time limit is longer than, in seconds."""
@@ -251,11 +250,11 @@ def condition(value: object) -> str | None:
     return None if value is None else storable("condition", value)
 
 
-def decision_point(value: object) -> types.DecisionPoint:
+def decision_point(value: object) -> DecisionPoint:
     """A ``DecisionPoint``, or a mapping with a site and perhaps a target."""
     site: object
     target: object
-    if isinstance(value, types.DecisionPoint):
+    if isinstance(value, DecisionPoint):
         site, target = value.site, value.target
     else:
         mapping = mapping_or_none(value)
@@ -266,7 +265,7 @@ def decision_point(value: object) -> types.DecisionPoint:
             raise ValueError(f"decision_point has a site and a target, but no {unknown[0]!r}")
         site, target = mapping.get("site"), mapping.get("target")
     checked_site, checked_target = point(site, target)
-    return types.DecisionPoint(checked_site, checked_target)
+    return DecisionPoint(checked_site, checked_target)
 
 
 def _mapping(argument: str, value: object, example: str) -> Mapping[str, object]:

@@ -30,5 +30,7 @@ __all__ = [
 _LAZY_MODULES = {"forget": "sharing", "make_outbox": "outboxes"}
 
 
-def __getattr__(name: str) -> object:
-    return load(__name__, _LAZY_MODULES, name)
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        return load(__name__, _LAZY_MODULES, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Callable, TypeVar
 
 from .. import _api
@@ -68,30 +68,35 @@ class Caller:
     async def write(self, backend: Backend, options: CallOptions, operation: Operation[T]) -> T:
         """Send what the server counts, after the user's events that wait in the outbox."""
         self.check_open()
-        outbox = self.server.outbox
-        if outbox is not None:
-            user_id, seconds = self.identity.user_id, options.timeout.total
-            options = options.within(await outbox.deliver_first(backend, user_id, seconds))
-        return await self.call(backend, options, operation)
+        return await self.call(backend, await self._after_waiting(backend, options), operation)
 
     async def write_mark(self, backend: Backend, options: CallOptions, mark: Operation[T]) -> T:
-        """Send a mark. After it, no event that was set aside before may be sent again."""
-        outbox, user_id = self.server.outbox, self.identity.user_id
+        """Send a mark, after which no event that was set aside before is to be sent again."""
+        self.check_open()
+        outbox = self.server.outbox
+        left = await self._after_waiting(backend, options)
         if outbox is None:
-            return await self.write(backend, options, mark)
+            return await self.call(backend, left, mark)
+        overtaking = partial(outbox.overtake, backend, self.identity.user_id)
         try:
-            marked = await self.write(backend, options, mark)
+            marked = await self.call(backend, left, mark)
         except UpgradeApiError as error:
             if error.may_have_been_applied:
-                await outbox.overtake(backend, user_id)
-            raise
-        except Exception:
+                await overtaking()
             raise
         except BaseException:  # cancelled or interrupted: it may have been applied
-            backend.finish(outbox.overtake(backend, user_id))
+            backend.finish(overtaking())
             raise
-        await outbox.overtake(backend, user_id)
+        await overtaking()
         return marked
+
+    async def _after_waiting(self, backend: Backend, options: CallOptions) -> CallOptions:
+        """Have the user's waiting events delivered; return the options for what is left."""
+        outbox = self.server.outbox
+        if outbox is None:
+            return options
+        seconds = options.timeout.total
+        return options.within(await outbox.deliver_first(backend, self.identity.user_id, seconds))
 
     @property
     def hands_over(self) -> bool:

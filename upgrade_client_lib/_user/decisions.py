@@ -16,12 +16,17 @@ from .._rules.queues import PointKey
 from .._sync import Backend
 from ..decision import Decision, FlagDecision, attach_decision_marker
 from ..exceptions import OutboxError, UpgradeApiError
-from ..types import DecisionReason, DecisionSource, MarkedDecisionPointStatus
+from ..types import (
+    DecisionReason,
+    DecisionSource,
+    MarkedDecisionPoint,
+    MarkedDecisionPointStatus,
+    OutboxEvent,
+)
 from .marks import MarkDetails, UserMarker, VerifyingMarker
 from .record import Flags, Record, Validity
 
 if TYPE_CHECKING:
-    from ..types import MarkedDecisionPoint, OutboxEvent
     from .operations import User
 
 _logger = logging.getLogger("upgrade_client_lib")

@@ -10,10 +10,9 @@ from .._outbox import Event, LogToSend, MarkToSend, RewardToSend, ToSend
 from .._rules.queues import PointKey
 from .._sync import Backend
 from ..assignment import Assignment, has_queue
-from ..types import BinaryRewardValue
+from ..types import BinaryRewardValue, DecisionPoint, LogInput, OutboxEvent
 
 if TYPE_CHECKING:
-    from ..types import DecisionPoint, LogInput, OutboxEvent
     from .marks import MarkDetails
     from .operations import User
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import suppress
 from typing import Callable, Optional
@@ -11,6 +12,8 @@ import attrs
 from .._store_access import StoreAccess, StoreUnavailableError
 from .._sync import Backend
 from .entry import EMPTY, Entry, decode, encode, new_token
+
+_logger = logging.getLogger("upgrade_client_lib")
 
 MAX_ATTEMPTS = 64
 """How often a change of an entry is tried that others change at the same time."""
@@ -122,7 +125,12 @@ class SharedEntry:
             changed = change(found.entry)
             if changed is None:
                 return True
-            if await self._access.replace(backend, self._key, encode(changed), found.version):
+            try:
+                encoded = encode(changed)
+            except RecursionError:  # an item is nested too deeply; the next read asks again
+                _logger.warning("an answer was not stored: it is nested too deeply")
+                return True
+            if await self._access.replace(backend, self._key, encoded, found.version):
                 return True
         return False
 

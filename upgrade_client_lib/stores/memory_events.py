@@ -165,7 +165,7 @@ class MemoryEvents:
             if state not in ACTIVE:
                 del line.active[event.position]
             if passes:
-                line.passed = event.position
+                line.passed = max(line.passed, event.position)
             kept.release(event.line, line, delay)
         return True
 
@@ -207,7 +207,7 @@ class MemoryEvents:
             if event.state == SENDING and line.due > time.monotonic():
                 return False
             if event.state == SENDING:
-                line.passed = event.position
+                line.passed = max(line.passed, event.position)
             kept.drop(event)
             line.number -= 1
             line.active.pop(event.position, None)

@@ -55,6 +55,12 @@ local function release(line, due)
         redis.call('ZREM', key('lines'), line)
     end
 end
+local function pass(line, position)
+    local passed = redis.call('HGET', key('passed'), line) or '0'
+    if tonumber(position) > tonumber(passed) then
+        redis.call('HSET', key('passed'), line, position)
+    end
+end
 local function leased(line)
     return redis.call('HEXISTS', key('owner'), line) == 1
         and tonumber(redis.call('ZSCORE', key('lines'), line)) > now
@@ -108,7 +114,7 @@ local delay, passes = tonumber(ARGV[6]), ARGV[7]
 local e = event(id)
 if not e or e.state ~= 'sending' then return 0 end
 if redis.call('HGET', key('owner'), e.line) ~= owner then return 0 end
-if passes == '1' then redis.call('HSET', key('passed'), e.line, e.position) end
+if passes == '1' then pass(e.line, e.position) end
 if removed == '1' then
     drop(e)
 else
@@ -138,7 +144,7 @@ return 1
 
 _PASS = _Script("""
 if redis.call('HEXISTS', key('number'), ARGV[1]) == 1 then
-    redis.call('HSET', key('passed'), ARGV[1], redis.call('GET', key('position')) + 1)
+    pass(ARGV[1], redis.call('GET', key('position')) + 1)
 end
 return 1
 """)
@@ -148,7 +154,7 @@ local e = event(ARGV[1])
 if not e then return 0 end
 if e.state == 'sending' then
     if leased(e.line) then return 0 end
-    redis.call('HSET', key('passed'), e.line, e.position)
+    pass(e.line, e.position)
 end
 drop(e)
 if e.state == 'sending' or redis.call('HEXISTS', key('owner'), e.line) == 0 then

@@ -92,7 +92,7 @@ UPDATE lines SET owner = '', due = CASE
                  AND state IN ('waiting', 'sending')) THEN :due END
 WHERE queue = :queue AND line = :line
 """
-_PASS = "UPDATE lines SET passed = ? WHERE queue = ? AND line = ?"
+_PASS = "UPDATE lines SET passed = MAX(passed, ?) WHERE queue = ? AND line = ?"
 _PASS_ALL = """
 UPDATE lines SET passed = 1 + (
     SELECT COALESCE(MAX(position), 0) FROM events WHERE queue = :queue AND line = :line

@@ -18,7 +18,7 @@ REQUEST_SECONDS = 30.0
 """How long a request may take to arrive as a whole, however steadily it drips."""
 
 _HEAD_LIMIT = 16 * 1024
-_RECEIVED_AT_ONCE = _HEAD_LIMIT  # h11 limits only what is incomplete
+_RECEIVED_AT_ONCE = _HEAD_LIMIT  # h11 limits what is incomplete alone, so this bounds a head too
 _DRAIN_LIMIT = 64 * 1024 * 1024
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
@@ -59,14 +59,17 @@ class Http1Connection:
             received = self._connection.recv(_RECEIVED_AT_ONCE)
             if not received:
                 return None
-        self._parser = _parser()  # one for each request: what it was sent is none of h11's business
-        self._parser.receive_data(received)
+        self._parser = _parser()  # a new one for each request, since responses do not go through it
         self._deadline = time.monotonic() + REQUEST_SECONDS
+        received = received.lstrip(b"\r\n") or self._more()  # an empty line before is ignored
+        self._parser.receive_data(received)
         while (request := self._event()) is h11.NEED_DATA:
-            received += self._receive()
+            more = self._more()
+            self._parser.receive_data(more)
+            received += more
         length = len(received) - len(self._parser.trailing_data[0])
         if received.count(b"\n", 0, length) != received.count(b"\r\n", 0, length):
-            raise BadRequest(400)  # which h11 takes
+            raise BadRequest(400)  # h11 accepts bare line feeds
         return _head(request)
 
     def body(self, head: RequestHead) -> bytes:
@@ -74,19 +77,18 @@ class Http1Connection:
         _check_body(head.headers)
         if self._parser.they_are_waiting_for_100_continue:
             self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        parts: list[bytes] = []
-        kept = arrived = 0
+        content = bytearray()
+        arrived = 0
         while not isinstance(event := self._event(), h11.EndOfMessage):
             if event is h11.NEED_DATA:
-                self._receive()
+                self._parser.receive_data(self._more())
                 continue
             arrived += len(event.data)
             if arrived > _DRAIN_LIMIT:
                 raise BadRequest(413)
-            if kept <= BODY_LIMIT:
-                parts.append(bytes(event.data))
-                kept = arrived
-        return b"".join(parts)
+            if len(content) <= BODY_LIMIT:
+                content += event.data
+        return bytes(content)
 
     def send(self, response: Response, *, keep_alive: bool, with_body: bool) -> None:
         lines = [f"HTTP/1.1 {response.status} {_REASONS.get(response.status, '')}"]
@@ -107,14 +109,13 @@ class Http1Connection:
         except h11.RemoteProtocolError as error:
             raise BadRequest(error.error_status_hint) from error
 
-    def _receive(self) -> bytes:
-        """Take and return what arrives next, within the time of the request."""
+    def _more(self) -> bytes:
+        """Return what arrives next, within the time of the request."""
         if time.monotonic() > self._deadline:
             raise BadRequest(408)
         received = self._connection.recv(_RECEIVED_AT_ONCE)
         if not received:
             raise ConnectionClosed
-        self._parser.receive_data(received)
         return received
 
 
