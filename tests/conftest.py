@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import importlib
 import ipaddress
 import random
 import socket
@@ -32,6 +34,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="record tests/cassettes anew from the server that UPGRADE_HOST_URL names",
     )
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the tests themselves: a million objects that all stay."""
+    importlib.import_module("hypothesis")  # which wants to find what refers to trio's Random
+    gc.collect()
+    if hasattr(gc, "freeze"):  # PyPy has no need of it
+        gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
