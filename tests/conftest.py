@@ -7,6 +7,7 @@ import gc
 import importlib
 import ipaddress
 import random
+import signal
 import socket
 from collections.abc import Generator
 from pathlib import Path
@@ -27,6 +28,9 @@ from upgrade_client_lib import UpgradeClient, UpgradeConnection  # noqa: E402 - 
 
 __all__ = ["local_upgrade_keeps_to_the_spec"]  # an autouse fixture
 
+AGAIN = 30.0
+"""How soon a test is interrupted again that still hangs after its time is over, in seconds."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -36,12 +40,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
     """Spare the garbage collector the tests themselves: a million objects that all stay."""
-    importlib.import_module("hypothesis")  # which wants to find what refers to trio's Random
-    gc.collect()
-    if hasattr(gc, "freeze"):  # PyPy has no need of it
-        gc.freeze()
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        importlib.import_module("hypothesis")  # which wants to find what refers to trio's Random
+        if hasattr(gc, "freeze"):  # PyPy has no need of it
+            gc.freeze()
+        gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer(settings: Any) -> Generator[None, object, object]:
+    """Interrupt a test that hangs again and again: what tidies up behind it may hang, too."""
+    is_set = yield
+    if settings.method == "signal":
+        signal.setitimer(signal.ITIMER_REAL, settings.timeout, AGAIN)
+    return is_set
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -17,11 +19,13 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tests import support_children
 from tests.support_calls import upgrade_with_user
 from tests.support_children import FORK_WARNING, LONGEST, in_child, needs_fork
 from tests.support_clock import Clock
 from tests.support_faulty_server import FaultyServer, never_answers
 from tests.support_forms import blocking, each_engine
+from tests.support_programs import run_python
 from tests.support_server import Background, SteeredServer, initialised, local_upgrade
 from upgrade_client_lib import (
     CircuitOpenError,
@@ -69,6 +73,22 @@ def users_by_connection(server: FaultyServer) -> dict[int, set[str]]:
     for request in server.received:
         users.setdefault(request.connection, set()).add(request.headers["user-id"])
     return users
+
+
+def test_a_child_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work() -> None:
+        faulthandler.disable()  # where it hangs is no news
+        signal.pause()
+
+    monkeypatch.setattr(support_children, "LONGEST", 0.5)
+    with pytest.raises(AssertionError, match="the child hung"):
+        in_child(work)
+
+
+def test_a_program_that_hangs_is_ended_with_its_children() -> None:
+    program = "import os, signal\nos.fork()\nsignal.pause()"
+    with pytest.raises(pytest.fail.Exception, match="it hung"):
+        run_python("-c", program, longest=0.01)
 
 
 def test_a_child_opens_a_connection_of_its_own_and_the_parent_keeps_its() -> None:
@@ -368,13 +388,7 @@ print(sum(os.waitpid(child, 0)[1] != 0 for child in children))
 @pytest.mark.parametrize("kind", ["sync", "async", "aiohttp"])
 def test_children_that_are_forked_amid_the_first_call_can_call(kind: str) -> None:
     with FaultyServer() as server:
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", FIRST_CALLS, server.url, kind],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = run_python("-W", "ignore", "-c", FIRST_CALLS, server.url, kind)
 
     assert (done.stdout, done.stderr) == ("0\n", "")
 
@@ -415,20 +429,16 @@ print(unprotected)
 """
 
 
-@pytest.mark.parametrize("kind", ["sync", "async", "aiohttp"])
+@pytest.mark.parametrize(
+    ("kind", "own"),
+    [("sync", "own"), ("async", "own"), ("sync", "ours"), ("async", "ours"), ("aiohttp", "ours")],
+)
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-@pytest.mark.parametrize("own", ["own", "ours"])
 def test_calls_import_nothing_but_what_forks_wait_for(kind: str, host: str, own: str) -> None:
     """A child that is forked while another thread imports a module can never import it."""
     with FaultyServer() as server:
         url = server.url.replace("127.0.0.1", host)
-        done = subprocess.run(
-            [sys.executable, "-c", IMPORTS, url, kind, own],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = run_python("-c", IMPORTS, url, kind, own)
 
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
@@ -450,13 +460,7 @@ parent.init_sync()
 
 def test_a_child_that_ends_as_programs_do_leaves_its_parents_sockets_open() -> None:
     with FaultyServer() as server:
-        done = subprocess.run(
-            [sys.executable, "-X", "dev", "-c", ENDING, server.url],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = run_python("-X", "dev", "-c", ENDING, server.url)
         server.wait_until_all_hung_up()
 
     assert (done.returncode, done.stderr) == (0, "")
