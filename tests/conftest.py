@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import importlib
 import ipaddress
 import random
+import signal
 import socket
 from collections.abc import Generator
 from pathlib import Path
@@ -25,6 +28,9 @@ from upgrade_client_lib import UpgradeClient, UpgradeConnection  # noqa: E402 - 
 
 __all__ = ["local_upgrade_keeps_to_the_spec"]  # an autouse fixture
 
+AGAIN = 30.0
+"""How soon a test is interrupted again that still hangs after its time is over, in seconds."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -32,6 +38,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="record tests/cassettes anew from the server that UPGRADE_HOST_URL names",
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Spare the garbage collector the tests themselves: a million objects that all stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        importlib.import_module("hypothesis")  # which wants to find what refers to trio's Random
+        if hasattr(gc, "freeze"):  # PyPy has no need of it
+            gc.freeze()
+        gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_timeout_set_timer(settings: Any) -> Generator[None, object, object]:
+    """Interrupt a test that hangs again and again: what tidies up behind it may hang, too."""
+    is_set = yield
+    if settings.method == "signal":
+        signal.setitimer(signal.ITIMER_REAL, settings.timeout, AGAIN)
+    return is_set
 
 
 @pytest.fixture(scope="session", autouse=True)

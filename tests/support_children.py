@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import traceback
 from typing import Callable, NoReturn
@@ -25,13 +26,7 @@ def in_child(work: Callable[[], object]) -> str:
 
 def in_children(works: list[Callable[[], object]]) -> list[str]:
     """Do each work in a forked child of its own, at once."""
-    children = [_started(work) for work in works]
-    said: list[str] = []
-    for child, pipe in children:
-        with open(pipe, encoding="utf-8") as reading:
-            said.append(reading.read())
-        assert os.waitpid(child, 0)[1] == 0, "the child hung"
-    return said
+    return [_said(*child) for child in [_started(work) for work in works]]
 
 
 def _started(work: Callable[[], object]) -> tuple[int, int]:
@@ -41,9 +36,22 @@ def _started(work: Callable[[], object]) -> tuple[int, int]:
     return child, reading
 
 
+def _said(child: int, reading: int) -> str:
+    """Return what a child says until it ends; end it if it hangs, wherever that may be."""
+    said = b""
+    while select.select([reading], [], [], LONGEST)[0]:
+        more = os.read(reading, 65536)
+        if not more:
+            break
+        said += more
+    else:
+        os.kill(child, signal.SIGKILL)
+    os.close(reading)
+    assert os.waitpid(child, 0)[1] == 0, "the child hung"
+    return said.decode()
+
+
 def _work_and_tell(work: Callable[[], object], writing: int) -> NoReturn:
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the parent's handler is its time limit's
-    signal.alarm(LONGEST)
     try:
         said = str(work())
     except BaseException:

@@ -102,9 +102,10 @@ class SteeredServer(httpx.BaseTransport, httpx.AsyncBaseTransport):
             self._answers[endpoint] = httpx.Response(status, content=content)
 
     def forget_answers(self) -> None:
-        """Leave all answers to the server behind again."""
+        """Leave all answers to the server behind again, and lose none any longer."""
         with self._lock:
             self._answers.clear()
+            self._steps.clear()
 
     def hold_next(
         self,

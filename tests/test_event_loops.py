@@ -13,6 +13,7 @@ from typing import Any, Callable
 
 import pytest
 
+from tests.support_clock import Clock
 from tests.support_faulty_server import FaultyServer, never_answers
 from tests.support_forms import blocking, each_engine
 from tests.support_marking import APPLIED
@@ -27,12 +28,15 @@ pytestmark = pytest.mark.usefixtures("engine")
 
 @every_read
 def test_a_blocking_call_inside_a_loop_whose_task_leads_asks_for_itself(
-    server: SteeredServer, client: UpgradeClient, read: Read
+    server: SteeredServer, client: UpgradeClient, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock = Clock.running(monkeypatch)
+
     async def scenario() -> tuple[Any, Any]:
         hold = server.hold_next(read.endpoint)
         (leading,) = begun(1, read, client)
         await hold.wait_async()
+        clock.let_pass(6.0)  # flags are asked for in turn, and the task's ends with its time
         blocked = read.sync(client)
         hold.release()
         return blocked, await leading

@@ -18,6 +18,9 @@ from upgrade_client_lib.testing import LocalUpgrade
 
 BANNER = ["--point", "home", "banner"]
 TWO_POINTS = [*BANNER, "--point", "odd", ""]
+MANY = [f"student-{number}" for number in range(350)]
+LATE = MANY[300]
+"""Before this one's row, so many are written that some reach the file."""
 ODD_PAYLOAD = 'line 1\nline "2"\r\nline 3, é\r☃'
 
 
@@ -275,8 +278,8 @@ def test_resume_leaves_a_file_of_something_else_alone(
     assert out.read_bytes() == text.encode()
 
 
-def many(tmp_path: Path, count: int) -> Path:
-    lines = "".join(f"student-{number},\n" for number in range(count))
+def many(tmp_path: Path) -> Path:
+    lines = "".join(f"{user},\n" for user in MANY)
     return written(tmp_path / "many.csv", f"user,group.class\n{lines}")
 
 
@@ -291,20 +294,26 @@ def users_of(out: Path) -> list[str]:
     return [row["user"] for row in rows(out.read_text("utf-8"))]
 
 
-def test_resume_loses_and_repeats_no_row_after_a_kill(command: Command, tmp_path: Path) -> None:
-    users, out = many(tmp_path, 1_000), tmp_path / "rows.csv"
+def test_resume_loses_and_repeats_no_row_after_a_kill(
+    command: Command, local: LocalUpgrade, tmp_path: Path
+) -> None:
+    users, out = many(tmp_path), tmp_path / "rows.csv"
+    local.hang(user=LATE)
     arguments: list[str | Path] = ["assign", "--users", users, *BANNER, "--out", out]
     with command.process(*arguments) as process:
         wait_for_rows(out, 5_000)
         process.kill()
-    assert len(out.read_bytes()) < 40_000
+    local.up()
     assert command(*arguments, "--resume").status == 0
-    assert users_of(out) == [f"student-{number}" for number in range(1_000)]
+    assert users_of(out) == MANY
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
-def test_ctrl_c_stops_and_resume_goes_on(command: Command, tmp_path: Path) -> None:
-    users, out = many(tmp_path, 1_000), tmp_path / "rows.csv"
+def test_ctrl_c_stops_and_resume_goes_on(
+    command: Command, local: LocalUpgrade, tmp_path: Path
+) -> None:
+    users, out = many(tmp_path), tmp_path / "rows.csv"
+    local.hang(user=LATE)
     arguments: list[str | Path] = ["assign", "--users", users, *BANNER, "--out", out]
     with command.process(*arguments) as process:
         wait_for_rows(out, 5_000)
@@ -312,10 +321,11 @@ def test_ctrl_c_stops_and_resume_goes_on(command: Command, tmp_path: Path) -> No
         printed, err = process.communicate(timeout=60)
     assert (process.returncode, printed) == (130, "")
     done = len(users_of(out))
-    assert 0 < done < 1_000
+    assert 0 < done <= MANY.index(LATE)
     assert err == f"stopped after {done} users; the same command with --resume goes on from there\n"
+    local.up()
     assert command(*arguments, "--resume").status == 0
-    assert users_of(out) == [f"student-{number}" for number in range(1_000)]
+    assert users_of(out) == MANY
 
 
 def test_ctrl_c_without_a_file_says_how_far_it_came(

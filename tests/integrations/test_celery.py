@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import pytest
 from celery import Celery, signals
 
 from tests.support_children import needs_fork
+from tests.support_programs import run_python
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib.integrations.celery import Upgrade
 from upgrade_client_lib.stores import MemoryStore
@@ -92,13 +91,7 @@ def test_a_worker_that_stops_delivers_what_was_handed_over() -> None:
 
 
 def run(program: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        cwd=ROOT,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-    )
+    done = run_python("-c", textwrap.dedent(program), cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 

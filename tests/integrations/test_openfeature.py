@@ -7,8 +7,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-import subprocess
-import sys
 import textwrap
 from collections.abc import Iterator
 from typing import Any, Callable, Protocol
@@ -25,6 +23,7 @@ from openfeature.provider import ProviderStatus
 from tests.support_assignments import condition, item
 from tests.support_children import needs_fork
 from tests.support_clock import Clock
+from tests.support_programs import run_python
 from tests.support_server import PATIENCE, SteeredServer
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib.integrations.openfeature import UpgradeProvider
@@ -428,12 +427,7 @@ def test_a_forked_process_evaluates_too() -> None:
             os._exit(0)
         assert os.wait()[1] == 0
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-    )
+    done = run_python("-c", textwrap.dedent(program))
     assert (done.stdout, done.stderr) == ("treatment\n", "")
 
 

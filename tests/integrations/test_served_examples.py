@@ -17,6 +17,7 @@ import pytest
 from celery import Celery
 
 from examples.school import school
+from tests.support_programs import signal_all
 from tests.support_redis import RedisServer
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib.stores import SQLiteStore
@@ -45,10 +46,11 @@ def started(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
+        start_new_session=True,
     ) as process:
         assert process.stdout is not None
         log = ""
-        too_long = threading.Timer(2 * LONGEST, process.kill)
+        too_long = threading.Timer(2 * LONGEST, signal_all, [process, signal.SIGKILL])
         too_long.start()
         try:
             found = None
@@ -62,7 +64,7 @@ def started(
             log += process.communicate(timeout=LONGEST)[0]
         finally:
             too_long.cancel()
-            process.kill()
+            signal_all(process, signal.SIGKILL)
     assert "Traceback" not in log, log
     assert process.returncode in (0, -signal.SIGTERM), log
 

@@ -14,6 +14,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Generator, Sequence
@@ -68,10 +69,13 @@ class Nursery:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
+        too_long = threading.Timer(60, self._program.kill)
+        too_long.start()
         with self._program:
             for process in [*self._running]:
                 os.kill(process, signal.SIGKILL)
                 self.wait(process)
+        too_long.cancel()
 
     def start(self, job: Job) -> int:
         """Start a process; return its id."""

@@ -208,18 +208,22 @@ def test_what_concerns_all_pauses_all_and_nothing_is_lost(
     assert "the outbox delivers again" in caplog.text
 
 
-def test_while_the_server_is_silent_reads_find_out_and_no_further_event(served: Served) -> None:
+def test_while_the_server_is_silent_reads_find_out_and_no_further_event(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliverer, "MAX_THREADS", 1)  # another may be about to send as one pauses
     connection = served.connect()
     clients = [known_user(connection, f"user-{number}") for number in range(3)]
     served.server.lose_next("reward", "before")
     clients[0].enqueue_reward_sync("SUCCESS", "an id")
     assert counts_when(connection, "undecided") == {"undecided": 1}
-    for _ in range(20):
+    for _ in range(10_000):  # more than it may ask before the test looks
         served.server.lose_next("assign", "before")
     for client in clients:
         client.enqueue_reward_sync("SUCCESS", "another id")
     until(lambda: served.server.count("assign") >= 3)
     assert served.server.count("reward") == 1
+    served.server.forget_answers()
     assert counts_when(connection, "undecided", "refused") == {"undecided": 1, "refused": 3}
     assert served.server.count("reward") == 4
 

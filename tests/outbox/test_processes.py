@@ -17,6 +17,7 @@ import pytest
 
 from tests.outbox.support_outbox import LOG, known_user
 from tests.support_children import FORK_WARNING, in_children, needs_fork
+from tests.support_programs import run_python
 from tests.support_server import PATIENCE
 from upgrade_client_lib import UpgradeConnection, _delivering
 from upgrade_client_lib.stores import MemoryStore, SQLiteStore
@@ -66,14 +67,7 @@ def url(local: LocalUpgrade) -> Generator[str, None, None]:
 
 
 def run(program: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", *program],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_python("-W", "error", *program, environment=environment)
 
 
 def wait_until(is_so: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -245,15 +239,9 @@ def test_it_delivers_until_it_is_stopped(
         },
     )
     try:
-        left = 3
-        while left:
-            left = sum(connection.outbox.counts_sync().values())
-            assert process.poll() is None
+        wait_until(lambda: connection.outbox.counts_sync() == {}, process)
         connection.client("user", "my-app").enqueue_log_sync(LOG)
-        left = 1
-        while left:
-            left = sum(connection.outbox.counts_sync().values())
-            assert process.poll() is None
+        wait_until(lambda: connection.outbox.counts_sync() == {}, process)
         process.send_signal(number)
         assert process.wait(60) == 0
     finally:
