@@ -1,0 +1,28 @@
+"""Nothing that is compared may reach beyond this machine, whatever it does on its own."""
+
+from __future__ import annotations
+
+import sys
+
+HERE = {"127.0.0.1", "::1", "localhost"}
+
+
+class BeyondLoopbackError(OSError):
+    """Something wanted to reach another machine."""
+
+
+def _refuse(event: str, arguments: tuple[object, ...]) -> None:
+    if event in ("socket.connect", "socket.sendto"):
+        address = arguments[1]
+        host = address[0] if isinstance(address, tuple) else None  # else it is a Unix socket
+    elif event == "socket.getaddrinfo":
+        host = arguments[0]
+    else:
+        return
+    if host is not None and host not in HERE:
+        raise BeyondLoopbackError(f"{host!r} is not this machine")
+
+
+def stay_on_loopback() -> None:
+    """Have this process, until it ends, connect to no other machine."""
+    sys.addaudithook(_refuse)
