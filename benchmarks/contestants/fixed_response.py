@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import httpx
 
 from upgrade_client_lib import UpgradeConnection
@@ -33,3 +35,12 @@ class FixedResponse(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self.requests += 1
         return httpx.Response(200, content=self.content)
+
+
+class Outage(FixedResponse):
+    """Responds to reads, and takes marks and log entries without ever responding to them."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith(("/mark", "/log")):
+            threading.Event().wait()
+        return super().handle_request(request)

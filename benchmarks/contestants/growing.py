@@ -25,7 +25,7 @@ from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib.stores import MemoryStore, SQLiteStore
 
 from . import timed as timing
-from .fixed_response import HOST, FixedResponse
+from .fixed_response import HOST, FixedResponse, Outage
 from .loopback import stay_on_loopback
 from .timed import Timed, blocking
 
@@ -140,7 +140,7 @@ def ours_page(count: str) -> Timed:
 
 def _ours_event(store: Any, waiting: str) -> Timed:
     connection = UpgradeConnection(
-        _silent_address(), timeout=NEVER, outbox=store, max_events=10**9, flush_at_exit=0
+        HOST, transport=Outage(1), outbox=store, max_events=10**9, flush_at_exit=0
     )
     clients = {user: connection.client(user, "my-app") for user in _users()}
 
@@ -269,9 +269,9 @@ def growthbook_event(waiting: str) -> Timed:
     )
     client = GrowthBook(client_key="key", plugins=[plugin])
 
-    def hand_over(user: str) -> object:
+    def hand_over(user: str) -> None:
         client.set_attributes({"id": user})
-        return client.log_event("lesson finished", {"totalTimeSeconds": 95})
+        client.log_event("lesson finished", {"totalTimeSeconds": 95})
 
     return _events(hand_over, waiting)
 

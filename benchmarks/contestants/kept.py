@@ -14,7 +14,7 @@ import httpx
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib.stores import MemoryStore
 
-from .fixed_response import HOST, FixedResponse
+from .fixed_response import HOST, FixedResponse, Outage
 from .plain import HEADERS, MARK
 from .timed import Timed, blocking
 
@@ -53,20 +53,11 @@ def dictionary(_: str) -> Timed:
     return blocking(read)
 
 
-class _Outage(FixedResponse):
-    """Takes marks, and never responds to them."""
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith("/mark"):
-            threading.Event().wait()
-        return super().handle_request(request)
-
-
 def handed_over(_: str) -> Timed:
     """A mark that is handed over while nothing can be sent; the threads that send wait."""
     connection = UpgradeConnection(
         HOST,
-        transport=_Outage(EXPERIMENTS),
+        transport=Outage(EXPERIMENTS),
         outbox=MemoryStore(),
         max_events=10**9,
         flush_at_exit=0,
@@ -84,13 +75,17 @@ def handed_over(_: str) -> Timed:
 
 
 def request_kept(_: str) -> Timed:
-    """The same mark as a request of plain httpx, kept to be sent later."""
+    """The same mark as a request of plain httpx, of which the body is kept to be sent later.
+
+    Not the request itself: the garbage collector would walk all of them, now and then, during the
+    rounds of either.
+    """
     client, lock = httpx.Client(), threading.Lock()
-    requests = collections.deque[tuple[str, httpx.Request]]()
+    bodies = collections.deque[tuple[str, bytes]]()
 
     def keep() -> None:
         request = client.build_request("POST", HOST + MARK[0], headers=HEADERS, json=MARK[1])
         with lock:
-            requests.append((str(uuid.uuid4()), request))
+            bodies.append((str(uuid.uuid4()), request.content))
 
     return blocking(keep)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 HERE = {"127.0.0.1", "::1", "localhost"}
 
@@ -11,7 +12,8 @@ class BeyondLoopbackError(OSError):
     """Something wanted to reach another machine."""
 
 
-def _refuse(event: str, arguments: tuple[object, ...]) -> None:
+def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
+    host: Any
     if event in ("socket.connect", "socket.sendto"):
         address = arguments[1]
         host = address[0] if isinstance(address, tuple) else None  # else it is a Unix socket

@@ -93,7 +93,8 @@ def _add_to_redis(url: str, records: Records) -> None:
     """Set values that begin with the version of the first one."""
     import redis
 
-    client: Any = redis.Redis.from_url(url)
+    redis_class: Any = redis.Redis
+    client = redis_class.from_url(url)
     version = client.get(f"upgrade:{FIRST}")[:8]
     own = iter(records)
     while some := {
