@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import gc
 import itertools
 import json
 import threading
@@ -54,7 +55,12 @@ def dictionary(_: str) -> Timed:
 
 
 def handed_over(_: str) -> Timed:
-    """A mark that is handed over while nothing can be sent; the threads that send wait."""
+    """A mark that is handed over while nothing can be sent; the threads that send wait.
+
+    The garbage collector is off: it would walk all that was handed over, now and then, during the
+    rounds of either side.
+    """
+    gc.disable()
     connection = UpgradeConnection(
         HOST,
         transport=Outage(EXPERIMENTS),
@@ -75,11 +81,7 @@ def handed_over(_: str) -> Timed:
 
 
 def request_kept(_: str) -> Timed:
-    """The same mark as a request of plain httpx, of which the body is kept to be sent later.
-
-    Not the request itself: the garbage collector would walk all of them, now and then, during the
-    rounds of either.
-    """
+    """The same mark as a request of plain httpx, of which the body is kept to be sent later."""
     client, lock = httpx.Client(), threading.Lock()
     bodies = collections.deque[tuple[str, bytes]]()
 

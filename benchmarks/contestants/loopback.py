@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, cast
 
 HERE = {"127.0.0.1", "::1", "localhost"}
 
@@ -13,14 +13,11 @@ class BeyondLoopbackError(OSError):
 
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
-    host: Any
-    if event in ("socket.connect", "socket.sendto"):
-        address = arguments[1]
-        host = address[0] if isinstance(address, tuple) else None  # else it is a Unix socket
-    elif event == "socket.getaddrinfo":
+    host: object = None
+    if event == "socket.getaddrinfo":
         host = arguments[0]
-    else:
-        return
+    elif event in ("socket.connect", "socket.sendto") and not isinstance(arguments[1], str):
+        host = cast("tuple[object, ...]", arguments[1])[0]  # else it is a Unix socket
     if host is not None and host not in HERE:
         raise BeyondLoopbackError(f"{host!r} is not this machine")
 
