@@ -265,17 +265,16 @@ def record(session: nox.Session) -> None:
 
 @nox.session(python=MEASURED)
 def bench(session: nox.Session) -> None:
-    """Run the benchmarks, which write benchmarks/RESULTS.md; `-- --check` only compares ratios.
+    """Run the benchmarks, which write benchmarks/RESULTS.md and the charts of docs/performance.md.
 
-    `-- --check` fails if this library has become slower, in proportion to what it is measured
-    against, than benchmarks/expected.json says; it takes a minute or two.
+    `-- --check` only compares ratios: it fails if this library has become slower, in proportion to
+    what it is measured against, than benchmarks/expected.json says, and takes about a minute.
     """
     install(session, "bench")
     if "--check" in session.posargs:
         session.run("python", "-m", "benchmarks", *session.posargs)
         return
-    for sdk in group("sdks"):  # the results name those that do not install here
-        session.install(sdk, success_codes=range(256))
+    install_sdks(session)
     # The published client has the name of this one, so it lives in an environment of its own.
     published = Path(session.create_tmp()) / "published"
     session.run("python", "-m", "venv", "--clear", str(published))
@@ -287,12 +286,17 @@ def bench(session: nox.Session) -> None:
     session.run(plain, "-m", "pip", "install", "-q", "httpx", external=True)
     others = [f"--published={python}", f"--alone={plain}"]
     session.run("python", "-m", "benchmarks", *others, *session.posargs)
+    session.run("python", "-m", "benchmarks.growth")
 
 
 @nox.session(python=MEASURED)
 def growth(session: nox.Session) -> None:
-    """Measure how times grow with what there is, and draw the charts of docs/performance.md."""
-    install(session, "tests", "bench")
+    """Do only the last part of `bench`: measure how times grow with what there is, and draw it.
+
+    `-- records` measures one of the curves; benchmarks/growth.py has their names.
+    """
+    install(session, "bench")
+    install_sdks(session)
     session.run("python", "-m", "benchmarks.growth", *session.posargs)
 
 
@@ -443,6 +447,12 @@ def lowest(requirements: list[str]) -> list[str]:
 def install(session: nox.Session, *groups: str) -> None:
     """Install the project as it lies here, and what dependency groups ask for."""
     session.install("-e", ".", *group(*groups))
+
+
+def install_sdks(session: nox.Session) -> None:
+    """Install what the benchmarks compare with; results name those that do not install here."""
+    for sdk in group("sdks"):
+        session.install(sdk, success_codes=range(256))
 
 
 def git(session: nox.Session, *arguments: str) -> str:

@@ -25,6 +25,7 @@ import attrs
 
 from . import check
 from .contestant import HERE, CannotRunError, Contestant, Measured, Running, compare
+from .contestants.imports import HTTPX, OURS
 from .findings import Counted, Findings
 from .fresh import Fresh, in_fresh_interpreters
 from .local_upgrade import throughput
@@ -32,20 +33,15 @@ from .machine import description
 from .outage import outages
 from .report import written
 
-SDKS = ["launchdarkly", "growthbook", "unleash", "openfeature", "flagsmith", "eppo"]
+SDKS = ["launchdarkly", "growthbook", "posthog", "unleash", "openfeature", "flagsmith", "eppo"]
 CAPS = [10, 20, 50, 100]
 FRESH = {
     "httpx": "import httpx",
     "package": "import upgrade_client_lib",
     "client": "import upgrade_client_lib\n"
     "client = upgrade_client_lib.UpgradeClient('user-1', 'http://127.0.0.1:1', 'my-app')",
-    "client and first call": "import upgrade_client_lib\n"
-    "client = upgrade_client_lib.UpgradeClient('learner-big', ADDRESS, 'big-app')\n"
-    "client.get_all_feature_flags_sync()",
-    "httpx.Client and first call": "import httpx\n"
-    "client = httpx.Client()\n"
-    "path, body = '/api/v6/featureflag', {'context': 'big-app'}\n"
-    "client.post(ADDRESS + path, headers={'User-Id': 'learner-big'}, json=body).json()",
+    "client and first call": OURS,
+    "httpx.Client and first call": HTTPX,
 }
 
 

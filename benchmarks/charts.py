@@ -16,20 +16,36 @@ from typing import TypedDict
 
 MEASURED = Path(__file__).parent / "growth.json"
 
-WIDTH, HEIGHT = 640, 340
-LEFT, RIGHT, TOP, BOTTOM = 70, 170, 44, 52
+WIDTH, HEIGHT = 660, 340
+LEFT, RIGHT, TOP, BOTTOM = 70, 190, 44, 52
 
 LIGHT = ["#3344aa", "#b3541e", "#2e7d4f", "#8a3a8f", "#666677"]
 DARK = ["#9fa8ff", "#ffab70", "#7fd6a2", "#dfa0e4", "#b4b4c4"]
 
 
-class Chart(TypedDict):
-    """What is measured, in which unit, and for each line its points."""
+Lines = dict[str, list[list[float]]]
+"""By name, points from left to right."""
 
+
+class _Drawn(TypedDict):
     title: str
     x: str
     y: str
-    lines: dict[str, list[list[float]]]
+    lines: Lines
+
+
+class Chart(_Drawn, total=False):
+    """What is measured, in which unit, its lines, and who was to have one and could not run."""
+
+    without: list[str]
+
+
+def chart(title: str, x: str, y: str, lines: Lines, without: Sequence[str] = ()) -> Chart:
+    """Return a chart; the last are the names of those who could not run."""
+    drawn = Chart(title=title, x=x, y=y, lines=lines)
+    if without:
+        drawn["without"] = list(without)
+    return drawn
 
 
 def kept() -> dict[str, Chart]:
@@ -96,7 +112,7 @@ def _drawn(chart: Chart) -> Iterator[str]:
     yield f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}">'
     yield _style()
     yield f'<rect class="back" width="{WIDTH}" height="{HEIGHT}" rx="6"/>'
-    yield f'<text x="{LEFT}" y="24">{escape(chart["title"])}</text>'
+    yield f'<text x="{LEFT}" y="22">{escape(chart["title"])}</text>'
     for tick in across.ticks:
         at = across(tick)
         yield f'<line class="grid" x1="{at}" x2="{at}" y1="{TOP}" y2="{bottom}"/>'
@@ -121,6 +137,9 @@ def _drawn(chart: Chart) -> Iterator[str]:
             yield f'<circle class="dot{number}" cx="{across(x)}" cy="{up(y)}" r="3"/>'
         yield f'<text class="dot{number}" x="{right + 10}" y="{labels[name] + 4:.1f}">'
         yield f"{escape(name)}</text>"
+    if "without" in chart:
+        note = escape("could not run: " + ", ".join(chart["without"]))
+        yield f'<text x="{LEFT}" y="38">{note}</text>'
     yield "</svg>"
 
 

@@ -21,11 +21,15 @@ class CannotRunError(Exception):
 
 @attrs.frozen
 class Contestant:
-    """A benchmark: a function of one of the ``contestants`` modules, and who runs it."""
+    """A benchmark: a function of one of the ``contestants`` modules, and who runs it.
+
+    ``clock`` is a function of ``time``.
+    """
 
     module: str
     benchmark: str
     interpreter: str = sys.executable
+    clock: str = "perf_counter"
 
 
 @attrs.frozen
@@ -44,7 +48,10 @@ class Measured:
 
 
 class Running:
-    """A contestant that was started and is ready."""
+    """A contestant that was started and is ready.
+
+    The address is that of the server, or how much there is of what grows.
+    """
 
     def __init__(self, contestant: Contestant, address: str) -> None:
         self._process = subprocess.Popen(
@@ -54,6 +61,7 @@ class Running:
                 contestant.module,
                 contestant.benchmark,
                 address,
+                contestant.clock,
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

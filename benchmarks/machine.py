@@ -13,6 +13,7 @@ PACKAGES = [
     "attrs",
     "launchdarkly-server-sdk",
     "growthbook",
+    "posthog",
     "UnleashClient",
     "openfeature-sdk",
     "flagsmith",

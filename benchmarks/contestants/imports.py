@@ -28,6 +28,19 @@ begun = clock()
 print(clock() - begun)
 """
 
+OURS = """
+import upgrade_client_lib
+client = upgrade_client_lib.UpgradeClient('learner-big', ADDRESS, 'big-app')
+client.get_all_feature_flags_sync()
+"""
+HTTPX = """
+import httpx
+client = httpx.Client()
+path, body = '/api/v6/featureflag', {'context': 'big-app'}
+client.post(ADDRESS + path, headers={'User-Id': 'learner-big'}, json=body).json()
+"""
+"""What a program does until it has a response for the first time."""
+
 
 def _imported(statement: str) -> Timed:
     # Isolated: what is installed is found, and is compiled once, whatever the environment says.
@@ -46,16 +59,13 @@ def package(_: str) -> Timed:
     return _imported("import upgrade_client_lib")
 
 
-def first_client(address: str) -> Timed:
-    return _imported(
-        "import upgrade_client_lib\n"
-        f"client = upgrade_client_lib.UpgradeClient('user-1', {address!r}, 'my-app')"
-    )
+def first_call(address: str) -> Timed:
+    return _imported(OURS.replace("ADDRESS", repr(address)))
 
 
 def typing(_: str) -> Timed:
     return _imported("import typing")
 
 
-def httpx(_: str) -> Timed:
-    return _imported("import httpx")
+def httpx_first_call(address: str) -> Timed:
+    return _imported(HTTPX.replace("ADDRESS", repr(address)))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 from .timed import Timed, blocking
@@ -77,6 +78,38 @@ def growthbook_variation(_: str) -> Timed:
     client = _growthbook()
     read = client.get_feature_value
     return _checked(blocking(read, VARIATION, "control"), read(VARIATION, "control"), "treatment")
+
+
+# ---- PostHog ----
+
+
+def _posthog() -> Any:
+    import posthog
+
+    def flag(key: str, variants: list[str]) -> dict[str, object]:
+        shares = [{"key": name, "rollout_percentage": 100 // len(variants)} for name in variants]
+        everybody = {"properties": [], "rollout_percentage": 100}
+        return {
+            "key": key,
+            "active": True,
+            "filters": {"groups": [everybody], "multivariate": {"variants": shares}},
+        }
+
+    client = posthog.Posthog("key", host="http://127.0.0.1:1", send=False)
+    client.feature_flags = [flag(FLAG, []), flag(VARIATION, ["treatment"])]
+    return client.evaluate_flags(USER, only_evaluate_locally=True)
+
+
+def posthog_flag(_: str) -> Timed:
+    flags = _posthog()
+    read = partial(flags.is_enabled, send_feature_flag_events=False)
+    return _checked(blocking(read, FLAG), read(FLAG), True)
+
+
+def posthog_variation(_: str) -> Timed:
+    flags = _posthog()
+    read = partial(flags.get_flag, send_feature_flag_events=False)
+    return _checked(blocking(read, VARIATION), read(VARIATION), "treatment")
 
 
 # ---- Unleash ----

@@ -1,0 +1,1 @@
+"""What grows with what: each module measures its curves, and returns them as charts."""
