@@ -118,7 +118,7 @@ def _clients(findings: Findings) -> Iterator[Target]:
         "making a client, `connection.client(…)`", made["ours, of a connection"].best, 5e-6
     )
     held = findings.held_by_a_client
-    yield Target("held by an idle user", f"{held:.0f} bytes", "≤ 1,024", held <= 1024)
+    yield Target("held by an idle user", f"{held:.0f} bytes", "≤ 600", held <= 600)
 
 
 def _start(findings: Findings) -> Iterator[Target]:
