@@ -56,8 +56,9 @@ RESERVED_NAMES = (  # by RFC 2606
     ".test",
 )
 
-# Whole runs are shared among a few processes, also of two cores: many tests wait. A single module is quicker in one, so this is no
-# setting of pytest's own. Not by scope: that runs only one of the tests that share a name.
+# Whole runs are shared among a few processes, on two cores too, since many tests wait. A single
+# module is quicker in one, so this is no setting of pytest's own. Not by scope: that runs only one
+# of the tests that share a name.
 IN_PARALLEL = ["--numprocesses=4", "--dist=worksteal"]
 COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}  # else each program a test starts compiles it all anew
 

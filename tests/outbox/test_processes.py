@@ -70,7 +70,7 @@ def run(program: list[str], **environment: str) -> subprocess.CompletedProcess[s
     return run_python("-W", "error", *program, environment=environment)
 
 
-def wait_until(is_so: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+def wait_until(is_so: Callable[[], bool], process: subprocess.Popen[Any]) -> None:
     deadline = time.monotonic() + 60
     while not is_so():
         assert process.poll() is None, process.communicate()
