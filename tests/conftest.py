@@ -129,6 +129,8 @@ def first_calls_made() -> None:
         client = connection.client("user", "my-app")
         client.init_sync()
         asyncio.run(client.init())
+        with UpgradeConnection(server.url, async_engine="aiohttp") as other:
+            asyncio.run(other.client("user", "my-app").init())
 
 
 def _want_local(host: object) -> None:

@@ -114,10 +114,13 @@ def decided(client: UpgradeClient, site: str = "home", target: str = "banner") -
 
 def counts_when(connection: UpgradeConnection, *states: str) -> Mapping[str, int]:
     """The counts, once there are events in these states and nothing is being sent."""
+    internals: Any = connection
+    delivering = internals._server.outbox._deliverer
     deadline = time.monotonic() + PATIENCE
     while True:
         connection.outbox.flush_sync(0.01)
         counts = connection.outbox.counts_sync()
-        if set(counts) == set(states) or time.monotonic() >= deadline:
+        is_so = set(counts) == set(states) and not delivering._busy
+        if is_so or time.monotonic() >= deadline:
             return counts
         time.sleep(0.001)
