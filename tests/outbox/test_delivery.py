@@ -22,7 +22,7 @@ from tests.outbox.support_outbox import (
 )
 from tests.support_clock import Clock, until
 from tests.support_server import HOST, PATIENCE
-from upgrade_client_lib import UpgradeConnection
+from upgrade_client_lib import NoConnectionError, UpgradeConnection
 from upgrade_client_lib._outbox import deliverer
 from upgrade_client_lib._rules import delivery
 from upgrade_client_lib.stores import MemoryStore, StoredEvent
@@ -206,6 +206,27 @@ def test_what_concerns_all_pauses_all_and_nothing_is_lost(
     assert served.server.count("log") == tried + 5
     assert caplog.text.count("the outbox pauses") == 1
     assert "the outbox delivers again" in caplog.text
+
+
+def test_an_event_that_was_taken_as_another_one_paused_all_waits_too(served: Served) -> None:
+    class Interrupted(MemoryStore):
+        taken = 0
+
+        def take_event(self, queue: str, owner: str, lease: float) -> StoredEvent | None:
+            event = super().take_event(queue, owner, lease)
+            if event is not None:
+                self.taken += 1
+                if self.taken == 1:
+                    internals._server.outbox._deliverer._pause(NoConnectionError("it is away"))
+            return event
+
+    store = served.store = Interrupted()
+    connection = served.connect()
+    internals: Any = connection
+    known_user(connection).enqueue_log_sync(LOG)
+    assert counts_when(connection) == {}
+    assert (store.taken, served.server.count("log")) == (2, 1)
+    assert [sent.endpoint for sent in served.server.sent][-2:] == ["assign", "log"]
 
 
 def test_while_the_server_is_silent_reads_find_out_and_no_further_event(

@@ -158,9 +158,11 @@ class Deliverer:
             return False
         with held(self._lock):
             self._have_enough_threads()  # there may be more
-        result = self._delivery.deliver(stored, owner, lease_ends)
-        if result.pauses:
-            self._pause(result.error)
+            is_paused = self._is_paused()
+        if is_paused and stored.state == WAITING:  # another event found that out meanwhile
+            self._delivery.put_back(stored, owner)
+            return False
+        self._delivery.deliver(stored, owner, lease_ends, self._pause)
         return True
 
     def _note_store_failure(self, error: Exception) -> None:
@@ -211,7 +213,7 @@ class Deliverer:
                     return event
         return None
 
-    def _pause(self, error: UpgradeApiError | None) -> None:
+    def _pause(self, error: UpgradeApiError) -> None:
         with held(self._lock):
             if time.monotonic() < self._paused_until:
                 return  # several events failed at once

@@ -40,18 +40,6 @@ _WHY = {
 }
 
 
-@attrs.frozen
-class Result:
-    """What came of an event: its state now, ``None`` where the server accepted it.
-
-    ``pauses`` says that the server cannot be used, for the reason that ``error`` gives.
-    """
-
-    state: str | None
-    error: UpgradeApiError | None = None
-    pauses: bool = False
-
-
 class Delivery:
     """Delivers the events of one queue to one server."""
 
@@ -65,42 +53,62 @@ class Delivery:
         self._max_event_age = max_event_age
         self._drop_answers = drop_answers
 
-    def deliver(self, stored: StoredEvent, owner: str, lease_ends: float) -> Result:
-        """Send an event whose line is leased, and settle it."""
+    def deliver(
+        self,
+        stored: StoredEvent,
+        owner: str,
+        lease_ends: float,
+        pause: Callable[[UpgradeApiError], None],
+    ) -> None:
+        """Send an event whose line is leased, and settle it.
+
+        ``pause`` is called where the server cannot be used, before the event can be taken again.
+        """
         settlement = _Settlement(self, stored, owner)
         event = decode(stored.data)
         if event is None:
             settlement.settle("refused", stored.data)
             _logger.warning("event %s cannot be read, and was set aside", stored.id)
-            return Result("refused")
+            return
         if stored.state == SENDING:
             event = event.tried("whoever sent it did not learn whether it was applied")
             verdict = delivery.after_uncertainty(event.attempts, is_repeatable=event.is_repeatable)
-            return self._judged(settlement, event, verdict)
+            self._judged(settlement, event, verdict)
+            return
         if event.has_expired(self._max_event_age, time.time()):
-            return self._set_aside(settlement, event, "expired")
+            self._set_aside(settlement, event, "expired")
+            return
         lease = lease_ends - time.monotonic()
         if lease <= 0:  # this process was stopped: the event is another one's by now
-            return Result(SENDING)
+            return
         seconds = min(self._options.timeout.total, SEND_SECONDS, lease)
         try:
             self._send(event, self._options.within(seconds))
         except _NoLongerAssignedError as changed:
-            return self._set_aside(settlement, event.tried(changed), "refused")
+            self._set_aside(settlement, event.tried(changed), "refused")
+            return
         except UpgradeApiError as error:
             event = event.tried(error)
-            return self._judged(settlement, event, _verdict(error, event), error)
+            verdict = _verdict(error, event)
+            if verdict.pauses:
+                pause(error)
+            self._judged(settlement, event, verdict)
+            return
         except Exception as error:  # the connection was closed, or something is wrong here
             _logger.exception("delivering %s failed", stored.id)
             verdict = delivery.after_uncertainty(
                 event.attempts + 1, is_repeatable=event.is_repeatable
             )
-            return self._judged(settlement, event.tried(repr(error)), verdict)
+            self._judged(settlement, event.tried(repr(error)), verdict)
+            return
         settlement.settle(None, passes=event.mark is not None)
         if self._server.hooks:
             delivered = shown(attrs.evolve(stored, state=SENDING))
             self._server.hooks.call("event_delivered", delivered)
-        return Result(None)
+
+    def put_back(self, stored: StoredEvent, owner: str) -> None:
+        """Have an event that was taken, and not sent, be as it was."""
+        _Settlement(self, stored, owner).settle(WAITING, stored.data)
 
     def probe(self, stored: StoredEvent) -> UpgradeApiError | None:
         """Read what the server assigns to an event's user; return what keeps it from answering.
@@ -194,32 +202,19 @@ class Delivery:
 
     # ---- Settling ----
 
-    def _judged(
-        self,
-        settlement: _Settlement,
-        event: Event,
-        verdict: delivery.Verdict,
-        error: UpgradeApiError | None = None,
-    ) -> Result:
+    def _judged(self, settlement: _Settlement, event: Event, verdict: delivery.Verdict) -> None:
         if verdict.may_have_been_applied:
             event = attrs.evolve(event, may_have_been_applied=True)
         if verdict.fate in ("refused", "undecided", "initialize"):
             state = "undecided" if verdict.fate == "undecided" else "refused"
-            return self._set_aside(settlement, event, state, error, verdict.pauses)
+            self._set_aside(settlement, event, state)
+            return
         if verdict.fate == "again":  # which does not count as an attempt
             event = attrs.evolve(event, attempts=event.attempts - 1)
         is_past = event.mark is not None and event.may_have_been_applied
         settlement.settle(WAITING, encode(event), delay=verdict.delay, passes=is_past)
-        return Result(WAITING, error, verdict.pauses)
 
-    def _set_aside(
-        self,
-        settlement: _Settlement,
-        event: Event,
-        state: str,
-        error: UpgradeApiError | None = None,
-        pauses: bool = False,
-    ) -> Result:
+    def _set_aside(self, settlement: _Settlement, event: Event, state: str) -> None:
         if event.may_have_been_applied:  # by an attempt before the last one
             state = "undecided"
         data = encode(event)
@@ -234,7 +229,6 @@ class Delivery:
         if self._server.hooks:
             told = shown(attrs.evolve(settlement.stored, state=state, data=data))
             self._server.hooks.call("event_set_aside", told)
-        return Result(state, error, pauses)
 
 
 @attrs.frozen
