@@ -208,7 +208,11 @@ def test_what_concerns_all_pauses_all_and_nothing_is_lost(
     assert "the outbox delivers again" in caplog.text
 
 
-def test_an_event_that_was_taken_as_another_one_paused_all_waits_too(served: Served) -> None:
+def test_an_event_that_was_taken_as_another_one_paused_all_waits_too(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliverer, "MAX_THREADS", 1)
+
     class Interrupted(MemoryStore):
         taken = 0
 
