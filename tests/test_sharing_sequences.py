@@ -7,10 +7,14 @@ import logging
 import httpx
 import pytest
 
+from tests import support_sharing_sequences
 from tests.stores.support_stores import memory
+from tests.support_clock import MARGIN, taking
 from tests.support_redis import RedisServer
+from tests.support_server import client_of
 from tests.support_sharing_sequences import Forwarding, main, run_sequences
 from tests.testing.support_recorded import recorded_server
+from upgrade_client_lib import UpgradeApiError
 from upgrade_client_lib._user import sharing
 
 
@@ -27,6 +31,18 @@ def test_each_store_stays_in_step_with_a_server_behind_an_address(
     printed = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in printed] == ["memory", "sqlite", "redis"]
     assert all(line.endswith("no difference") for line in printed)
+
+
+def test_requests_for_flags_are_sent_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A 6.5 server ends where two of them overlap.
+    monkeypatch.setattr(support_sharing_sequences, "FLAGS_APART", 0.05)
+    with recorded_server().serve() as url, taking(0.05, 0.05 + MARGIN):
+        forwarding = Forwarding(url)
+        client = client_of(forwarding)
+        for _ in range(2):
+            with pytest.raises(UpgradeApiError):  # nobody knows the context
+                client.get_all_feature_flags_sync(ignore_cache=True)
+        forwarding.close()
 
 
 class Forgetful(httpx.BaseTransport):

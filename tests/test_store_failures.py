@@ -155,6 +155,20 @@ def test_what_could_not_be_written_is_removed_once_the_store_works_again(
 
 
 @both_forms
+def test_an_answer_that_cannot_be_encoded_is_told_and_not_stored(
+    call: Form, workers: Workers, monkeypatch: pytest.MonkeyPatch, warnings: list[str]
+) -> None:
+    def too_deep(entry: Entry) -> bytes:
+        if entry.contexts:
+            raise RecursionError
+        return encode(entry)
+
+    monkeypatch.setattr(shared_entry, "encode", too_deep)
+    assert call(workers.known().decide, *QUEUE).condition == "first"
+    assert warnings == ["an answer was not stored: it is nested too deeply"]
+
+
+@both_forms
 def test_of_very_many_that_could_not_be_written_the_first_are_given_up(
     call: Form, warnings: list[str], clock: Time, monkeypatch: pytest.MonkeyPatch
 ) -> None:

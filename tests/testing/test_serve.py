@@ -79,7 +79,8 @@ def test_an_empty_line_before_a_request_is_ignored(url: str) -> None:
     assert received.count(b"HTTP/1.1 200 OK\r\n") == 2
 
 
-def test_requests_may_arrive_byte_by_byte(url: str) -> None:
+def test_requests_may_arrive_bit_by_bit(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("upgrade_client_lib.testing._http.http1._RECEIVED_AT_ONCE", 7)
     whole = request(b"{}", "Content-Length: 2")
     received = exchange(url, *(whole[i : i + 1] for i in range(len(whole))))
     assert received.startswith(b"HTTP/1.1 200 OK\r\n")

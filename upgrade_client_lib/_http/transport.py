@@ -90,8 +90,7 @@ class Transport:
         with fork_waits():
             from .async_transport import AsyncTransport
         with held(self._lock):
-            if self._async is None:
-                self._async = AsyncTransport(self._origin)
+            self._async = self._async or AsyncTransport(self._origin)
             return self._async
 
 
