@@ -20,12 +20,13 @@ from tests.outbox.support_outbox import (
 )
 from tests.support_clock import Clock
 from tests.support_forms import Form, both_forms
-from upgrade_client_lib import UpgradeApiError, UpgradeConnection
+from upgrade_client_lib import UpgradeApiError, UpgradeClient, UpgradeConnection
 from upgrade_client_lib._outbox import deliverer
 from upgrade_client_lib._outbox.delivery import LEASE_SECONDS
 from upgrade_client_lib._rules import delivery
 from upgrade_client_lib.stores import MemoryStore
 from upgrade_client_lib.stores.event_protocol import StoredEvent
+from upgrade_client_lib.types import OutboxEvent
 
 __all__ = ["served"]
 
@@ -123,6 +124,17 @@ def test_a_mark_is_not_retried_once_a_later_one_may_have_been_applied(
         connection.outbox.retry_sync(event.id)
 
 
+def set_aside(served: Served) -> tuple[UpgradeConnection, UpgradeClient, OutboxEvent]:
+    """Have a mark that may have been applied be set aside."""
+    connection = served.connect()
+    client = known_user(connection)
+    served.server.lose_next("mark", "after")
+    decided(client, "single", "queue").mark_sync()
+    assert counts_when(connection, "undecided") == {"undecided": 1}
+    (event,) = connection.outbox.events_sync("undecided")
+    return connection, client, event
+
+
 @both_forms
 @pytest.mark.parametrize(
     ("answers", "is_retried"),
@@ -131,12 +143,7 @@ def test_a_mark_is_not_retried_once_a_later_one_may_have_been_applied(
 def test_a_mark_is_not_retried_once_a_later_one_was_sent_past_the_outbox(
     call: Form, served: Served, answers: tuple[int, str] | None, is_retried: bool
 ) -> None:
-    connection = served.connect(retries=0)
-    client = known_user(connection)
-    served.server.lose_next("mark", "after")
-    decided(client, "single", "queue").mark_sync()
-    assert counts_when(connection, "undecided") == {"undecided": 1}
-    (event,) = connection.outbox.events_sync("undecided")
+    connection, client, event = set_aside(served)
     if answers is not None:
         status, answer = answers
         served.server.answer("mark", answer, status)
@@ -147,12 +154,7 @@ def test_a_mark_is_not_retried_once_a_later_one_was_sent_past_the_outbox(
 
 
 def test_a_mark_that_is_cancelled_past_the_outbox_counts_as_sent(served: Served) -> None:
-    connection = served.connect(retries=0)
-    client = known_user(connection)
-    served.server.lose_next("mark", "after")
-    decided(client, "single", "queue").mark_sync()
-    assert counts_when(connection, "undecided") == {"undecided": 1}
-    (event,) = connection.outbox.events_sync("undecided")
+    connection, client, event = set_aside(served)
     hold = served.server.hold_next("mark")
 
     async def scenario() -> None:
@@ -171,12 +173,7 @@ def test_a_mark_that_is_cancelled_past_the_outbox_counts_as_sent(served: Served)
 
 
 def test_a_mark_that_is_cancelled_before_it_is_sent_passes_nothing(served: Served) -> None:
-    connection = served.connect(retries=0)
-    client = known_user(connection)
-    served.server.lose_next("mark", "after")
-    decided(client, "single", "queue").mark_sync()
-    assert counts_when(connection, "undecided") == {"undecided": 1}
-    (event,) = connection.outbox.events_sync("undecided")
+    connection, client, event = set_aside(served)
     hold = served.server.hold_next("log")
     client.enqueue_log_sync(LOG)
     hold.wait()
@@ -212,11 +209,11 @@ def test_a_mark_past_an_outbox_whose_store_fails_is_told_and_sent(
 
 
 def test_using_a_closed_client_passes_nothing(served: Served) -> None:
-    connection = served.connect()
-    client = known_user(connection)
+    connection, client, event = set_aside(served)
     client.close()
     with pytest.raises(RuntimeError, match="closed"):
         client.mark_decision_point_sync("home", "banner", "control", "condition applied")
+    connection.outbox.retry_sync(event.id)
 
 
 def test_a_flush_that_delivers_itself_rests_while_it_has_to_wait(
