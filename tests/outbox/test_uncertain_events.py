@@ -210,9 +210,11 @@ def test_a_mark_past_an_outbox_whose_store_fails_is_told_and_sent(
 
 def test_using_a_closed_client_passes_nothing(served: Served) -> None:
     connection, client, event = set_aside(served)
+    assignment = client.get_decision_point_assignment_sync("home", "banner")
+    assert assignment is not None
     client.close()
     with pytest.raises(RuntimeError, match="closed"):
-        client.mark_decision_point_sync("home", "banner", "control", "condition applied")
+        assignment.mark_decision_point_sync("condition applied")
     connection.outbox.retry_sync(event.id)
 
 
