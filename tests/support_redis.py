@@ -52,6 +52,7 @@ class RedisServer:
             *("--port", str(self.port), "--bind", "127.0.0.1"),
             *("--unixsocket", str(self.socket_path), "--dir", str(self._folder)),
             *("--save", "", "--appendonly", "yes" if self._keeps_data else "no"),
+            *("--appendfsync", "always"),  # with everysec it answers first while the disk is slow
         ]
         log = self._folder / "redis.log"  # no pipe: a full one would stop the server
         with log.open("wb") as writing:
