@@ -8,12 +8,15 @@ import os
 import signal
 import sys
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cli.support_cli import Command
+from tests.cli.support_cli import Command, Ended
+from tests.support_clock import until
+from upgrade_client_lib.cli.output import STOPPED
 from upgrade_client_lib.testing import LocalUpgrade
 
 BANNER = ["--point", "home", "banner"]
@@ -319,7 +322,7 @@ def test_ctrl_c_stops_and_resume_goes_on(
         wait_for_rows(out, 5_000)
         process.send_signal(signal.SIGINT)
         printed, err = process.communicate(timeout=60)
-    assert (process.returncode, printed) == (130, "")
+    assert (process.returncode, printed) == (STOPPED, ""), err
     done = len(users_of(out))
     assert 0 < done <= MANY.index(LATE)
     assert err == f"stopped after {done} users; the same command with --resume goes on from there\n"
@@ -328,16 +331,50 @@ def test_ctrl_c_stops_and_resume_goes_on(
     assert users_of(out) == MANY
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_ctrl_c_without_a_file_says_how_far_it_came(
-    command: Command, students: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, local: LocalUpgrade, students: Path
 ) -> None:
-    def interrupted(work: Any) -> None:
-        work.close()
-        raise KeyboardInterrupt
+    local.hang(user="u3")
+    with command.process("assign", "--users", students, *BANNER) as process:
+        until(lambda: local.requests)
+        process.send_signal(signal.SIGINT)
+        printed, err = process.communicate(timeout=60)
+    assert process.returncode == STOPPED, err
+    assert err == f"stopped after {len(rows(printed))} users\n"
 
-    monkeypatch.setattr("asyncio.run", interrupted)
-    ended = command("assign", "--users", students, *BANNER)
-    assert (ended.status, ended.err) == (130, "stopped after 0 users\n")
+
+def test_ctrl_c_stops_whatever_it_interrupts(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception is lost that is raised in the callback of a weak reference."""
+    signals = [signal.SIGINT]
+
+    def interrupt(_: object) -> None:
+        if signals:
+            signal.raise_signal(signals.pop())
+
+    def interrupted(bar: Any, *_: object) -> None:
+        dropped = weakref.ref(Ended(0, "", ""), interrupt)
+        assert dropped() is None
+
+    monkeypatch.setattr("rich.progress.Progress.advance", interrupted)
+    ended = command("assign", "--users", many(tmp_path), *BANNER)
+    assert ended.status == STOPPED
+    assert ended.err.startswith("stopped after ")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_interrupts_where_it_is(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted_twice(bar: Any, *_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("rich.progress.Progress.advance", interrupted_twice)
+    assert command("assign", "--users", many(tmp_path), *BANNER).status == STOPPED
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import time
@@ -15,6 +14,7 @@ import attrs
 import click
 
 from .._rules.environment import OUTBOX
+from .._signals import run_until_ctrl_c
 from ..assignment import Assignment
 from ..batch import BatchRow, BatchUser, decide_many
 from ..decision import Decision
@@ -199,7 +199,7 @@ class _Batch:
 
     def _run(self, rows: _Rows, progress: Progress) -> int:
         try:
-            asyncio.run(self._decide(rows, progress))
+            run_until_ctrl_c(self._decide(rows, progress))
         except KeyboardInterrupt:
             progress.stopped(can_resume=self.out is not None)
             return STOPPED
