@@ -15,7 +15,7 @@ from .operations import User
 
 if TYPE_CHECKING:
     from .outboxes import make_outbox
-    from .sharing import forget
+    from .shared_changes import forget
 
 __all__ = [
     "AssignmentCache",
@@ -27,7 +27,7 @@ __all__ = [
     "make_outbox",
 ]
 
-_LAZY_MODULES = {"forget": "sharing", "make_outbox": "outboxes"}
+_LAZY_MODULES = {"forget": "shared_changes", "make_outbox": "outboxes"}
 
 
 if not TYPE_CHECKING:

@@ -182,7 +182,7 @@ class Caller:
         work = self.call(backend, options, operation, initializes=initializes)
         if self.shared is None:
             return await work
-        return await self.shared.changing_user(backend, work, change, stated)
+        return await self.shared.changes.of_user(backend, work, change, stated)
 
     def restate(
         self,

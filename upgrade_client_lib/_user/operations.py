@@ -87,7 +87,7 @@ class User(Loader):
         if self.shared is None:
             linked = await self.call(backend, options, operation)
         else:
-            linked = await self.shared.changing_aliases(
+            linked = await self.shared.changes.of_aliases(
                 backend, self.call(backend, options, operation)
             )
         self.clear()

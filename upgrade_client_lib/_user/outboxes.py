@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .._fork import fork_waits
 from .._server import Server
-from .sharing import end_records
+from .shared_changes import end_records
 
 if TYPE_CHECKING:
     from .._outbox import EventQueue

@@ -5,25 +5,17 @@ from __future__ import annotations
 import logging
 import time
 import weakref
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar
 
 import attrs
 
 from .. import _api
 from .._http import CallOptions
-from .._rules import arguments
 from .._rules.freshness import is_fresh, is_servable
 from .._rules.queues import Mark, MarkEffect, MarkOutcome, Rotation, effect_of_mark
-from .._rules.sharing import (
-    Groups,
-    GroupsChange,
-    StoredGroups,
-    action_for,
-    are_same,
-    groups_after,
-)
-from .._store_access import StoreAccess, StoreUnavailableError
+from .._rules.sharing import action_for
+from .._store_access import StoreAccess
 from .._sync import Backend
 from ..exceptions import (
     BadRequestError,
@@ -31,13 +23,12 @@ from ..exceptions import (
     UpgradeApiError,
     UserNotInitializedError,
 )
-from ..types import ExperimentUser, UserAliases
 from .entry import MAX_LAST_MARKED, Entry, StoredContext, StoredFlags, StoredRecord, new_token
 from .record import Flags, Record
-from .shared_entry import SharedEntry, remove_entry
+from .shared_changes import SharedChanges
+from .shared_entry import SharedEntry
 
 if TYPE_CHECKING:
-    from .._server import Server
     from .caller import Caller
 
 _logger = logging.getLogger("upgrade_client_lib")
@@ -49,7 +40,6 @@ REFUSALS = (BadRequestError, NotAuthorizedError, UserNotInitializedError)
 """What the server says of the request or the user; after it, no older answer is served."""
 
 Answer = TypeVar("Answer", Record, Flags)
-Changed = TypeVar("Changed", ExperimentUser, UserAliases)
 Context = Optional[StoredContext]
 
 
@@ -74,6 +64,7 @@ class SharedUser:
         "_rotation",
         "_server",
         "_user_reference",
+        "changes",
     )
 
     def __init__(self, user: Caller, access: StoreAccess) -> None:
@@ -84,6 +75,7 @@ class SharedUser:
         self._server = user.server
         self._access = access
         self._entry = SharedEntry(access, user.identity.user_id)
+        self.changes = SharedChanges(self._entry, user.identity.user_id)
         self._is_settled = False
 
     @property
@@ -215,7 +207,7 @@ class SharedUser:
 
         await self._entry.keep(backend, change)
 
-    # ---- What changes the user ----
+    # ---- Groups that were stated ----
 
     async def settle(self, backend: Backend, options: CallOptions) -> None:
         """Before this client's first call: have the server know the groups that were stated."""
@@ -229,75 +221,6 @@ class SharedUser:
             self._is_settled = True
         elif not self._is_as_stated(entry):
             await self._user.initialize(backend, options, initialized)
-
-    async def changing_user(
-        self,
-        backend: Backend,
-        work: Coroutine[Any, Any, ExperimentUser],
-        change: GroupsChange,
-        stated: Groups | None = None,
-    ) -> ExperimentUser:
-        """Await a change of the user, and end what is stored of them, unless it changed nothing."""
-        before = await self._entry.read(backend)
-        user = await self._ending_if_unknown(backend, work)
-        await backend.complete(self._changed(backend, user, change, stated, before))
-        return user
-
-    async def changing_aliases(
-        self, backend: Backend, work: Coroutine[Any, Any, UserAliases]
-    ) -> UserAliases:
-        """Await a change of the user's aliases, and have these share the user's entry."""
-        linked = await self._ending_if_unknown(backend, work)
-        await backend.complete(self._aliases_changed(backend, linked))
-        return linked
-
-    async def _ending_if_unknown(
-        self, backend: Backend, work: Coroutine[Any, Any, Changed]
-    ) -> Changed:
-        """Await a change; if it is unknown whether it was applied, end what is stored."""
-        try:
-            return await work
-        except UpgradeApiError as error:
-            if error.may_have_been_applied:
-                await backend.complete(self._end_records(backend))
-            raise
-        except BaseException:
-            backend.finish(self._end_records(backend))
-            raise
-
-    async def _end_records(self, backend: Backend) -> None:
-        await self._entry.update(backend, lambda entry: entry.of_changed_user(None))
-
-    async def _changed(
-        self,
-        backend: Backend,
-        user: ExperimentUser,
-        change: GroupsChange,
-        stated: Groups | None,
-        before: Entry | None,
-    ) -> None:
-        await self._entry.learn_root(backend, user.id)
-        answered = StoredGroups(user.group, user.workingGroup)
-        is_alias = user.id != self._identity.user_id
-
-        def changed(entry: Entry) -> Entry | None:
-            is_of_one_kind = change in ("group", "working group")
-            if is_alias and is_of_one_kind:
-                return entry.of_changed_user(entry.groups)  # the server leaves the root's as is
-            groups = groups_after(change, entry.groups, answered, stated)
-            if not is_of_one_kind and are_same(entry.groups, groups):
-                return _with_same_groups(entry, groups)
-            if _is_overtaken(entry, before):
-                return entry.of_changed_user(None)
-            return entry.of_changed_user(groups)
-
-        await self._entry.update(backend, changed)
-
-    async def _aliases_changed(self, backend: Backend, linked: UserAliases) -> None:
-        await self._entry.learn_root(backend, linked.userId)
-        await self._entry.update(backend, lambda entry: entry.of_changed_user(entry.groups))
-        for alias in linked.aliases:
-            await self._entry.link(backend, alias)
 
     # ---- Marks ----
 
@@ -412,13 +335,6 @@ class SharedUser:
         return time.monotonic() + min(RECHECK_SECONDS, left)
 
 
-async def end_records(server: Server, backend: Backend, user_id: str) -> None:
-    """Have all workers ask anew what the server answers a user."""
-    if server.store_access is not None:
-        entry = SharedEntry(server.store_access, user_id)
-        await entry.update(backend, lambda known: known.of_changed_user(known.groups))
-
-
 def _stored(record: Record) -> StoredRecord:
     """Return what a store keeps of a record."""
     return StoredRecord(
@@ -428,35 +344,6 @@ def _stored(record: Record) -> StoredRecord:
         dict(record.advanced_by),
         frozenset(record.invalidated),
     )
-
-
-async def forget(server: Server, backend: Backend, user_id: object) -> None:
-    """Remove what the store knows of a user; a ``RuntimeError`` where it may know it still."""
-    checked = arguments.nonempty("user_id", user_id)
-    if server.store_access is None:
-        return
-    try:
-        await remove_entry(server.store_access, backend, checked)
-    except StoreUnavailableError as unavailable:
-        raise RuntimeError(
-            "the store failed, so it may still know this user: try again"
-        ) from unavailable.__cause__
-
-
-def _with_same_groups(entry: Entry, groups: StoredGroups) -> Entry | None:
-    """Return an entry whose groups an ``init`` found, which keeps its records."""
-    if entry.groups is None or entry.groups.is_explicit or not groups.is_explicit:
-        return None
-    return attrs.evolve(entry, groups=attrs.evolve(entry.groups, is_explicit=True))
-
-
-def _is_overtaken(entry: Entry, before: Entry | None) -> bool:
-    """Whether others changed the groups meanwhile, so that nobody knows whose are the last."""
-    if before is None:
-        return entry.groups is not None
-    if before.groups is None and entry.groups is None:
-        return False
-    return entry.generation != before.generation
 
 
 def _stored_flags(stored: StoredFlags) -> Flags:
