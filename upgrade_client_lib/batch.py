@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections import deque
 from collections.abc import (
@@ -25,11 +24,11 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Union
 
 import attrs
 
+from ._in_order import in_tasks, in_threads
 from ._narrow import items_or_none
 from ._rules import arguments
 from ._sync import ASYNC, SYNC, Backend, run_sync
@@ -50,9 +49,6 @@ __all__ = ["BatchRow", "BatchRows", "BatchUser", "decide_many"]
 
 APPLIED = MarkedDecisionPointStatus.CONDITION_APPLIED
 NONE_ASSIGNED = MarkedDecisionPointStatus.NO_CONDITION_ASSIGNED
-
-AHEAD = 50
-"""How many users are begun before the rows of the slowest are there, for each that is in flight."""
 
 
 @attrs.frozen
@@ -182,31 +178,43 @@ class BatchRows(Iterator[BatchRow], AsyncIterator[BatchRow]):
 
     def __init__(self, batch: _Batch) -> None:
         self._batch = batch
-        self._rows: Generator[BatchRow, None, None] | None = None
-        self._async_rows: AsyncGenerator[BatchRow, None] | None = None
+        self._users: Generator[list[BatchRow], None, None] | None = None
+        self._async_users: AsyncGenerator[list[BatchRow], None] | None = None
+        self._rows: deque[BatchRow] = deque()
+        """Those of a user whose first ones were taken."""
 
     def __next__(self) -> BatchRow:
-        if self._rows is None:
-            self._rows = _rows(self._batch)
-        return next(self._rows)
+        batch = self._batch
+        if self._users is None:
+            if not isinstance(batch.users, Iterable):
+                raise TypeError("users of an async iterable are for `async for`")
+            self._users = in_threads(batch.decide_sync, batch.users, batch.concurrency)
+        if not self._rows:
+            self._rows.extend(next(self._users))
+        return self._rows.popleft()
 
     def __aiter__(self) -> BatchRows:
         return self
 
     async def __anext__(self) -> BatchRow:
-        if self._async_rows is None:
-            self._async_rows = _AsyncRun(self._batch).rows()
-        return await self._async_rows.__anext__()
+        batch = self._batch
+        if self._async_users is None:
+            self._async_users = in_tasks(batch.decide, batch.users, batch.concurrency)
+        if not self._rows:
+            self._rows.extend(await self._async_users.__anext__())
+        return self._rows.popleft()
 
     def close(self) -> None:
         """End the iteration: no further user is begun, and calls under way have ended."""
-        if self._rows is not None:
-            self._rows.close()
+        self._rows.clear()
+        if self._users is not None:
+            self._users.close()
 
     async def aclose(self) -> None:
         """End the async iteration: calls under way are cancelled."""
-        if self._async_rows is not None:
-            await self._async_rows.aclose()
+        self._rows.clear()
+        if self._async_users is not None:
+            await self._async_users.aclose()
 
 
 @attrs.frozen
@@ -220,11 +228,6 @@ class _Batch:
     concurrency: int
     job: str | None
     """Under which name marks are handed over; ``None`` where nothing is marked."""
-
-    @property
-    def most_begun(self) -> int:
-        """How many users may be begun whose rows are not all taken yet."""
-        return self.concurrency * AHEAD
 
     async def decide(self, user: AnyUser) -> list[BatchRow]:
         """Return a user's rows, in an event loop."""
@@ -300,97 +303,6 @@ def _row(decision: Decision) -> BatchRow:
         decision.payload,
         decision.reason,
     )
-
-
-def _rows(batch: _Batch) -> Generator[BatchRow, None, None]:
-    """Yield the rows in the order of the users, for whom a few threads decide."""
-    if not isinstance(batch.users, Iterable):
-        raise TypeError("users of an async iterable are for `async for`")
-    users = iter(batch.users)
-    begun: deque[Future[list[BatchRow]]] = deque()
-    end: Exception | None = None
-    threads = ThreadPoolExecutor(batch.concurrency, "upgrade-batch")
-    try:
-        while end is None:
-            try:
-                begun.append(threads.submit(batch.decide_sync, next(users)))
-            except Exception as error:
-                end = error
-            while begun and (end or len(begun) >= batch.most_begun or begun[0].done()):
-                yield from begun.popleft().result()
-    finally:
-        threads.shutdown(cancel_futures=True)
-    if not isinstance(end, StopIteration):
-        raise end
-
-
-class _AsyncRun:
-    """One iteration in an event loop, whose tasks take users from one iterator.
-
-    With a user, a task takes a place in the order, where it puts their rows; whoever iterates waits
-    for those of the first place. One that ends with an error, or finds no more users, puts that.
-    """
-
-    def __init__(self, batch: _Batch) -> None:
-        self._batch = batch
-        self._users = _async_iterator(batch.users)
-        self._taking = asyncio.Lock()  # an async generator gives one user at a time
-        self._places: deque[list[list[BatchRow] | Exception]] = deque()
-        self._first_is_filled = asyncio.Event()
-        self._has_room = asyncio.Event()
-
-    async def rows(self) -> AsyncGenerator[BatchRow, None]:
-        """Yield the rows in the order of the users."""
-        places = self._places
-        tasks = [asyncio.create_task(self._work()) for _ in range(self._batch.concurrency)]
-        try:
-            while True:
-                while not (places and places[0]):
-                    self._first_is_filled.clear()
-                    await self._first_is_filled.wait()
-                (rows,) = places.popleft()
-                self._has_room.set()
-                if isinstance(rows, StopAsyncIteration):
-                    return
-                if isinstance(rows, Exception):
-                    raise rows
-                for row in rows:
-                    yield row
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _work(self) -> None:
-        rows: list[BatchRow] | Exception = []
-        while not isinstance(rows, Exception):
-            place: list[list[BatchRow] | Exception] = []
-            try:
-                rows = await self._batch.decide(await self._next_user(place))
-            except Exception as error:  # or the end of the users
-                rows = error
-            place.append(rows)
-            if self._places[0] is place:
-                self._first_is_filled.set()
-
-    async def _next_user(self, place: list[list[BatchRow] | Exception]) -> AnyUser:
-        async with self._taking:
-            while len(self._places) >= self._batch.most_begun:
-                self._has_room.clear()
-                await self._has_room.wait()
-            self._places.append(place)
-            return await self._users.__anext__()
-
-
-async def _async_iterator(
-    users: Iterable[AnyUser] | AsyncIterable[AnyUser],
-) -> AsyncIterator[AnyUser]:
-    if isinstance(users, AsyncIterable):
-        async for user in users:
-            yield user
-    else:
-        for user in users:
-            yield user
 
 
 def _check_users(users: object) -> None:
