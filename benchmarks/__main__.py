@@ -13,13 +13,8 @@ times, to see that this is noticed.
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 import tracemalloc
-import urllib.request
-from collections.abc import Generator
-from contextlib import contextmanager
 
 import attrs
 
@@ -32,6 +27,7 @@ from .local_upgrade import throughput
 from .machine import description
 from .outage import outages
 from .report import written
+from .server import Server, serving
 
 SDKS = ["launchdarkly", "growthbook", "posthog", "unleash", "openfeature", "flagsmith", "eppo"]
 CAPS = [10, 20, 50, 100]
@@ -43,34 +39,6 @@ FRESH = {
     "client and first call": OURS,
     "httpx.Client and first call": HTTPX,
 }
-
-
-@attrs.frozen
-class Server:
-    """The server of all contestants, in a process of its own."""
-
-    address: str
-
-    def counts(self) -> tuple[int, int]:
-        """How many requests came so far, over how many connections."""
-        with urllib.request.urlopen(f"{self.address}/counts") as answer:
-            counts = json.load(answer)
-        return counts["requests"], counts["connections"]
-
-
-@contextmanager
-def serving() -> Generator[Server, None, None]:
-    process = subprocess.Popen(
-        [sys.executable, str(HERE / "server.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        yield Server(process.stdout.readline().strip())
-    finally:
-        process.communicate()
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from typing import Any, Callable
 
 import httpx
 
+from benchmarks.server import serving
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib.batch import decide_many
 
@@ -140,17 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("|---|---|---|---|\n| *server in the process* | | | |")
     compare(lambda: UpgradeConnection("http://upgrade", transport=Canned()), options.users)
     print("| *server over loopback, 200 experiments* | | | |")
-    with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.server"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        url = server.stdout.readline().strip()
-        compare(lambda: UpgradeConnection(url), options.users)
-        server.stdin.close()
+    with serving() as server:
+        compare(lambda: UpgradeConnection(server.address), options.users)
     print("\n| users | `for`: most memory | `async for`: most memory |\n|---|---|---|")
     for count in options.memory:
         peaks = [f"{peak_of(way, count) / 1024:.1f} MiB" for way in ("for", "async for")]

@@ -11,14 +11,13 @@ from __future__ import annotations
 import argparse
 import cProfile
 import pstats
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.contestants import upgrade
 from benchmarks.contestants.timed import Timed
+from benchmarks.server import serving
 
 WARM_UP = 50
 PROFILED: Mapping[str, tuple[str, int]] = {
@@ -75,17 +74,9 @@ def main() -> None:
     parser.add_argument("--total", action="store_true", help="sort by time with what is called")
     options = parser.parse_args()
     benchmark, times = PROFILED[options.what]
-    with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.server"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        timed: Timed = getattr(upgrade, benchmark)(server.stdout.readline().strip())
+    with serving() as server:
+        timed: Timed = getattr(upgrade, benchmark)(server.address)
         stats = profile(timed, options.times or times)
-        server.stdin.close()
     stats.sort_stats("cumulative" if options.total else "tottime").print_stats(options.lines)
     found = shares(stats)
     whole = sum(found.values())

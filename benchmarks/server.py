@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
-from collections.abc import Mapping
+import urllib.request
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import attrs
 import yaml
 
 CASSETTES = Path(__file__).parent.parent / "tests" / "cassettes"
@@ -94,6 +98,33 @@ async def serve() -> None:
     print(f"http://{host}:{port}", flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     server.close()
+
+
+@attrs.frozen
+class Server:
+    """The server, in a process of its own."""
+
+    address: str
+
+    def counts(self) -> tuple[int, int]:
+        """How many requests came so far, over how many connections."""
+        with urllib.request.urlopen(f"{self.address}/counts") as answer:
+            counts = json.load(answer)
+        return counts["requests"], counts["connections"]
+
+
+@contextmanager
+def serving() -> Generator[Server, None, None]:
+    """Have the server run while the block does."""
+    with subprocess.Popen(
+        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield Server(process.stdout.readline().strip())
+        finally:
+            process.stdin.close()
 
 
 if __name__ == "__main__":

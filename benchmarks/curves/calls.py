@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import subprocess
-import sys
 from collections.abc import Awaitable, Mapping
 from typing import Any, Callable
 
@@ -15,6 +13,7 @@ from upgrade_client_lib import UpgradeConnection
 
 from ..charts import Chart, Lines, chart
 from ..contestants import plain, timed, upgrade
+from ..server import serving
 from .measuring import ROUNDS, rounded
 
 COUNTS = (1, 2, 5, 10, 20, 50, 100, 200)
@@ -22,24 +21,15 @@ COUNTS = (1, 2, 5, 10, 20, 50, 100, 200)
 
 def charts(most: int) -> Mapping[str, Chart]:
     lines: Lines = {}
-    with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.server"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        url = server.stdout.readline().strip()
+    with serving() as server:
         for count in COUNTS:
             if count <= most:
-                for name, call in _calls(url, count).items():
+                for name, call in _calls(server.address, count).items():
                     way = timed.many_in_flight(call, count)
                     way(count)
                     times = max(200, 2 * count)
                     took = min(way(times) for _ in range(ROUNDS)) / times * 1e6
                     lines.setdefault(name, []).append([count, rounded(took)])
-        server.stdin.close()
     drawn = chart("An async call", "calls in flight", "µs of a processor", lines)
     return {"growth-calls": drawn}
 
