@@ -87,6 +87,14 @@ def only_loopback(request: pytest.FixtureRequest) -> Generator[None, None, None]
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_interrupts() -> Generator[None, None, None]:
+    """What runs in the background ignores SIGINT, and so would the processes that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def no_delay_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have each delay be the shortest that may be drawn, which is none."""

@@ -377,6 +377,20 @@ def test_a_second_ctrl_c_interrupts_where_it_is(
     assert command("assign", "--users", many(tmp_path), *BANNER).status == STOPPED
 
 
+def test_ctrl_c_stays_ignored_in_the_background(
+    command: Command, students: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(bar: Any, *_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("rich.progress.Progress.advance", interrupted)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert command("assign", "--users", students, *BANNER).status == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")
 def test_a_terminal_shows_how_far_it_is(command: Command, tmp_path: Path) -> None:
     import pty
