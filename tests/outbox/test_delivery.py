@@ -229,7 +229,7 @@ def test_an_event_that_was_taken_as_another_one_paused_all_waits_too(
     internals: Any = connection
     known_user(connection).enqueue_log_sync(LOG)
     assert counts_when(connection) == {}
-    assert (store.taken, served.server.count("log")) == (2, 1)
+    assert (store.taken, served.server.count("log")) == (3, 1), "one look for what has expired"
     assert [sent.endpoint for sent in served.server.sent][-2:] == ["assign", "log"]
 
 
@@ -261,7 +261,7 @@ def test_a_pause_lasts_while_there_is_no_event_to_ask_the_server_with(served: Se
     assert counts_when(connection, "undecided") == {"undecided": 1}
     deliverer = connection._server.outbox._deliverer
     until(lambda: time.monotonic() > deliverer._paused_until)
-    assert not deliverer._may_send()
+    assert not deliverer._may_send("owner")
     unreadable = StoredEvent("1", "user", 1, "waiting", b"?")
     assert deliverer._delivery.probe(unreadable) is None
 
@@ -329,6 +329,22 @@ def test_an_event_that_waited_for_too_long_expires(
     assert served.server.count("log") == 0
     assert "max_event_age" in caplog.text
     assert [event.state for event in served.heard.set_aside] == [OutboxEventState.EXPIRED]
+
+
+def test_what_waits_for_too_long_expires_while_the_server_is_away(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = served.connect(max_event_age=60)
+    served.local.down()
+    for number in range(3):
+        connection.client(f"old-{number}", "my-app", group={}).enqueue_log_sync(LOG)
+    assert counts_when(connection, "waiting") == {"waiting": 3}
+    Clock.stopped(monkeypatch, "time").let_pass(61)
+    connection.client("new", "my-app", group={}).enqueue_log_sync(LOG)
+    assert counts_when(connection, "waiting", "expired") == {"waiting": 1, "expired": 3}
+    served.local.up()
+    assert counts_when(connection, "expired") == {"expired": 3}
+    assert [event.user_id for event in served.heard.delivered] == ["new"]
 
 
 # ---- Answers that may no longer hold ----

@@ -133,7 +133,7 @@ class Deliverer:
 
     def _work_once(self, owner: str) -> bool:
         """Deliver an event; return whether there may be more to do at once."""
-        if not self._may_send():
+        if not self._may_send(owner):
             return False
         with held(self._lock):
             self._busy += 1
@@ -146,14 +146,7 @@ class Deliverer:
 
     def _take_and_deliver(self, owner: str) -> bool:
         lease_ends = time.monotonic() + LEASE_SECONDS
-        try:
-            stored = self._delivery.store.take_event(self._delivery.queue, owner, LEASE_SECONDS)
-        except Exception as error:
-            self._note_store_failure(error)
-            return False
-        if self._store_failed:
-            self._store_failed = False
-            _logger.info("the outbox's store works again")
+        stored = self._take(owner)
         if stored is None:
             return False
         with held(self._lock):
@@ -164,6 +157,18 @@ class Deliverer:
             return False
         self._delivery.deliver(stored, owner, lease_ends, self._pause)
         return True
+
+    def _take(self, owner: str) -> StoredEvent | None:
+        """Return the next event that is due, if there is one and the store says so."""
+        try:
+            stored = self._delivery.store.take_event(self._delivery.queue, owner, LEASE_SECONDS)
+        except Exception as error:
+            self._note_store_failure(error)
+            return None
+        if self._store_failed:
+            self._store_failed = False
+            _logger.info("the outbox's store works again")
+        return stored
 
     def _note_store_failure(self, error: Exception) -> None:
         if not self._store_failed:
@@ -177,7 +182,7 @@ class Deliverer:
     def _is_paused(self) -> bool:
         return self._failures > 0
 
-    def _may_send(self) -> bool:
+    def _may_send(self, owner: str) -> bool:
         """Whether the server can be used. After a pause, one thread finds out."""
         with held(self._lock):
             if not self._is_paused():
@@ -187,6 +192,7 @@ class Deliverer:
                 return False
             self._is_probing = True
         try:
+            self._set_aside_expired(owner)
             event = self._any_event()
             error = None if event is None else self._delivery.probe(event)
         finally:
@@ -203,6 +209,18 @@ class Deliverer:
             self.pausing_error = None
             self._work.notify_all()
         return True
+
+    def _set_aside_expired(self, owner: str) -> None:
+        """Set aside what waits for too long by now, although the server cannot be used."""
+        while not self._is_stopping:
+            lease_ends = time.monotonic() + LEASE_SECONDS
+            stored = self._take(owner)
+            if stored is None:
+                return
+            if stored.state == WAITING and not self._delivery.has_expired(stored):
+                self._delivery.put_back(stored, owner)
+                return
+            self._delivery.deliver(stored, owner, lease_ends, self._pause)  # which sends nothing
 
     def _any_event(self) -> StoredEvent | None:
         """Return an event whose user the server can be asked about; it is not taken."""

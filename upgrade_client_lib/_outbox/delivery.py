@@ -106,6 +106,11 @@ class Delivery:
             delivered = shown(attrs.evolve(stored, state=SENDING))
             self._server.hooks.call("event_delivered", delivered)
 
+    def has_expired(self, stored: StoredEvent) -> bool:
+        """Whether an event that waits does so for too long."""
+        event = decode(stored.data)
+        return event is not None and event.has_expired(self._max_event_age, time.time())
+
     def put_back(self, stored: StoredEvent, owner: str) -> None:
         """Have an event that was taken, and not sent, be as it was."""
         _Settlement(self, stored, owner).settle(WAITING, stored.data)
