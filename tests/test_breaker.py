@@ -24,6 +24,7 @@ from upgrade_client_lib import (
     UpgradeClient,
     UpgradeConnection,
 )
+from upgrade_client_lib.stores import MemoryStore
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import DecisionReason
 
@@ -110,6 +111,29 @@ def test_failures_of_both_kinds_of_read_and_both_kinds_of_call_add_up(
             call(getattr(place.client(), method))
     assert place.client().decide_sync("home", "banner").reason is DecisionReason.ERROR
     assert place.is_open()
+
+
+@both_forms
+def test_making_a_user_known_before_a_read_is_part_of_the_read(
+    call: Form, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a store, users whose groups were stated are made known before they are asked for."""
+    place = place_with(monkeypatch, store=MemoryStore())
+    place.local.down()
+
+    def decided(number: int) -> Exception | None:
+        client = place.connection.client(f"new-{number}", "my-app", group={"class": ["class-1"]})
+        error: Exception | None = call(client.decide, "home", "banner").error
+        return error
+
+    assert {type(decided(number)) for number in range(5)} == {NoConnectionError}
+    before = len(place.server.sent)
+    assert isinstance(decided(5), CircuitOpenError)
+    assert len(place.server.sent) == before
+    place.local.up()
+    place.clock.let_pass(2)
+    assert decided(6) is None
+    assert not place.connection.circuit_open
 
 
 @pytest.mark.parametrize(

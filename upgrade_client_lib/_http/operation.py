@@ -21,7 +21,8 @@ class Operation(Generic[T]):
 
     ``read`` takes the JSON of a response with a status from 200 to 299. ``read_error`` makes an
     error of any other response, with the server's texts as they are.
-    ``is_read`` says that the request changes nothing, so that the circuit breaker may reject it.
+    ``is_read`` says that the circuit breaker may reject it, since it changes nothing or comes
+    before such a request.
     """
 
     request: Request

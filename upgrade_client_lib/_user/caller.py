@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Mapping, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Callable, TypeVar
 
+import attrs
+
 from .. import _api
 from .._fork import fork_waits
 from .._http import CallOptions, Operation
@@ -132,16 +134,19 @@ class Caller:
         left = options.within(deadline - time.monotonic())
         return await self.server.call(backend, operation, left, self.identity)
 
-    async def initialize(self, backend: Backend, options: CallOptions, before: object) -> None:
+    async def initialize(
+        self, backend: Backend, options: CallOptions, before: object, *, for_read: bool = False
+    ) -> None:
         """Make the user known with the stated groups; concurrent callers share one request.
 
         ``before`` is ``last_init`` as it was when the need for it was seen: what another
-        call did meanwhile need not be done again.
+        call did meanwhile need not be done again. ``for_read`` has the circuit breaker treat it as
+        the read that it comes before.
         """
         assert self._initialized is not None
         await self._initialized.get_or_load(
             backend,
-            self._initializer(backend, options),
+            self._initializer(backend, options, for_read),
             options,
             is_usable=lambda initialized: initialized is not before,
         )
@@ -152,11 +157,13 @@ class Caller:
         return None if self._initialized is None else self._initialized.value
 
     def _initializer(
-        self, backend: Backend, options: CallOptions
+        self, backend: Backend, options: CallOptions, for_read: bool
     ) -> Callable[[float], Awaitable[object]]:
         async def load(seconds: float) -> object:
             group, working_group = self.stated_groups or (None, None)
-            operation = _api.init(self.identity, group, working_group)
+            operation = attrs.evolve(
+                _api.init(self.identity, group, working_group), is_read=for_read
+            )
             try:
                 user = await self.change(
                     backend, options.within(seconds), operation, "stated", self.stated_groups

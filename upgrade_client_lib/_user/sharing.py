@@ -174,7 +174,7 @@ class SharedUser:
         try:
             if entry is not None and not is_as_stated:
                 left = options.within(deadline - time.monotonic())
-                await self._user.initialize(backend, left, initialized)
+                await self._user.initialize(backend, left, initialized, for_read=True)
             if entry is not None and (not is_as_stated or not entry.generation):
                 entry = await self._entry.read_or_begin(backend)
             answer = await kind.ask(options.within(deadline - time.monotonic()))
