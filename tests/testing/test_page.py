@@ -209,7 +209,7 @@ def switched_on(browser: httpx.Client) -> str:
             {"kind": "fail", "endpoint": "mark", "status": "503", "times": "3"},
             "answers with status 503 mark everybody 3 times",
         ),
-        ({"kind": "fail", "endpoint": "log"}, "answers with status 503 log everybody 1 times"),
+        ({"kind": "fail", "user": "u1"}, "answers with status 503 all u1 until"),
     ],
 )
 def test_a_fault_is_switched_on_and_all_are_switched_off(
@@ -223,9 +223,14 @@ def test_a_fault_is_switched_on_and_all_are_switched_off(
 
 
 def test_a_fault_happens(local: LocalUpgrade, browser: httpx.Client) -> None:
-    browser.post("/faults", data={"kind": "fail", "endpoint": "init", "status": "418"})
+    fault = {"kind": "fail", "endpoint": "init", "status": "418", "user": "u1", "times": "1e12"}
+    browser.post("/faults", data=fault)
     headers = {"User-Id": "u1", "Content-Type": "application/json"}
-    assert browser.post("/api/v6/init", content="{}", headers=headers).status_code == 418
+    other = {**headers, "User-Id": "u2"}
+    assert browser.post("/api/v6/init", content="{}", headers=other).status_code == 200
+    for _ in range(2):
+        assert browser.post("/api/v6/init", content="{}", headers=headers).status_code == 418
+    browser.post("/faults/off")
     browser.post("/faults", data={"kind": "drop", "endpoint": "init"})
     with pytest.raises(httpx.RemoteProtocolError):
         browser.post("/api/v6/init", content="{}", headers=headers)
@@ -238,7 +243,6 @@ def test_a_fault_happens(local: LocalUpgrade, browser: httpx.Client) -> None:
     [
         ({}, "no fault of the kind ''"),
         ({"kind": "quake"}, "no fault of the kind 'quake'"),
-        ({"kind": "fail"}, "choose one"),
         ({"kind": "fail", "endpoint": "mark", "status": "99"}, "200 to 999"),
         ({"kind": "fail", "endpoint": "mark", "status": "x"}, "status must be a number"),
         ({"kind": "slow", "seconds": "-1"}, "must not be negative"),
@@ -276,7 +280,9 @@ def test_another_page_changes_nothing(
     assert "log" not in switched_on(browser)
 
 
-@pytest.mark.parametrize("host", ["elsewhere.example.org", "127.0.0.1.example.org", "10.0.0.1:80"])
+@pytest.mark.parametrize(
+    "host", ["elsewhere.example.org", "127.0.0.1.example.org", "10.0.0.1:80", "["]
+)
 def test_a_name_of_another_machine_is_refused(browser: httpx.Client, host: str) -> None:
     headers = {"Host": host, "Origin": f"http://{host}"}
     assert browser.get("/", headers=headers).status_code == 403
@@ -297,6 +303,13 @@ def test_a_browser_on_another_machine_finds_no_page(local: LocalUpgrade) -> None
     seen = page.respond(head, b"", "127.0.0.1")
     assert seen is not None
     assert seen.status == 200
+
+
+def test_a_path_that_is_no_address_is_not_found(browser: httpx.Client) -> None:
+    url = browser.base_url
+    with socket.create_connection((url.host, url.port or 80), timeout=10) as connection:
+        connection.sendall(b"GET //[ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 404 ")
 
 
 def test_a_request_without_a_host_is_refused(browser: httpx.Client) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .app import Api, Response
 from .disruptions import Disruption
-from .faults import Body
+from .faults import Body, Fault
 from .http1 import RequestHead
 from .requests import Request
 from .server import Report, SocketServer
@@ -15,6 +15,7 @@ __all__ = [
     "Api",
     "Body",
     "Disruption",
+    "Fault",
     "LocalTransport",
     "Report",
     "Request",

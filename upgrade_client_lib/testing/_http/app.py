@@ -73,9 +73,10 @@ class Api:
         if endpoint is None or endpoint.method != method:
             return self._other_route(method, path)
         with self.lock:
-            fault = self.faults.next(name)
+            fault = self.faults.next(name, headers.get("user-id"))
             if fault:
-                response = Response(fault.status, fault.headers, fault.content)
+                content = fault.content(name)
+                response = Response(fault.status, fault.checked_headers(content), content)
             else:
                 response = self._respond(endpoint, exact, path, headers, body)
             self.requests.append(

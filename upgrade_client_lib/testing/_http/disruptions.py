@@ -8,27 +8,20 @@ from threading import Event, Lock
 
 import attrs
 
-from .faults import check_endpoint, check_times
+from .faults import Matching, check_endpoint, check_times, take_matching
 
 
-@attrs.define
-class Disruption:
+@attrs.define(kw_only=True)
+class Disruption(Matching):
     """What happens to the calls that it matches.
 
     ``delay`` is in seconds, and infinite where no response is ever sent. ``applied`` says whether
-    the server carries the call out, ``responds`` whether its response is sent. ``left`` counts the
-    calls that are still to come; None is no end.
+    the server carries the call out, ``responds`` whether its response is sent.
     """
 
     delay: float
     applied: bool
     responds: bool
-    endpoint: str | None
-    user: str | None
-    left: int | None
-
-    def matches(self, endpoint: str, user: str | None) -> bool:
-        return self.endpoint in (None, endpoint) and self.user in (None, user)
 
 
 @attrs.frozen
@@ -64,13 +57,18 @@ class Disruptions:
         times: int | None,
     ) -> None:
         """Disrupt calls from now on; a ValueError says what cannot be."""
-        if endpoint is not None:
-            check_endpoint(endpoint, self._endpoints)
-        if times is not None:
-            check_times(times)
+        check_endpoint(endpoint, self._endpoints)
+        check_times(times)
         if math.isnan(delay) or delay < 0:
             raise ValueError(f"seconds must not be negative: {delay}")
-        disruption = Disruption(delay, applied, responds, endpoint, user, times)
+        disruption = Disruption(
+            delay=delay,
+            applied=applied,
+            responds=responds,
+            endpoint=endpoint,
+            user=user,
+            left=times,
+        )
         with self._lock:
             self._waiting.append(disruption)
 
@@ -86,15 +84,9 @@ class Disruptions:
     def next(self, endpoint: str, user: str | None) -> Delivery:
         """Return what happens to a call, and count it."""
         with self._lock:
-            for disruption in self._waiting:
-                if disruption.matches(endpoint, user):
-                    break
-            else:
+            disruption = take_matching(self._waiting, endpoint, user)
+            if disruption is None:
                 return AT_ONCE
-            if disruption.left is not None:
-                disruption.left -= 1
-                if not disruption.left:
-                    self._waiting.remove(disruption)
             return Delivery(disruption.delay, disruption.responds, disruption.applied, self._ended)
 
     def clear(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from typing import Union
+from typing import TypeVar, Union
 
 import attrs
 
@@ -15,22 +15,57 @@ WITHOUT_BODY = (204, 304)
 Body = Union[str, bytes, Mapping[str, object], list[object], None]
 
 
-@attrs.frozen
-class Fault:
+@attrs.define(kw_only=True)
+class Matching:
+    """Which calls something happens to: those of an endpoint, of a user, the next so many.
+
+    ``None`` stands for all; ``left`` counts the calls that are still to come.
+    """
+
+    endpoint: str | None
+    user: str | None
+    left: int | None
+
+
+M = TypeVar("M", bound=Matching)
+
+
+def take_matching(waiting: list[M], endpoint: str, user: str | None) -> M | None:
+    """Return the first that matches a call, which is counted."""
+    for one in waiting:
+        if one.endpoint in (None, endpoint) and one.user in (None, user):
+            if one.left is not None:
+                one.left -= 1
+                if not one.left:
+                    waiting.remove(one)
+            return one
+    return None
+
+
+@attrs.define(kw_only=True)
+class Fault(Matching):
     """A response to send instead of the real one."""
 
     status: int
-    headers: list[tuple[str, str]]
-    content: bytes
+    headers: Mapping[str, str]
+    body: Body
+
+    def content(self, endpoint: str) -> bytes:
+        """Return the body of a response to a call of this endpoint."""
+        return _content(endpoint, self.status, self.body)
+
+    def checked_headers(self, content: bytes) -> list[tuple[str, str]]:
+        """Return the headers of a response with this content."""
+        return _headers(self.status, self.headers, content)
 
 
-def check_endpoint(endpoint: str, endpoints: Collection[str]) -> None:
-    if endpoint not in endpoints:
+def check_endpoint(endpoint: str | None, endpoints: Collection[str]) -> None:
+    if endpoint is not None and endpoint not in endpoints:
         raise ValueError(f"endpoint {endpoint!r} is not one of {', '.join(endpoints)}")
 
 
-def check_times(times: int) -> None:
-    if times < 1:
+def check_times(times: int | None) -> None:
+    if times is not None and times < 1:
         raise ValueError(f"times must be at least 1, not {times}")
 
 
@@ -39,24 +74,34 @@ class Faults:
 
     def __init__(self, endpoints: Collection[str]) -> None:
         self._endpoints = endpoints
-        self.waiting: dict[str, list[Fault]] = {}
+        self.waiting: list[Fault] = []
 
     def add(
-        self, endpoint: str, *, status: int, times: int, headers: Mapping[str, str], body: Body
+        self,
+        endpoint: str | None,
+        *,
+        user: str | None = None,
+        status: int,
+        times: int | None,
+        headers: Mapping[str, str],
+        body: Body,
     ) -> None:
+        """Have calls answered so; a ``ValueError`` says what cannot be."""
         check_endpoint(endpoint, self._endpoints)
         check_times(times)
         if not 200 <= status <= 999:
             raise ValueError(f"status must be that of an answer, 200 to 999, not {status}")
         if body and status in WITHOUT_BODY:
             raise ValueError(f"an answer with status {status} has no body")
-        content = _content(endpoint, status, body)
-        fault = Fault(status, _headers(status, headers, content), content)
-        self.waiting.setdefault(endpoint, []).extend([fault] * times)
+        fault = Fault(
+            endpoint=endpoint, user=user, left=times, status=status, headers=headers, body=body
+        )
+        fault.checked_headers(fault.content(""))
+        self.waiting.append(fault)
 
-    def next(self, endpoint: str) -> Fault | None:
-        waiting = self.waiting.get(endpoint)
-        return waiting.pop(0) if waiting else None
+    def next(self, endpoint: str, user: str | None) -> Fault | None:
+        """Return the fault of a call, and count it."""
+        return take_matching(self.waiting, endpoint, user)
 
 
 def _content(endpoint: str, status: int, body: Body) -> bytes:

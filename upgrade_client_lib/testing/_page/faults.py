@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from .._http import Api, Disruption
+from .._http import Api, Disruption, Fault
 
 KINDS = {
     "slow": "answer late",
@@ -18,16 +18,14 @@ KINDS = {
 
 def switch_on(api: Api, fields: Mapping[str, str]) -> None:
     """Have calls fail as a form says; a ``ValueError`` says what cannot be."""
-    kind, endpoint = fields.get("kind", ""), fields.get("endpoint")
+    kind, endpoint, user = fields.get("kind", ""), fields.get("endpoint"), fields.get("user")
     if kind not in KINDS:
         raise ValueError(f"there is no fault of the kind {kind!r}")
     times = int(_number(fields, "times", "")) if fields.get("times") else None
     if kind == "fail":
-        if endpoint is None:
-            raise ValueError("an answer with a status is one of an endpoint: choose one")
         status = int(_number(fields, "status", "503"))
         with api.lock:
-            api.faults.add(endpoint, status=status, times=times or 1, headers={}, body=None)
+            api.faults.add(endpoint, user=user, status=status, times=times, headers={}, body=None)
         return
     delays = {"slow": _number(fields, "seconds", "1"), "hang": math.inf}
     api.disruptions.add(
@@ -35,7 +33,7 @@ def switch_on(api: Api, fields: Mapping[str, str]) -> None:
         applied=kind in ("slow", "drop-applied"),
         responds=kind == "slow",
         endpoint=endpoint,
-        user=fields.get("user"),
+        user=user,
         times=times,
     )
 
@@ -49,21 +47,15 @@ def switch_off(api: Api) -> None:
 
 def descriptions(api: Api) -> Iterator[tuple[str, str, str, str]]:
     """Yield what is switched on: what happens, at which endpoint, to whom, and how often."""
-    for disruption in api.disruptions.waiting():
-        left = "until it is switched off" if disruption.left is None else f"{disruption.left} times"
-        yield (
-            _what(disruption),
-            disruption.endpoint or "all",
-            disruption.user or "everybody",
-            left,
-        )
-    for endpoint, waiting in api.faults.waiting.items():
-        for status in dict.fromkeys(fault.status for fault in waiting):
-            count = sum(fault.status == status for fault in waiting)
-            yield f"answers with status {status}", endpoint, "everybody", f"{count} times"
+    switched_on: list[Disruption | Fault] = [*api.disruptions.waiting(), *api.faults.waiting]
+    for one in switched_on:
+        left = "until it is switched off" if one.left is None else f"{one.left} times"
+        yield _what(one), one.endpoint or "all", one.user or "everybody", left
 
 
-def _what(disruption: Disruption) -> str:
+def _what(disruption: Disruption | Fault) -> str:
+    if isinstance(disruption, Fault):
+        return f"answers with status {disruption.status}"
     if disruption.responds:
         return f"answers {disruption.delay:g} s late"
     if math.isinf(disruption.delay):

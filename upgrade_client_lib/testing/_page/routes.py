@@ -37,18 +37,18 @@ class Page:
 
     def respond(self, head: RequestHead, body: bytes, peer: str) -> Response | None:
         """Return the response to a request of the page; ``None`` where it is another's."""
-        url = urlsplit(head.path)
-        route = ("GET" if head.method == "HEAD" else head.method, url.path)
+        path, _, query = head.path.partition("?")
+        route = ("GET" if head.method == "HEAD" else head.method, path)
         if route not in _ROUTES or not _is_loopback(peer):
             return None
         host = head.headers.get("host", "")
-        if not _is_loopback(urlsplit(f"//{host}").hostname or ""):
+        if not _is_loopback(_name_of(host)):
             return _refused(f"this page is at a name of this machine, and not at {host!r}")
         if route[0] == "GET":
-            return _shown(content.page(self._api, _fields(url.query).get("user")))
+            return _shown(content.page(self._api, _fields(query).get("user")))
         if head.headers.get("origin") != f"http://{host}":
             return _refused("only this page itself may change something here")
-        return self._change(url.path, _fields(body.decode("utf-8", "replace")))
+        return self._change(path, _fields(body.decode("utf-8", "replace")))
 
     def _change(self, path: str, fields: Mapping[str, str]) -> Response:
         if path == "/faults/off":
@@ -66,6 +66,14 @@ _ROUTES = {("GET", "/"), ("POST", "/faults"), ("POST", "/faults/off")}
 
 def _fields(text: str) -> dict[str, str]:
     return {name: values[-1] for name, values in parse_qs(text).items()}
+
+
+def _name_of(host: str) -> str:
+    """Return the name in a ``Host`` header; none where it is not one."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _is_loopback(host: str) -> bool:
