@@ -102,13 +102,25 @@ assert not any(word in name for name in models for word in ["mark", "log", "rewa
 """)
 
 
-def test_a_name_that_was_used_is_kept() -> None:
-    loaded_by(
-        "import upgrade_client_lib\n"
-        "assert 'UpgradeClient' not in vars(upgrade_client_lib)\n"
-        "assert upgrade_client_lib.UpgradeClient is upgrade_client_lib.UpgradeClient\n"
-        "assert 'UpgradeClient' in vars(upgrade_client_lib)"
-    )
+def test_what_was_imported_and_forgotten_again_is_of_one_kind() -> None:
+    """As by ``patch.dict(sys.modules)`` around the first mark, or by pytest's own ``pytester``."""
+    loaded_by("""
+from upgrade_client_lib import UpgradeClient
+from upgrade_client_lib.testing import LocalUpgrade
+local = LocalUpgrade()
+local.experiment("home", "banner", conditions=["control"])
+client = UpgradeClient("u1", "http://upgrade", "my-app", transport=local.transport)
+client.init_sync()
+assignment = client.get_decision_point_assignment_sync("home", "banner")
+before = set(sys.modules)
+assignment.mark_decision_point_sync("condition applied")
+forgotten = set(sys.modules) - before
+assert "upgrade_openapi.models.marked_condition" in forgotten
+for name in forgotten:
+    del sys.modules[name]
+assignment.mark_decision_point_sync("condition applied")
+assert len(local.marks) == 2
+""")
 
 
 @pytest.mark.parametrize("name", PUBLIC)

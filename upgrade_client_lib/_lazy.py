@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from types import ModuleType
 
 from ._fork import fork_waits
 
@@ -12,13 +13,20 @@ from ._fork import fork_waits
 def load(package: str, modules: Mapping[str, str], name: str) -> object:
     """Return what a package exports by this name: a module of it, or what that module has.
 
-    It is an attribute of the package from then on. Forks wait for the import, in whichever order
-    threads ask for names; so nothing else of the library is imported late without them.
+    It is no attribute of the package: tests may have the interpreter forget what was imported
+    during them, and a class that was kept here would not be the one that is imported next. Forks
+    wait for the import, in whichever order threads ask for names; so nothing else of the library
+    is imported late without them.
     """
     if name not in modules:
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
-    with fork_waits():
-        module = import_module(f".{modules[name]}", package)
-        value: object = module if modules[name] == name else getattr(module, name)
-    setattr(sys.modules[package], name, value)
-    return value
+    found = f"{package}.{modules[name]}"
+    module = _imported.get(found)
+    if module is None or sys.modules.get(found) is not module:
+        with fork_waits():
+            module = _imported[found] = import_module(found)
+    return module if modules[name] == name else getattr(module, name)
+
+
+_imported: dict[str, ModuleType] = {}
+"""The modules whose import has ended."""

@@ -8,8 +8,9 @@ Importing this package costs next to nothing; what a store needs is loaded when 
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from .._lazy import load
 
 if TYPE_CHECKING:
     from .event_protocol import EventStore, StoredEvent
@@ -41,11 +42,7 @@ _LAZY_MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LAZY_MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f".{_LAZY_MODULES[name]}", __name__), name)
-    globals()[name] = value
-    return value
+    return load(__name__, _LAZY_MODULES, name)
 
 
 def __dir__() -> list[str]:

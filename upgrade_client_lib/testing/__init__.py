@@ -12,8 +12,9 @@ Importing this package costs next to nothing; what a name needs is loaded when i
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from .._lazy import load
 
 if TYPE_CHECKING:
     from ._definitions import Experiment, FeatureFlag, Metric, Payload
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 _LAZY_MODULES = {
+    **dict.fromkeys(__all__, "_definitions"),
     "DEFAULT_CONTEXT": "local",
     "Explanation": "_engine",
     "LocalUpgrade": "local",
@@ -50,13 +52,7 @@ _LAZY_MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(
-        import_module(f".{_LAZY_MODULES.get(name, '_definitions')}", __name__), name
-    )
-    globals()[name] = value
-    return value
+    return load(__name__, _LAZY_MODULES, name)
 
 
 def __dir__() -> list[str]:

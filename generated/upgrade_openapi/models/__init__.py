@@ -122,6 +122,4 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value: object = getattr(import_module(_MODULES[name], __name__), name)
-        globals()[name] = value
-        return value
+        return getattr(import_module(_MODULES[name], __name__), name)
