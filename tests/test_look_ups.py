@@ -37,13 +37,9 @@ class Names:
     looked_up: list[int] = attrs.field(factory=list[int])
     fails: bool = False
 
-    def look_up(
-        self, host: str, port: int, *args: object, flags: int = 0, **_: object
-    ) -> list[Any]:
+    def look_up(self, host: str, port: int, *_: object, **__: object) -> list[Any]:
         if host != HOST:  # an address, as it was found
             return [(*TCP, (host, port))]
-        if flags & socket.AI_NUMERICHOST:
-            raise socket.gaierror(socket.EAI_NONAME, "not a number")
         self.looked_up.append(os.getpid())
         assert self.answers.wait(LONG)
         if self.fails:
@@ -176,8 +172,8 @@ def test_a_child_looks_up_for_itself_what_its_parent_is_looking_up(names: Names)
 
 
 def test_what_fails_outside_the_resolver_reaches_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    def look_up(host: str, port: int, *_: object, flags: int = 0, **__: object) -> list[Any]:
-        raise MemoryError if not flags else socket.gaierror
+    def look_up(host: str, port: int, *_: object, **__: object) -> list[Any]:
+        raise MemoryError
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     with pytest.raises(MemoryError):
@@ -201,7 +197,15 @@ def test_an_address_keeps_its_scope(
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
 
-    assert resolver.look_up("fe80::1%eth0", 80).result(LONG) == [address]
+    assert resolver.look_up(HOST, 80).result(LONG) == [address]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "fe80::1%eth0"])
+def test_the_system_is_not_asked_for_an_address(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", None)
+    assert resolver.look_up(address, 80).result(0) == [address]
 
 
 def test_a_look_up_for_which_no_thread_can_be_started_is_made_at_once(

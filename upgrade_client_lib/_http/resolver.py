@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
+from ipaddress import ip_address
 from typing import Any
 
 from .._fork import call_after_fork
@@ -32,13 +33,9 @@ call_after_fork(_reset_after_fork)
 
 def look_up(host: str, port: int) -> Future[Sequence[str]]:
     """Return the host's addresses, when they are known; an ``OSError`` where there are none."""
-    try:
-        numeric = _addresses(host, port, socket.AI_NUMERICHOST)
-    except OSError:
-        pass
-    else:
+    if _is_address(host):
         known: Future[Sequence[str]] = Future()
-        known.set_result(numeric)
+        known.set_result([host])
         return known
     key = host, port
     with held(_lock):
@@ -76,8 +73,17 @@ def _forget(key: tuple[str, int], future: Future[Sequence[str]]) -> None:
             del _running[key]
 
 
-def _addresses(host: str, port: int, flags: int = 0) -> list[str]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+def _is_address(host: str) -> bool:
+    """Whether there is nothing to look up. The system's resolver is not asked: it may take long."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(_with_scope(address) for *_, address in found))
 
 
