@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.support_calls import APPLIED, upgrade_with_user
-from tests.support_clock import Clock
+from tests.support_clock import MARGIN, Clock, taking
 from tests.support_faulty_server import FaultyServer, never_answers
 from tests.support_forms import each_engine
 from tests.support_server import SteeredServer
@@ -35,6 +35,29 @@ def test_a_cancelled_call_closes_its_socket() -> None:
         asyncio.run(scenario())
 
     assert server.connections == 2
+
+
+@each_engine
+@pytest.mark.parametrize("steps", range(5))
+def test_a_mark_that_is_cancelled_as_it_begins_closes_its_socket(steps: int) -> None:
+    async def scenario() -> None:
+        async with UpgradeConnection(server.url, timeout=LONG) as connection:
+            client = connection.client("user", "my-app")
+            await client.init()
+            for _ in range(2):
+                await client.mark_decision_point("home", "banner", "control", APPLIED)
+                call = asyncio.ensure_future(
+                    client.mark_decision_point("home", "banner", "control", APPLIED)
+                )
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                call.cancel()
+                await asyncio.wait([call])
+        with taking(0, MARGIN):  # the server would not keep one that is idle for longer
+            await asyncio.to_thread(server.wait_until_all_hung_up)
+
+    with FaultyServer() as server:
+        asyncio.run(scenario())
 
 
 @each_engine

@@ -74,9 +74,9 @@ class AiohttpConnection:
             return await self._send_through_httpx(request, limits)
         content = _Content(request.content, limits.write, self._connector)
         try:
-            if not request.idempotent:
-                await self._connector.notice_its_end()
             try:
+                if not request.idempotent:
+                    await self._connector.notice_its_end()
                 return await self._send(request, limits, content)
             except BaseException:
                 self._connector.abort()  # aiohttp would first write what is left of the request
