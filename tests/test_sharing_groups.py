@@ -152,6 +152,26 @@ def test_workers_that_state_different_groups_do_not_take_turns(
 
 
 @both_forms
+def test_nor_do_they_if_they_begin_at_the_same_time(
+    call: Form, workers: Workers, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, logger="upgrade_client_lib")
+    hold = workers.server.hold_next("init", when="before")
+    with Background(call) as background:
+        first = background.begin(stating(workers, "class-1").get_decision_point_assignment, "room")
+        hold.wait()
+        room(call, stating(workers, "class-2"))
+        hold.release()
+        first.result()
+    for _ in range(3):
+        for name in ("class-2", "class-1"):
+            room(call, stating(workers, name))
+    assert workers.server.count("init") == 3
+    assert room(call, workers.client()) == "class-1"
+    assert "other groups were set for user 'user'" in caplog.text
+
+
+@both_forms
 @pytest.mark.parametrize(
     ("method", "arguments"),
     [

@@ -13,6 +13,7 @@ from upgrade_client_lib._rules.sharing import (
     are_same,
     digest,
     groups_after,
+    groups_after_overlap,
 )
 
 ONE: Groups = ({"class": ["a", "b"]}, {"class": "a"})
@@ -46,6 +47,10 @@ def stored(groups: Groups, is_explicit: bool = False, *superseded: Groups) -> St
         (ONE, StoredGroups(None, ONE[1]), "serve"),
         (ONE, StoredGroups(None, TWO[1]), "initialize"),
         (ONE, StoredGroups(None, TWO[1], is_explicit=True), "ignore"),
+        # Nobody knows.
+        (ONE, StoredGroups(), "initialize"),
+        (ONE, StoredGroups(superseded=(digest(TWO),)), "initialize"),
+        (TWO, StoredGroups(superseded=(digest(TWO),)), "ignore"),
     ],
 )
 def test_the_last_explicit_change_wins_and_stated_groups_take_no_turns(
@@ -87,6 +92,26 @@ def test_stated_groups_supersede_others_in_both_ways_to_state_them() -> None:
     assert action_for(ONE, back) == "serve"
     assert action_for(TWO, back) == "ignore"
     assert groups_after("stated", None, StoredGroups(*TWO), TWO).superseded == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "known", "after"),
+    [
+        ("stated", None, None),
+        ("stated", stored(ONE), StoredGroups(superseded=(digest(ONE_LOOSE), digest(ONE)))),
+        ("stated", stored(ONE, True, TWO), StoredGroups(superseded=(digest(TWO),))),
+        (
+            "stated",
+            StoredGroups(superseded=(digest(TWO),)),
+            StoredGroups(superseded=(digest(TWO),)),
+        ),
+        ("init", stored(ONE, False, TWO), StoredGroups(superseded=(digest(TWO),))),
+    ],
+)
+def test_of_two_stated_groups_that_overlap_one_goes_along(
+    change: GroupsChange, known: StoredGroups | None, after: StoredGroups | None
+) -> None:
+    assert groups_after_overlap(change, known) == after
 
 
 def test_few_superseded_groups_are_remembered() -> None:

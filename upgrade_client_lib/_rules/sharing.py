@@ -39,6 +39,11 @@ class StoredGroups:
     is_explicit: bool = False
     superseded: tuple[str, ...] = ()
 
+    @property
+    def is_known(self) -> bool:
+        """Whether anything is known of the groups: not after changes that overlapped."""
+        return self.group is not None or self.working_group is not None
+
 
 GroupsAction = Literal["serve", "initialize", "ignore"]
 """Use what is stored; initialise the user first; or use it, and warn that it is not as stated."""
@@ -54,7 +59,7 @@ def action_for(stated: Groups | None, stored: StoredGroups | None) -> GroupsActi
         return "serve"
     if stored is None:
         return "initialize"
-    if _matches(stated, stored):
+    if stored.is_known and _matches(stated, stored):
         return "serve"
     if stored.is_explicit or digest(stated) in stored.superseded:
         return "ignore"
@@ -79,6 +84,23 @@ def groups_after(
         is_explicit=change == "init",
         superseded=known.superseded if stated is None else _superseded(known, stated),
     )
+
+
+def unknown_groups(known: StoredGroups | None) -> StoredGroups | None:
+    """Return what is stored where a change may or may not have been applied."""
+    return None if known is None else StoredGroups(superseded=known.superseded)
+
+
+def groups_after_overlap(change: GroupsChange, known: StoredGroups | None) -> StoredGroups | None:
+    """Return what is stored where a change overlapped with one that is stored by now.
+
+    Nobody knows which of them the server applied last. Of two that were stated, the one that is
+    stored by now counts as replaced: whoever states it goes along, so that only the other one
+    initialises the user again.
+    """
+    if known is None or known.is_explicit or change != "stated":
+        return unknown_groups(known)
+    return StoredGroups(superseded=_replaced(known))
 
 
 def are_same(one: StoredGroups | None, other: StoredGroups) -> bool:
@@ -108,11 +130,15 @@ def _matches(stated: Groups, stored: StoredGroups) -> bool:
 
 def _superseded(known: StoredGroups, stated: Groups) -> tuple[str, ...]:
     """Return the digests of what was replaced: with its working group, and without one."""
+    own = digest(stated)
+    return tuple(one for one in _replaced(known) if one != own)
+
+
+def _replaced(known: StoredGroups) -> tuple[str, ...]:
     replaced = [*known.superseded]
     if known.group is not None:
         replaced += [digest((known.group, None)), digest((known.group, known.working_group))]
-    own = digest(stated)
-    return tuple(dict.fromkeys(one for one in replaced if one != own))[-MAX_SUPERSEDED:]
+    return tuple(dict.fromkeys(replaced))[-MAX_SUPERSEDED:]
 
 
 def _sorted(group: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from .._rules import arguments
-from .._rules.sharing import Groups, GroupsChange, StoredGroups, are_same, groups_after
+from .._rules.sharing import (
+    Groups,
+    GroupsChange,
+    StoredGroups,
+    are_same,
+    groups_after,
+    groups_after_overlap,
+    unknown_groups,
+)
 from .._store_access import StoreUnavailableError
 from .._sync import Backend
 from ..exceptions import UpgradeApiError
@@ -65,7 +73,9 @@ class SharedChanges:
             raise
 
     async def _end_records(self, backend: Backend) -> None:
-        await self._entry.update(backend, lambda entry: entry.of_changed_user(None))
+        await self._entry.update(
+            backend, lambda entry: entry.of_changed_user(unknown_groups(entry.groups))
+        )
 
     async def _changed(
         self,
@@ -87,7 +97,7 @@ class SharedChanges:
             if not is_of_one_kind and are_same(entry.groups, groups):
                 return _with_same_groups(entry, groups)
             if _is_overtaken(entry, before):
-                return entry.of_changed_user(None)
+                return entry.of_changed_user(groups_after_overlap(change, entry.groups))
             return entry.of_changed_user(groups)
 
         await self._entry.update(backend, changed)
