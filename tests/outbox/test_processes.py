@@ -18,6 +18,7 @@ import pytest
 
 from tests.outbox.support_outbox import LOG, known_user
 from tests.support_children import FORK_WARNING, in_children, needs_fork
+from tests.support_clock import until
 from tests.support_programs import run_python
 from tests.support_server import PATIENCE
 from upgrade_client_lib import UpgradeConnection, _delivering
@@ -257,31 +258,29 @@ def test_it_delivers_until_it_is_stopped(
     assert len(local.logs) == 4
 
 
-def test_it_waits_for_a_store_that_is_away(local: LocalUpgrade, url: str, tmp_path: Path) -> None:
+def test_it_waits_for_a_store_that_is_away(
+    local: LocalUpgrade,
+    url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     folder = tmp_path / "later"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "upgrade_client_lib", "deliver"],
-        env={
-            **os.environ,
-            "UPGRADE_HOST_URL": url,
-            "UPGRADE_OUTBOX": f"sqlite:///{folder}/outbox.db",
-        },
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stderr is not None
-        assert "WARNING the outbox's store failed: OperationalError" in process.stderr.readline()
-        folder.mkdir()
-        with handed_over(url, folder / "outbox.db") as connection:
-            wait_until(lambda: connection.outbox.counts_sync() == {}, process)
-        process.terminate()
-        _, said = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 0
-    assert "the outbox's store works again" in said
+
+    class WhenDelivered(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            folder.mkdir()
+            with handed_over(url, folder / "outbox.db") as connection:
+                until(lambda: connection.outbox.counts_sync() == {})
+            self.set()
+            return True
+
+    monkeypatch.setenv("UPGRADE_HOST_URL", url)
+    monkeypatch.setenv("UPGRADE_OUTBOX", f"sqlite:///{folder}/outbox.db")
+    assert _delivering.main([], "program", WhenDelivered()) == 0
     assert len(local.logs) == 3
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == ["the outbox's store failed: OperationalError: unable to open database file"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
