@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+STOPPED = 130
+"""The exit status of what was stopped before it was done, as shells have it for Ctrl-C."""
+
 
 @contextmanager
 def stopped_by_signals(stop: threading.Event) -> Generator[threading.Event, None, None]:

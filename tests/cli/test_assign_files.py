@@ -16,7 +16,7 @@ import pytest
 
 from tests.cli.support_cli import Command, Ended
 from tests.support_clock import until
-from upgrade_client_lib.cli.output import STOPPED
+from upgrade_client_lib._signals import STOPPED
 from upgrade_client_lib.testing import LocalUpgrade
 
 BANNER = ["--point", "home", "banner"]
@@ -152,6 +152,8 @@ def test_users_who_fail_are_rows_and_status_3(command: Command, tmp_path: Path) 
         ("u.csv", "u1\nu2\n", 'one must be "user"'),
         ("u.csv", "user,group.\nu1,\n", "the column 'group.' must name a group type"),
         ("u.csv", "user,group\nu1,\n", "the column 'group' must name a group type"),
+        ("u.csv", "user,user\nu1,u2\n", "the first line names the column 'user' 2 times"),
+        ("u.csv", "group.a,user,group.a\n,u1,\n", "names the column 'group.a' 2 times"),
         ("u.csv", "user,group.class\nu1\n", "line 2 has 1 cells, not 2"),
         ("u.csv", 'user\n"u1\n', "unexpected end of data"),
         ("u.jsonl", "u1\n", "line 1 is not JSON"),
@@ -166,6 +168,48 @@ def test_a_file_that_is_wrong_is_status_1_and_says_where(
     assert ended.status == 1
     assert f"{name}: " in ended.err
     assert message in ended.err
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [("u.csv", "user,group.class\nu1,\nu2,\n"), ("u.jsonl", '"u1"\n{"user": "u2"}\n\n')],
+)
+def test_a_line_that_is_not_utf_8_is_named_after_the_rows_of_those_before(
+    command: Command, tmp_path: Path, name: str, good: str
+) -> None:
+    users = tmp_path / name
+    users.write_bytes(good.encode() + b'"\xff"\n')
+    ended = command("assign", "--users", users, *BANNER)
+    assert (ended.status, ended.err) == (1, f"Error: {name}: line 4 is not UTF-8\n")
+    assert [row["user"] for row in rows(ended.out)] == ["u1", "u2"]
+
+
+def test_a_file_whose_first_line_is_wrong_leaves_no_file_of_rows(
+    command: Command, tmp_path: Path
+) -> None:
+    out = tmp_path / "rows.csv"
+    arguments: list[str | Path] = ["assign", "--users", tmp_path / "u.csv", *BANNER, "--out", out]
+    written(tmp_path / "u.csv", "u1,group.class\nu2,\n")
+    assert command(*arguments).status == 1
+    assert not out.exists()
+    written(tmp_path / "u.csv", "user,group.class\nu2,\n")
+    assert command(*arguments).status == 0
+    assert users_of(out) == ["u2"]
+
+
+def test_what_standard_output_cannot_encode_is_escaped(
+    command: Command, students: Path, tmp_path: Path
+) -> None:
+    with command.process(
+        "assign", "--users", students, *TWO_POINTS, PYTHONIOENCODING="ascii"
+    ) as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "3 users, 0 failed\n")
+    assert out.count(r"line 3, \xe9") == out.count(r"\u2603") == 3
+    users = written(tmp_path / "users.jsonl", r'"\ud800"')
+    ended = command("assign", "--users", users, *BANNER)
+    assert (ended.status, ended.err) == (3, "1 users, 1 failed\n")
+    assert rows(ended.out)[0]["user"] == r"\ud800"
 
 
 @pytest.mark.parametrize(
@@ -249,6 +293,32 @@ def test_resume_asks_for_the_rest_alone(
     local.reset()
     assert command(*arguments, "--resume").err == "0 users, 0 failed, after 3 earlier\n"
     assert local.requests == ()
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_resume_remembers_who_failed_before(command: Command, tmp_path: Path, ending: str) -> None:
+    users = written(tmp_path / "users.csv", "user,group.class\nu1,\n☃,\nu3,\n")
+    out = tmp_path / f"rows.{ending}"
+    arguments: list[str | Path] = ["assign", "--users", users, *TWO_POINTS, "--out", out]
+    assert command(*arguments).status == 3
+    ended = command(*arguments, "--resume")
+    assert ended.err == "0 users, 0 failed, after 3 earlier, of whom 1 failed\n"
+    assert ended.status == 3
+
+
+def test_cells_may_be_of_any_length(command: Command, local: LocalUpgrade, tmp_path: Path) -> None:
+    limit = csv.field_size_limit()
+    long = "x" * (limit + 1)
+    local.experiment("long", "", conditions=["a"], payloads={"a": long})
+    users = written(tmp_path / "users.csv", f"user,group.class,note\nu1,,{long}\nu2,,\n")
+    out = tmp_path / "rows.csv"
+    point = ["--point", "long", ""]
+    arguments: list[str | Path] = ["assign", "--users", users, *point, "--out", out]
+    ended = command(*arguments)
+    assert (ended.status, ended.err) == (0, "2 users, 0 failed\n")
+    ended = command(*arguments, "--resume")
+    assert (ended.status, ended.err) == (0, "0 users, 0 failed, after 2 earlier\n")
+    assert csv.field_size_limit() == limit
 
 
 @pytest.mark.parametrize(

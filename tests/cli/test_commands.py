@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -15,6 +17,7 @@ from click.testing import CliRunner
 
 from tests.cli.support_cli import Command
 from upgrade_client_lib import UpgradeClient, __version__, cli
+from upgrade_client_lib._signals import STOPPED
 from upgrade_client_lib.cli.commands import upgrade_client
 from upgrade_client_lib.testing import LocalUpgrade
 
@@ -117,6 +120,22 @@ def test_a_refused_token_says_which_variable_to_set() -> None:
     assert "set UPGRADE_TOKEN" in refused.err
     assert "t.o.k" not in refused.err
     assert (taken.status, json.loads(taken.out)) == (0, [])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+@pytest.mark.parametrize(
+    "arguments",
+    [["flags", "u1"], ["assign", "u1"], ["mark", "u1", "home", "banner"], ["doctor", "u1"]],
+)
+def test_ctrl_c_while_the_server_is_silent_is_status_130(arguments: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        command = Command(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with command.process(*arguments) as process:
+            connection, _ = silent.accept()
+            with connection:
+                process.send_signal(signal.SIGINT)
+                printed, err = process.communicate(timeout=60)
+    assert (process.returncode, printed, err) == (STOPPED, "", "stopped\n")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 
 from tests.cli.support_cli import Command, Ended, hand_over
+from tests.support_clock import until
 from upgrade_client_lib import UpgradeClient
+from upgrade_client_lib._signals import STOPPED
 from upgrade_client_lib.testing import LocalUpgrade
 
 
@@ -65,6 +68,31 @@ def test_a_mark_that_fails_is_status_1(command: Command, local: LocalUpgrade) ->
     ended = command("mark", "nobody", "home", "banner")
     assert (ended.status, ended.out) == (1, "")
     assert local.marks == ()
+
+
+def test_a_mark_comes_after_what_waits_of_the_user(
+    command: Command, local: LocalUpgrade, outbox: str
+) -> None:
+    known(command, "u1")
+    hand_over(command.host_url, outbox, "u1")
+    ended = command("mark", "u1", "home", "banner", *at(outbox))
+    assert (ended.status, ended.err) == (0, "")
+    sent = [request.endpoint for request in local.requests]
+    assert [one for one in sent if one in ("log", "mark")] == ["log", "mark"]
+    assert counted(command, outbox) == {}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["flags", "u1"], ["assign", "u1"], ["assign", "u1", "home", "banner"]]
+)
+def test_what_only_reads_delivers_nothing(
+    command: Command, local: LocalUpgrade, outbox: str, arguments: list[str]
+) -> None:
+    known(command, "u1")
+    hand_over(command.host_url, outbox, "u1")
+    assert command(*arguments, *at(outbox)).status == 0
+    assert local.logs == ()
+    assert counted(command, outbox) == {"waiting": 1}
 
 
 # ---- outbox ----
@@ -133,6 +161,46 @@ def test_an_event_that_is_not_there_is_status_2(command: Command, outbox: str, n
     assert "nothing" in ended.err
 
 
+@pytest.fixture
+def broken(tmp_path: Path) -> str:
+    """The address of an outbox whose file is none of SQLite's."""
+    path = tmp_path / "broken.db"
+    path.write_text("text\n" * 100)
+    return f"sqlite:///{path}"
+
+
+@pytest.mark.parametrize("arguments", [["counts"], ["list"], ["retry", "id"], ["discard", "id"]])
+def test_an_outbox_that_fails_is_status_1_and_says_which(
+    command: Command, broken: str, arguments: list[str]
+) -> None:
+    ended = command("outbox", *arguments, *at(broken))
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err == (
+        f"Error: the outbox {broken} (UPGRADE_OUTBOX) failed: DatabaseError: file is not a"
+        " database; check that this is its address, and that it is there and can be written\n"
+    )
+
+
+def test_an_outbox_that_is_away_is_named_without_its_password(command: Command) -> None:
+    address = "redis://user:s3cret@127.0.0.1:1/0"
+    ended = command("outbox", "counts", *at(f"{address}?password=s3cret"))
+    assert (ended.status, ended.out) == (1, "")
+    assert "the outbox redis://127.0.0.1:1/0 (UPGRADE_OUTBOX) failed: ConnectionError" in ended.err
+    assert "s3cret" not in ended.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c_stops_a_retry(
+    command: Command, local: LocalUpgrade, outbox: str, refused: dict[str, Any]
+) -> None:
+    local.hang()
+    with command.process("outbox", "retry", refused["id"], *at(outbox)) as process:
+        until(lambda: "sending" in counted(command, outbox))
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == STOPPED
+
+
 def test_without_an_outbox_there_is_nothing_to_see(command: Command) -> None:
     ended = command("outbox", "counts")
     assert ended.status == 2
@@ -191,6 +259,27 @@ def test_users_of_a_file_are_marked_once(
         ended = command(*arguments)
         assert (ended.status, ended.err) == (0, "2 users, 0 failed; in the outbox: nothing\n")
     assert [mark.user for mark in local.marks] in (["u1", "u2"], ["u2", "u1"])
+
+
+def test_marks_that_cannot_be_handed_over_are_rows_and_status_3(
+    command: Command, broken: str, tmp_path: Path
+) -> None:
+    users = tmp_path / "users.csv"
+    users.write_text("user,group.class\nu1,\nu2,\n")
+    ended = command("assign", "--users", users, "--point", "home", "banner", "--mark", *at(broken))
+    assert ended.out.count("the mark was not handed over, since the outbox's store failed") == 2
+    assert f"2 users, 2 failed; the outbox {broken} (UPGRADE_OUTBOX) failed: " in ended.err
+    assert ended.status == 3
+
+
+def test_an_outbox_that_fails_although_no_user_did_is_status_1(
+    command: Command, broken: str, tmp_path: Path
+) -> None:
+    users = tmp_path / "users.csv"
+    users.write_text("user\n")
+    ended = command("assign", "--users", users, "--point", "home", "banner", "--mark", *at(broken))
+    assert f"0 users, 0 failed; the outbox {broken} (UPGRADE_OUTBOX) failed: " in ended.err
+    assert ended.status == 1
 
 
 @pytest.mark.parametrize("outbox", ["", "memory:"])

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable
 
@@ -17,9 +18,11 @@ import pytest
 
 from tests.outbox.support_outbox import LOG, known_user
 from tests.support_children import FORK_WARNING, in_children, needs_fork
+from tests.support_clock import until
 from tests.support_programs import run_python
 from tests.support_server import PATIENCE
 from upgrade_client_lib import UpgradeConnection, _delivering
+from upgrade_client_lib._signals import STOPPED
 from upgrade_client_lib.stores import MemoryStore, SQLiteStore
 from upgrade_client_lib.testing import LocalUpgrade
 
@@ -184,7 +187,13 @@ def test_a_notebook_delivers_what_its_cells_hand_over(local: LocalUpgrade, url: 
 @pytest.fixture
 def waiting(url: str, tmp_path: Path) -> Generator[UpgradeConnection, None, None]:
     """A connection that handed three events over, and does not deliver them."""
-    store = SQLiteStore(tmp_path / "outbox.db")
+    with handed_over(url, tmp_path / "outbox.db") as connection:
+        yield connection
+
+
+@contextmanager
+def handed_over(url: str, path: Path) -> Generator[UpgradeConnection, None, None]:
+    store = SQLiteStore(path)
     with UpgradeConnection(url, outbox=store, flush_at_exit=0) as connection:
         client = known_user(connection)
         internals: Any = connection
@@ -247,6 +256,83 @@ def test_it_delivers_until_it_is_stopped(
     finally:
         process.kill()
     assert len(local.logs) == 4
+
+
+def test_it_waits_for_a_store_that_is_away(
+    local: LocalUpgrade,
+    url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = tmp_path / "later"
+
+    class WhenDelivered(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            folder.mkdir()
+            with handed_over(url, folder / "outbox.db") as connection:
+                until(lambda: connection.outbox.counts_sync() == {})
+            self.set()
+            return True
+
+    monkeypatch.setenv("UPGRADE_HOST_URL", url)
+    monkeypatch.setenv("UPGRADE_OUTBOX", f"sqlite:///{folder}/outbox.db")
+    assert _delivering.main([], "program", WhenDelivered()) == 0
+    assert len(local.logs) == 3
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == ["the outbox's store failed: OperationalError: unable to open database file"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_tells_by_its_status_that_it_was_stopped_before_its_time(
+    local: LocalUpgrade,
+    url: str,
+    waiting: UpgradeConnection,
+    tmp_path: Path,
+    number: signal.Signals,
+) -> None:
+    local.down()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "upgrade_client_lib", "deliver", "--once", "50"],
+        env={
+            **os.environ,
+            "UPGRADE_HOST_URL": url,
+            "UPGRADE_OUTBOX": f"sqlite:///{tmp_path}/outbox.db",
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stderr is not None
+        assert any("the outbox pauses" in line for line in iter(process.stderr.readline, ""))
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == STOPPED
+    assert "Traceback" not in said
+    assert waiting.outbox.counts_sync() == {"waiting": 3}
+
+
+def test_a_store_that_stays_away_is_said_when_the_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = f"sqlite:///{tmp_path}/nowhere/outbox.db"
+    monkeypatch.setenv("UPGRADE_HOST_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("UPGRADE_OUTBOX", address)
+    assert _delivering.main(["--once", "0"], "program") == 1
+    said = capsys.readouterr().err
+    assert f"error: the outbox {address} (UPGRADE_OUTBOX) failed: OperationalError" in said
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf"])
+def test_seconds_that_are_none_are_a_usage_error(
+    seconds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exited:
+        _delivering.main(["--once", seconds], "program")
+    assert exited.value.code == 2
+    assert f"--once: must be 0 or more seconds, not '{seconds}'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

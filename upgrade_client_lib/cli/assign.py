@@ -7,20 +7,24 @@ import sys
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import IO, Callable
 
 import attrs
 import click
 
+from .._delivering import outbox_problem
 from .._rules.environment import OUTBOX
-from .._signals import run_until_ctrl_c
+from .._signals import STOPPED, run_until_ctrl_c
 from ..assignment import Assignment
 from ..batch import BatchRow, BatchUser, decide_many
+from ..connection import UpgradeConnection
 from ..decision import Decision
 from .files import (
     Done,
     FileError,
+    cells_of_any_length,
     count_lines,
     done_before,
     format_of,
@@ -29,8 +33,8 @@ from .files import (
     row_writer,
 )
 from .output import (
+    FAILED,
     SOME_FAILED,
-    STOPPED,
     errors_reported,
     json_option,
     print_json,
@@ -123,7 +127,7 @@ def _check_absent(**given: object) -> None:
 def _assign_one(
     settings: Settings, user: str, site: str | None, target: str, as_json: bool
 ) -> None:
-    with settings.connection() as connection:
+    with settings.connection(flush_at_exit=0.0) as connection:  # nothing is delivered
         client = connection.client(user, settings.context)
         if site is None:
             assignments = sorted(
@@ -190,9 +194,9 @@ class _Batch:
         if resume and self.out is None:
             raise ValueError("--resume goes with --out, after whose rows it goes on")
         try:
-            with self._rows_file(resume, standard_format) as rows:
+            with cells_of_any_length(), self._rows_file(resume, standard_format) as rows:
                 expected = count_lines(self.users)
-                with shown_progress(expected, rows.users_done) as progress:
+                with shown_progress(expected, rows.users_done, rows.users_failed) as progress:
                     return self._run(rows, progress)
         except FileError as error:
             raise click.ClickException(str(error)) from None
@@ -206,7 +210,9 @@ class _Batch:
         finally:
             rows.file.flush()
         progress.ended()
-        return SOME_FAILED if progress.failed else 0
+        if progress.any_failed:
+            return SOME_FAILED
+        return FAILED if progress.outbox_failed else 0
 
     async def _decide(self, rows: _Rows, progress: Progress) -> None:
         """Write a row for each user and point; at least once a second they reach the file."""
@@ -240,32 +246,45 @@ class _Batch:
                         rows.file.flush()
                         flushed = time.monotonic()
             if self.mark:
-                await connection.outbox.flush(_PATIENT_SECONDS)
-                progress.note_events(await connection.outbox.counts())
+                await self._deliver(connection, progress)
+
+    async def _deliver(self, connection: UpgradeConnection, progress: Progress) -> None:
+        try:
+            await connection.outbox.counts()  # a store that is away is not waited for
+            await connection.outbox.flush(_PATIENT_SECONDS)
+            progress.note_events(await connection.outbox.counts())
+        except Exception as error:  # a store may raise anything
+            progress.note_outbox_failure(outbox_problem(self.settings.server.outbox_url, error))
 
     @contextmanager
     def _rows_file(self, resume: bool, standard_format: str) -> Generator[_Rows, None, None]:
         """Open the file of rows, and find the users that it lacks."""
         users = read_users(self.users)
+        first = next(users, None)  # before there are rows: the file may be wrong
+        users = users if first is None else chain([first], users)
         if self.out is None:
-            yield _Rows(users, 0, sys.stdout, row_writer(sys.stdout, standard_format, begins=True))
+            yield _Rows(
+                users, 0, 0, sys.stdout, row_writer(sys.stdout, standard_format, begins=True)
+            )
             return
         kind = format_of(self.out)
-        done = Done(0, 0, users)
+        done = Done(0, 0, 0, users)
         if self.out.exists():
             if not resume:
                 raise ValueError(f"{self.out} exists: go on with --resume, or name another file")
             done = done_before(self.out, users, self.points)
             os.truncate(self.out, done.end)
         with open_rows(self.out, "a") as file:
-            yield _Rows(done.rest, done.users, file, row_writer(file, kind, begins=done.end == 0))
+            write = row_writer(file, kind, begins=done.end == 0)
+            yield _Rows(done.rest, done.users, done.failed, file, write)
 
 
 @attrs.frozen
 class _Rows:
-    """The users whose rows are wanted, how many are done, and where their rows go."""
+    """The users whose rows are wanted, how many are done and failed, and where their rows go."""
 
     users: Iterator[BatchUser]
     users_done: int
+    users_failed: int
     file: IO[str]
     write: Callable[[BatchRow], object]

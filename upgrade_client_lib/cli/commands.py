@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import attrs
@@ -9,6 +10,7 @@ import click
 
 from .. import __version__
 from .._delivering import main as deliver_events
+from .._signals import STOPPED
 from ..testing import __main__ as local_upgrade
 from ..types import MarkedDecisionPointStatus
 from .assign import assign
@@ -21,13 +23,30 @@ APPLIED = MarkedDecisionPointStatus.CONDITION_APPLIED
 NONE_ASSIGNED = MarkedDecisionPointStatus.NO_CONDITION_ASSIGNED
 
 
-@click.group(epilog=EXIT_STATUSES, context_settings={"help_option_names": ["-h", "--help"]})
+class _StoppedByCtrlC(click.Group):
+    """Commands that end with status 130 on Ctrl-C, where click has 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+            ctx.exit(STOPPED)
+
+
+@click.group(
+    cls=_StoppedByCtrlC,
+    epilog=EXIT_STATUSES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, message="%(version)s")
 def upgrade_client() -> None:
     """Ask an UpGrade server what it decides, for one user or for whole schools.
 
     Only what is asked for goes to standard output. The token is never shown.
     """
+    standard_output: Any = sys.stdout
+    standard_output.reconfigure(errors="backslashreplace")  # for what its encoding lacks
 
 
 upgrade_client.add_command(assign)
@@ -41,7 +60,7 @@ upgrade_client.add_command(outbox)
 @json_option
 def flags(user: str, settings: Settings, as_json: bool) -> None:
     """Print the feature flags that are on for USER, whom the server must know."""
-    with errors_reported(), settings.connection() as connection:
+    with errors_reported(), settings.connection(outbox=None) as connection:
         on = connection.client(user, settings.context).get_all_feature_flags_sync()
     keys = sorted(flag.key for flag in on)
     if as_json:
@@ -71,8 +90,11 @@ def mark(
     settings: Settings,
     as_json: bool,
 ) -> None:
-    """Tell the server now that USER reached a decision point, with what is assigned there."""
-    with errors_reported(), settings.connection(outbox=None) as connection:
+    """Tell the server now that USER reached a decision point, with what is assigned there.
+
+    What waits of the user in the --outbox is sent first.
+    """
+    with errors_reported(), settings.connection() as connection:
         client = connection.client(user, settings.context)
         assignment = client.get_decision_point_assignment_sync(site, target)
         if assignment is None:

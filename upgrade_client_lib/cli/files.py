@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Callable
@@ -35,15 +37,26 @@ def format_of(path: Path) -> str:
     return ending
 
 
+@contextmanager
+def cells_of_any_length() -> Generator[None, None, None]:
+    """Have the ``csv`` module read longer cells than 131,072 characters, in the whole process."""
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
 # ---- Users ----
 
 
 def read_users(path: Path) -> Iterator[BatchUser]:
     """Yield the users of a file; a ``FileError`` names the line that is wrong."""
     read = _users_of_csv if format_of(path) == "csv" else _users_of_json_lines
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    # What is not UTF-8 is found in its line, after the users before it.
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         try:
-            yield from read(file)
+            yield from read(_lines_of_utf_8(file))
         except (ValueError, csv.Error) as error:
             raise FileError(f"{path.name}: {error}") from None
 
@@ -54,13 +67,24 @@ def count_lines(path: Path) -> int:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 
 
-def _users_of_csv(file: IO[str]) -> Iterator[BatchUser]:
-    rows = csv.reader(file, strict=True)
+def _lines_of_utf_8(lines: Iterable[str]) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        try:
+            line.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"line {number} is not UTF-8") from None
+        yield line
+
+
+def _users_of_csv(lines: Iterable[str]) -> Iterator[BatchUser]:
+    rows = csv.reader(lines, strict=True)
     nothing: list[str] = []
     columns = next(rows, nothing)
     if "user" not in columns:
         raise ValueError('the first line must name the columns, and one must be "user"')
-    for column in columns:
+    for column, times in Counter(columns).items():
+        if times > 1 and (column == "user" or _group_type(column)):
+            raise ValueError(f"the first line names the column {column!r} {times} times")
         if column.startswith(("group", "working_group")) and not _group_type(column):
             raise ValueError(f"the column {column!r} must name a group type, as in group.class")
     for row in rows:
@@ -95,8 +119,8 @@ def _user_of_cells(cells: Mapping[str, str]) -> BatchUser:
     return BatchUser(cells["user"], group=group, working_group=working_group)
 
 
-def _users_of_json_lines(file: IO[str]) -> Iterator[BatchUser]:
-    for number, line in enumerate(file, 1):
+def _users_of_json_lines(lines: Iterable[str]) -> Iterator[BatchUser]:
+    for number, line in enumerate(lines, 1):
         if line.strip():
             try:
                 value: Any = json.loads(line)
@@ -137,9 +161,13 @@ def open_rows(path: Path, mode: str) -> IO[str]:
 
 @attrs.frozen
 class Done:
-    """How many users have all their rows in a file, where these end, and the other users."""
+    """How many users have all their rows in a file, and how many of them failed.
+
+    ``end`` is where these rows end, and ``rest`` are the other users.
+    """
 
     users: int
+    failed: int
     end: int
     rest: Iterator[BatchUser]
 
@@ -150,13 +178,15 @@ def done_before(path: Path, users: Iterator[BatchUser], points: Sequence[tuple[s
     A writer that was killed leaves at most one row incomplete, and one user without all rows. A
     ``FileError`` where the file has a row that does not come next.
     """
-    done, end, place = 0, 0, 0
+    done, failed, end, place = 0, 0, 0, 0
+    has_failed = False
     user: BatchUser | None = None
     with path.open("rb") as file:
-        for key, row_end in _complete_rows(file, path):
+        for key, is_failure, row_end in _complete_rows(file, path):
             if key is not None:
                 if place == 0:
-                    user = next(users, None)
+                    user, has_failed = next(users, None), False
+                has_failed = has_failed or is_failure
                 if user is None or key != (user.user_id, *points[place]):
                     raise FileError(
                         f"{path.name} is not of these users and points: a row is of {key!r}, where"
@@ -165,11 +195,12 @@ def done_before(path: Path, users: Iterator[BatchUser], points: Sequence[tuple[s
                 place = (place + 1) % len(points)
             if place == 0:
                 done, end = done + (key is not None), row_end
-    return Done(done, end, users if place == 0 or user is None else chain([user], users))
+                failed += key is not None and has_failed
+    return Done(done, failed, end, users if place == 0 or user is None else chain([user], users))
 
 
-def _complete_rows(file: BinaryIO, path: Path) -> Iterator[tuple[Key | None, int]]:
-    """Yield whose the rows are that were written wholly, and where each ends.
+def _complete_rows(file: BinaryIO, path: Path) -> Iterator[tuple[Key | None, bool, int]]:
+    """Yield whose the rows are that were written wholly, which failed, and where each ends.
 
     ``None`` stands for the line with the columns.
     """
@@ -178,12 +209,15 @@ def _complete_rows(file: BinaryIO, path: Path) -> Iterator[tuple[Key | None, int
         if format_of(path) == "jsonl":
             for line in lines:
                 row = json.loads(line)
-                yield (row["user"], row["site"], row["target"]), lines.end
+                key: Key | None = (row["user"], row["site"], row["target"])
+                yield key, row.get("error") is not None, lines.end
         else:
             for cells in csv.reader(lines, strict=True):
                 if len(cells) != len(COLUMNS):
                     raise ValueError
-                yield None if tuple(cells) == COLUMNS else (cells[0], cells[1], cells[2]), lines.end
+                user, site, target, *_, error = cells
+                key = None if tuple(cells) == COLUMNS else (user, site, target)
+                yield key, error != "", lines.end
     except (ValueError, TypeError, KeyError, csv.Error) as error:
         if not (isinstance(error, csv.Error) and lines.ended):  # the last row may be cut off
             raise FileError(f"{path.name} holds something that is no row") from None

@@ -10,7 +10,13 @@ import click
 from .._rules.environment import OUTBOX
 from ..connection import UpgradeConnection
 from ..types import OutboxEventState
-from .output import errors_reported, json_option, print_json, print_table
+from .output import (
+    errors_reported,
+    json_option,
+    outbox_failures_reported,
+    print_json,
+    print_table,
+)
 from .settings import Settings, server_options
 
 _STATES = click.Choice([str(state) for state in OutboxEventState])
@@ -29,14 +35,14 @@ _RETRY_SECONDS = 30.0
 
 
 @contextmanager
-def _connected(
-    settings: Settings, flush_at_exit: float = 0.0
-) -> Generator[UpgradeConnection, None, None]:
-    """Connect to an outbox, whose events are delivered for so many seconds at the end."""
+def _connected(settings: Settings) -> Generator[UpgradeConnection, None, None]:
+    """Connect to an outbox, of which nothing is delivered unless that is asked for."""
     with errors_reported():
-        if not settings.server.outbox_url:
+        address = settings.server.outbox_url
+        if not address:
             raise ValueError(f"--outbox ({OUTBOX}) must be set")
-        with settings.connection(store=None, flush_at_exit=flush_at_exit) as connection:
+        connection = settings.connection(store=None, flush_at_exit=0.0)
+        with connection, outbox_failures_reported(address):
             yield connection
 
 
@@ -95,8 +101,9 @@ def retry(settings: Settings, event: str) -> None:
     One that is undecided may be counted twice then. What is not delivered within half a minute
     waits on.
     """
-    with _connected(settings, _RETRY_SECONDS) as connection:
+    with _connected(settings) as connection:
         connection.outbox.retry_sync(event)
+        connection.outbox.flush_sync(_RETRY_SECONDS)
 
 
 @outbox.command()

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .._delivering import outbox_problem
 from ..exceptions import (
     CircuitOpenError,
     NoConnectionError,
@@ -24,11 +25,11 @@ from ..exceptions import (
 
 FAILED = 1
 SOME_FAILED = 3
-STOPPED = 130
 
 EXIT_STATUSES = """\b
-Exit status: 0 all is well; 1 the server, a file or a check failed; 2 wrong
-arguments or settings; 3 some users of a file failed; 130 stopped by Ctrl-C."""
+Exit status: 0 all is well; 1 the server, the outbox, a file or a check failed;
+2 wrong arguments or settings; 3 some users of a file failed; 130 stopped by
+Ctrl-C."""
 
 _WIDE = 10_000
 
@@ -70,6 +71,20 @@ def errors_reported() -> Generator[None, None, None]:
         raise click.ClickException(str(error)) from None
     except (TypeError, ValueError) as error:
         raise click.UsageError(str(error)) from None
+
+
+@contextmanager
+def outbox_failures_reported(address: str) -> Generator[None, None, None]:
+    """End with status 1 and a line that says what failed where an outbox is asked for something.
+
+    A ``ValueError`` is about what it was asked for.
+    """
+    try:
+        yield
+    except ValueError:
+        raise
+    except Exception as error:  # a store may raise anything
+        raise click.ClickException(outbox_problem(address, error)) from None
 
 
 def advice(error: BaseException) -> str:

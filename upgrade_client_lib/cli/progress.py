@@ -26,14 +26,16 @@ class _Rate(ProgressColumn):
 
 
 class Progress:
-    """Counts users; ``failed`` are those who got no decision."""
+    """Counts users; ``failed`` are those who got no decision, or whose mark was not handed over."""
 
-    def __init__(self, bar: Bar, expected: int, done: int) -> None:
+    def __init__(self, bar: Bar, expected: int, done: int, failed: int) -> None:
         self._bar = bar
         self._before = done
+        self._failed_before = failed
         self._done = 0
         self.failed = 0
         self._events = ""
+        self.outbox_failed = False
         self._task = bar.add_task("", total=max(expected, done), completed=done, failed="")
 
     def add(self, *, failed: bool) -> None:
@@ -44,10 +46,20 @@ class Progress:
             self._bar.update(self._task, failed=f"{self.failed:,} failed")
         self._bar.advance(self._task)
 
+    @property
+    def any_failed(self) -> bool:
+        """Whether users failed, those of an earlier run included."""
+        return self.failed + self._failed_before > 0
+
     def note_events(self, counts: Mapping[str, int]) -> None:
         """Note what is in the outbox, to be said at the end."""
         told = ", ".join(f"{number:,} {state}" for state, number in counts.items())
         self._events = f"; in the outbox: {told or 'nothing'}"
+
+    def note_outbox_failure(self, problem: str) -> None:
+        """Note that the outbox failed after the last user, to be said at the end."""
+        self.outbox_failed = True
+        self._events = f"; {problem}"
 
     def stopped(self, *, can_resume: bool) -> None:
         """Say that it was stopped, and how it goes on."""
@@ -57,16 +69,21 @@ class Progress:
     def ended(self) -> None:
         """Say how it ended."""
         earlier = f", after {self._before:,} earlier" if self._before else ""
+        if self._failed_before:
+            earlier += f", of whom {self._failed_before:,} failed"
         self._end(f"{self._done:,} users, {self.failed:,} failed{earlier}{self._events}")
 
     def _end(self, message: str) -> None:
         self._bar.stop()
-        self._bar.console.print(message, markup=False, highlight=False)
+        self._bar.console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
-def shown_progress(expected: int, done: int) -> Generator[Progress, None, None]:
-    """Show the progress of about so many users, where standard error is a terminal."""
+def shown_progress(expected: int, done: int, failed: int) -> Generator[Progress, None, None]:
+    """Show the progress of about so many users, where standard error is a terminal.
+
+    ``done`` and ``failed`` are those of an earlier run.
+    """
     console = Console(stderr=True)
     columns = (
         BarColumn(),
@@ -76,4 +93,4 @@ def shown_progress(expected: int, done: int) -> Generator[Progress, None, None]:
         TextColumn("{task.fields[failed]}", markup=False),
     )
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
-        yield Progress(bar, expected, done)
+        yield Progress(bar, expected, done, failed)
