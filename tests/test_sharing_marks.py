@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from typing import Any
 
 import httpx
@@ -302,6 +303,15 @@ def test_a_stale_assignment_is_marked_if_the_server_assigns_the_same(
 
 
 @both_forms
+def test_a_stale_assignment_is_marked_in_another_process_if_the_server_assigns_the_same(
+    call: Form, workers: Workers, clock: Time
+) -> None:
+    unpickled = pickle.loads(pickle.dumps(stale(call, workers, clock).assignment))
+    assert call(workers.client().mark_assignment, unpickled, APPLIED) is not None
+    assert is_in_step(call, workers)
+
+
+@both_forms
 @pytest.mark.parametrize("how", ["rotated", "ended"])
 def test_a_stale_decision_is_not_marked_if_the_server_assigns_another(
     call: Form, workers: Workers, clock: Time, how: str
@@ -314,6 +324,9 @@ def test_a_stale_decision_is_not_marked_if_the_server_assigns_another(
     assert call(decision.mark) is None
     with pytest.raises(ConflictError, match="not marked"):
         call(decision.assignment.mark_decision_point, APPLIED)
+    unpickled = pickle.loads(pickle.dumps(decision.assignment))
+    with pytest.raises(ConflictError, match="not marked"):
+        call(workers.client().mark_assignment, unpickled, APPLIED)
     assert workers.server.count("mark") == 0
     assert is_in_step(call, workers)
 

@@ -84,6 +84,7 @@ class Assignment(_HasMarker):
     _payload: Payload | None = attrs.field(alias="payload")
     _factors: Mapping[str, tuple[str, Payload | None]] = attrs.field(alias="factors", hash=False)
     _has_queue: bool = attrs.field(default=False, alias="has_queue", eq=False)
+    _is_stale: bool = attrs.field(default=False, alias="is_stale", eq=False)
 
     def __copy__(self) -> Assignment:
         return self  # as all that cannot be changed
@@ -231,6 +232,16 @@ class Assignment(_HasMarker):
 def has_queue(assignment: Assignment) -> bool:
     """Whether marks advance its decision point: the experiment is within-subjects."""
     return assignment._has_queue  # pyright: ignore[reportPrivateUsage]
+
+
+def is_stale(assignment: Assignment) -> bool:
+    """Whether it is of an outdated answer: the server is asked again before it is marked."""
+    return assignment._is_stale  # pyright: ignore[reportPrivateUsage]
+
+
+def stale(assignment: Assignment, marker: Marker) -> Assignment:
+    """Return an assignment as one of an outdated answer, marked by this marker."""
+    return attach_marker(attrs.evolve(assignment, is_stale=True), marker)
 
 
 def attach_marker(assignment: Assignment, marker: Marker) -> Assignment:

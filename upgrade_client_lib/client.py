@@ -290,9 +290,10 @@ class UpgradeClient(EnqueuingClient):
         """Mark an assignment's decision point, with the assignment's condition and ids.
 
         The same as the assignment's own :meth:`Assignment.mark_decision_point`, also for one that
-        was unpickled in another process. It must be this user's in this context, else it is a
-        ``ValueError``; of another server's it cannot tell. What is sent again, and when, is as for
-        :meth:`mark_decision_point`.
+        was unpickled in another process. One of a stale decision is marked if the server still
+        assigns the same, else it is a ``ConflictError``. It must be this user's in this context,
+        else it is a ``ValueError``; of another server's it cannot tell. What is sent again, and
+        when, is as for :meth:`mark_decision_point`.
 
         >>> assignment = pickle.loads(message)
         >>> client = connection.client(assignment.user_id, assignment.context)

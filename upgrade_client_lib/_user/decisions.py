@@ -14,6 +14,7 @@ from .._rules import arguments
 from .._rules.freshness import is_fresh
 from .._rules.queues import PointKey
 from .._sync import Backend
+from ..assignment import stale
 from ..decision import Decision, FlagDecision, attach_decision_marker
 from ..exceptions import OutboxError, UpgradeApiError
 from ..types import (
@@ -103,11 +104,12 @@ def _decided(
     default: str,
     source: DecisionSource,
 ) -> Decision:
-    is_stale = source is DecisionSource.STALE
-    marker = VerifyingMarker(user, options) if is_stale else user.default_marker
-    assignment = record.current(point, marker)
-    if assignment is not None and not is_stale:
-        assignment = user.with_options(options, assignment)
+    assignment = record.current(point, user.default_marker)
+    if assignment is not None:
+        if source is DecisionSource.STALE:
+            assignment = stale(assignment, VerifyingMarker(user, options))
+        else:
+            assignment = user.with_options(options, assignment)
     decision = attach_decision_marker(
         Decision(
             user_id=user.identity.user_id,

@@ -13,7 +13,7 @@ from .._http import CallOptions
 from .._rules import arguments
 from .._rules.queues import Mark, MarkOutcome, PointKey
 from .._sync import Backend
-from ..assignment import Assignment
+from ..assignment import Assignment, is_stale
 from ..exceptions import ConflictError, OutboxError, OutboxFullError, UpgradeApiError
 from ..types import MarkedDecisionPointStatus
 
@@ -128,7 +128,8 @@ class UserMarker:
                 f" {assignment.context!r}, but this is a client of user {identity.user_id!r} in"
                 f" context {identity.context!r}"
             )
-        return await self.mark(backend, assignment, status, uniquifier, client_error)
+        marker = VerifyingMarker(self.user, self.options) if is_stale(assignment) else self
+        return await marker.mark(backend, assignment, status, uniquifier, client_error)
 
     async def mark_unassigned(
         self, backend: Backend, point: PointKey, details: MarkDetails
