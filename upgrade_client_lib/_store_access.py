@@ -8,6 +8,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from ._rules import arguments
 from ._sync import Backend
 from .hooks import HookList
 
@@ -43,6 +44,7 @@ class StoreAccess:
     def __init__(
         self, store: Store, host_url: str, hash_key: bytes | None, hooks: HookList, ttl: float
     ) -> None:
+        arguments.store("store", store, "a store", ("get", "replace", "delete"))
         self.ttl = max(ttl, 1.0)
         self.has_warned_of_groups = False
         self._store = store

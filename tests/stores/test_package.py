@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.test_imports import loaded_by
-from upgrade_client_lib import stores
+from upgrade_client_lib import UpgradeConnection, stores
 from upgrade_client_lib.stores import MemoryStore, RedisStore, SQLiteStore, store_from_url
 
 
@@ -80,3 +81,19 @@ def test_other_addresses_are_refused_and_not_repeated(address: str) -> None:
 def test_a_file_in_memory_is_refused_here_too() -> None:
     with pytest.raises(ValueError, match="path must name a file"):
         store_from_url("sqlite:///:memory:")
+
+
+@pytest.mark.parametrize("argument", ["store", "outbox"])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (1, "which int is not"),
+        ("memory:", "which str is not"),
+        (SQLiteStore, "not the class SQLiteStore: make one of it"),
+    ],
+)
+def test_a_connection_takes_nothing_else_for_a_store(
+    argument: str, given: Any, message: str
+) -> None:
+    with pytest.raises(TypeError, match=f"{argument} must be a store.*, {message}"):
+        UpgradeConnection("http://upgrade", **{argument: given})

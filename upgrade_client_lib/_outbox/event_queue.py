@@ -14,6 +14,7 @@ from typing import Any, Callable, Protocol
 
 from .._fork import call_after_fork_on
 from .._locks import held
+from .._rules import arguments
 from .._server import Server
 from .._sync import Backend
 from ..exceptions import OutboxError, OutboxFullError, RequestTimeoutError, UpgradeApiError
@@ -57,12 +58,7 @@ class EventQueue:
         max_event_age: float,
         flush_at_exit: float,
     ) -> None:
-        for method in _METHODS:
-            if not hasattr(store, method):
-                raise TypeError(
-                    f"outbox must be a store that keeps events, which {type(store).__name__} does"
-                    f" not: it has no {method}()"
-                )
+        arguments.store("outbox", store, "a store that keeps events", _METHODS)
         self._store = store
         self._queue = server.host_url
         self._max_events = max_events

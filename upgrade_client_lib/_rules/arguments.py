@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -286,3 +286,17 @@ def _nonempty_texts(argument: str, value: object) -> list[str]:
 
 def _type_name(value: object) -> str:
     return "None" if value is None else type(value).__name__
+
+
+def store(argument: str, value: object, kind: str, methods: Iterable[str]) -> None:
+    """Check that an object is a store of a kind, which has these methods."""
+    if isinstance(value, type):
+        raise TypeError(
+            f"{argument} must be {kind}, not the class {value.__name__}: make one of it,"
+            f" {value.__name__}(...)"
+        )
+    for method in methods:
+        if not callable(getattr(value, method, None)):
+            raise TypeError(
+                f"{argument} must be {kind}, which {_type_name(value)} is not: it has no {method}()"
+            )
