@@ -13,7 +13,7 @@ import pytest
 from tests.stores.support_stores import Kind, Time, sqlite
 from tests.support_children import FORK_WARNING, in_children, needs_fork
 from tests.support_forms import Form, both_forms
-from tests.support_server import Background
+from tests.support_server import HOST, Background, local_upgrade
 from tests.support_sharing import Workers, clock, kind, workers
 from upgrade_client_lib import Hook, UpgradeConnection, _store_access
 from upgrade_client_lib._user import shared_entry
@@ -243,6 +243,17 @@ def test_a_store_that_takes_a_calls_time_does_not_cost_the_answer(call: Form, cl
     store.error = lambda: clock.let_pass(60)
     client = of(store).client(group={})
     assert call(client.decide, *QUEUE).condition == "first"
+
+
+@both_forms
+def test_nor_does_one_that_takes_it_to_write(call: Form, clock: Time) -> None:
+    store = Failing("replace")
+    store.error = lambda: clock.let_pass(60)
+    local = local_upgrade()
+    UpgradeConnection(HOST, transport=local.transport).client("user", "my-app").init_sync()
+    with local.serve() as url, UpgradeConnection(url, store=store, retries=0) as connection:
+        local.slow(0.05, endpoint="assign")
+        assert call(connection.client("user", "my-app").decide, *QUEUE).condition == "first"
 
 
 @both_forms

@@ -177,6 +177,7 @@ class SharedUser:
                 await self._user.initialize(backend, left, initialized, for_read=True)
             if entry is not None and (not is_as_stated or not entry.generation):
                 entry = await self._entry.read_or_begin(backend)
+                deadline = max(deadline, time.monotonic() + total / 2)
             answer = await kind.ask(options.within(deadline - time.monotonic()))
         except UpgradeApiError as error:
             if known is not None and self._may_serve(known.answered_at, error):
