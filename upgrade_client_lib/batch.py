@@ -149,7 +149,8 @@ def decide_many(
             and none as none. A row has an ``error`` beside its condition where that could not be
             handed over.
         job: the name of this job. Under the same name, context, user and point, a mark is handed
-            over once, however often the job runs within the connection's ``max_event_age``.
+            over once, however often the job runs within the connection's ``max_event_age``. All
+            jobs without a name are one: name those that are to mark a point each.
 
     Raises ``TypeError`` or ``ValueError``, which names the argument, before anything is sent. What
     ``users`` raises is raised after the rows of the users before. Leaving the loop early lets
