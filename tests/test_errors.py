@@ -310,6 +310,24 @@ def test_what_broke_underneath_is_the_chained_cause(
 
 
 @both_forms
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (httpx.ConnectError, f"no connection to {HOST}: Broken pipe"),
+        (httpx.WriteError, f"the connection to {HOST} broke: Broken pipe"),
+        (httpx.ReadError, f"the connection to {HOST} broke: Broken pipe"),
+    ],
+)
+def test_whether_there_was_a_connection_is_said(
+    call: Form, error: type[httpx.TransportError], said: str
+) -> None:
+    client = UpgradeClient("u1", HOST, "my-app", transport=Broken(error("Broken pipe")))
+    with pytest.raises(NoConnectionError, match=f"^{said}") as caught:
+        call(client.with_options(retries=0).init)
+    assert caught.value.may_have_been_applied is (error is not httpx.ConnectError)
+
+
+@both_forms
 def test_no_look_up_of_ours_is_in_an_errors_traceback(call: Form) -> None:
     upgrade = LocalUpgrade()
     upgrade.down()

@@ -110,6 +110,8 @@ def classify(
         if any(ended in str(error) for ended in _ENDED_EARLY):
             return NoConnectionError, f"the connection to {route} broke: {detail}"
         return UnreadableAnswerError, f"the answer of {route} makes no sense: {detail}"
+    if isinstance(error, (httpx.ReadError, httpx.WriteError)):
+        return NoConnectionError, f"the connection to {route} broke: {detail}"
     if isinstance(error, (httpx.TransportError, OSError)):
         return NoConnectionError, f"no connection to {route}: {detail}"
     return UnreadableAnswerError, f"the request to {route} failed: {detail}"
