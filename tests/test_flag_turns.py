@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from tests.support_clock import MARGIN, taking
 from tests.support_faulty_server import FaultyServer, never_answers
 from tests.support_forms import Form, both_forms
 from upgrade_client_lib import (
@@ -129,3 +130,41 @@ def test_a_turn_that_an_interrupt_dropped_is_no_turn() -> None:
     turns._turns["http://upgrade", "one"] = turns._Turn(0.0)  # pyright: ignore[reportPrivateUsage]
 
     assert dict(turns._turns) == {}  # pyright: ignore[reportPrivateUsage]
+
+
+class Silent(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """Answers blocking calls, and no others."""
+
+    def __init__(self, upgrade: LocalUpgrade) -> None:
+        self._upgrade = upgrade
+        self.was_asked = False
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self._upgrade.transport.handle_request(request)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.was_asked = True
+        never: asyncio.Future[httpx.Response] = asyncio.get_running_loop().create_future()
+        return await never
+
+
+def test_a_turn_of_an_event_loop_that_was_closed_ends_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def until_it_is_sent() -> None:
+        while not transport.was_asked:
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(turns, "RECHECK_SECONDS", 0.01)
+    upgrade = LocalUpgrade()
+    transport = Silent(upgrade)
+    connection = UpgradeConnection(URL, transport=transport, timeout=60.0)
+    client = connection.client("user", "my-app")
+    client.init_sync()
+    loop = asyncio.new_event_loop()
+    left = loop.create_task(connection.client("user", "my-app").get_all_feature_flags())
+    loop.run_until_complete(until_it_is_sent())
+    loop.close()
+    with taking(0, MARGIN):
+        assert client.get_all_feature_flags_sync() == []
+    assert not left.done()
