@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Callable, TypeVar
 from .._fork import call_after_fork
 from .._http import CallOptions
 from .._locks import held
-from .._sync import Backend
+from .._sync import Backend, check_asyncio
 from ..exceptions import RequestTimeoutError
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class _Turn:
 def _running_loop() -> weakref.ref[AbstractEventLoop]:
     import asyncio  # late, since blocking calls have no need of it
 
+    check_asyncio()
     return weakref.ref(asyncio.get_running_loop())
 
 
