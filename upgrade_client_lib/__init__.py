@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._lazy import load
+from ._lazy import loader
 from ._version import __version__
 
 if TYPE_CHECKING:
@@ -96,9 +96,7 @@ _LAZY_MODULES = {
 
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        return load(__name__, _LAZY_MODULES, name)
+    __getattr__ = loader(__name__, _LAZY_MODULES)
 
 
 def __dir__() -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._lazy import load
+from .._lazy import loader
 from .identity import Identity
 
 if TYPE_CHECKING:
@@ -71,6 +71,4 @@ _LAZY_MODULES = {
 
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        return load(__name__, _LAZY_MODULES, name)
+    __getattr__ = loader(__name__, _LAZY_MODULES)

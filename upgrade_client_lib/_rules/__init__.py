@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._lazy import load
+from .._lazy import loader
 
 if TYPE_CHECKING:
     from .log_entries import validate_entries
@@ -16,6 +16,4 @@ __all__ = ["validate_entries"]
 
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        return load(__name__, {"validate_entries": "log_entries"}, name)
+    __getattr__ = loader(__name__, {"validate_entries": "log_entries"})

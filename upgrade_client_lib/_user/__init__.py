@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._lazy import load
+from .._lazy import loader
 from .cache import AssignmentCache
 from .decisions import decide, decide_flag
 from .marks import MarkDetails
@@ -31,6 +31,4 @@ _LAZY_MODULES = {"forget": "shared_changes", "make_outbox": "outboxes"}
 
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        return load(__name__, _LAZY_MODULES, name)
+    __getattr__ = loader(__name__, _LAZY_MODULES)

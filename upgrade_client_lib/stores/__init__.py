@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._lazy import load
+from .._lazy import loader
 
 if TYPE_CHECKING:
     from .event_protocol import EventStore, StoredEvent
@@ -41,8 +41,7 @@ _LAZY_MODULES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    return load(__name__, _LAZY_MODULES, name)
+__getattr__ = loader(__name__, _LAZY_MODULES)
 
 
 def __dir__() -> list[str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._lazy import load
+from .._lazy import loader
 
 if TYPE_CHECKING:
     from ._definitions import Experiment, FeatureFlag, Metric, Payload
@@ -51,8 +51,7 @@ _LAZY_MODULES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    return load(__name__, _LAZY_MODULES, name)
+__getattr__ = loader(__name__, _LAZY_MODULES)
 
 
 def __dir__() -> list[str]:
