@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._lazy import loader
+from ._lazy import lazy_getattr
 from ._version import __version__
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ _LAZY_MODULES = {
 
 
 if not TYPE_CHECKING:
-    __getattr__ = loader(__name__, _LAZY_MODULES)
+    __getattr__ = lazy_getattr(__name__, _LAZY_MODULES)
 
 
 def __dir__() -> list[str]:

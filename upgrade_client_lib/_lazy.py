@@ -14,7 +14,7 @@ _imported: dict[str, ModuleType] = {}
 """The modules whose import has ended."""
 
 
-def loader(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
+def lazy_getattr(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
     """Return the ``__getattr__`` of a package, which exports what these modules of it have.
 
     A name that is its module's stands for the module. What is returned is no attribute of the

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._lazy import loader
+from .._lazy import lazy_getattr
 from .breaker import Breaker
 from .messages import AttemptLimits, Request, Response
 from .operation import PARSE_ERRORS, Operation
@@ -57,4 +57,4 @@ _LAZY_MODULES = {
 
 
 if not TYPE_CHECKING:
-    __getattr__ = loader(__name__, _LAZY_MODULES)
+    __getattr__ = lazy_getattr(__name__, _LAZY_MODULES)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._lazy import loader
+from .._lazy import lazy_getattr
 
 if TYPE_CHECKING:
     from .log_entries import validate_entries
@@ -16,4 +16,4 @@ __all__ = ["validate_entries"]
 
 
 if not TYPE_CHECKING:
-    __getattr__ = loader(__name__, {"validate_entries": "log_entries"})
+    __getattr__ = lazy_getattr(__name__, {"validate_entries": "log_entries"})

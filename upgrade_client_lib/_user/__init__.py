@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._lazy import loader
+from .._lazy import lazy_getattr
 from .cache import AssignmentCache
 from .decisions import decide, decide_flag
 from .marks import MarkDetails
@@ -31,4 +31,4 @@ _LAZY_MODULES = {"forget": "shared_changes", "make_outbox": "outboxes"}
 
 
 if not TYPE_CHECKING:
-    __getattr__ = loader(__name__, _LAZY_MODULES)
+    __getattr__ = lazy_getattr(__name__, _LAZY_MODULES)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._lazy import loader
+from .._lazy import lazy_getattr
 
 if TYPE_CHECKING:
     from .event_protocol import EventStore, StoredEvent
@@ -41,7 +41,7 @@ _LAZY_MODULES = {
 }
 
 
-__getattr__ = loader(__name__, _LAZY_MODULES)
+__getattr__ = lazy_getattr(__name__, _LAZY_MODULES)
 
 
 def __dir__() -> list[str]:

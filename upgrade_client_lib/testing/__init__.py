@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._lazy import loader
+from .._lazy import lazy_getattr
 
 if TYPE_CHECKING:
     from ._definitions import Experiment, FeatureFlag, Metric, Payload
@@ -51,7 +51,7 @@ _LAZY_MODULES = {
 }
 
 
-__getattr__ = loader(__name__, _LAZY_MODULES)
+__getattr__ = lazy_getattr(__name__, _LAZY_MODULES)
 
 
 def __dir__() -> list[str]:
