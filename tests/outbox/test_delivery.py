@@ -266,6 +266,18 @@ def test_a_pause_lasts_while_there_is_no_event_to_ask_the_server_with(served: Se
     assert deliverer._delivery.probe(unreadable) is None
 
 
+def test_several_events_that_fail_at_once_pause_once(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="upgrade_client_lib")
+    monkeypatch.setattr(delivery, "PAUSES", (60.0,))
+    connection: Any = served.connect()
+    for _ in range(3):
+        connection._server.outbox._deliverer._pause(NoConnectionError("it is away"))
+    (said,) = caplog.messages
+    assert said == "the outbox pauses for 60 s, since it is away"
+
+
 def test_a_closed_connection_ends_a_pause() -> None:
     served = Served()
     connection = served.connect(flush_at_exit=0.05)

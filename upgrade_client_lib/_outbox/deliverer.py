@@ -212,7 +212,7 @@ class Deliverer:
 
     def _set_aside_expired(self, owner: str) -> None:
         """Set aside what waits for too long by now, although the server cannot be used."""
-        while not self._is_stopping:
+        while True:
             lease_ends = time.monotonic() + LEASE_SECONDS
             stored = self._take(owner)
             if stored is None:
