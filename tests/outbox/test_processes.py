@@ -230,6 +230,22 @@ def test_it_tells_by_its_status_that_something_is_left(url: str, tmp_path: Path)
     assert ended.returncode == 1
 
 
+def delivering(
+    url: str, folder: Path, *arguments: str, stderr: int | None = None
+) -> subprocess.Popen[str]:
+    """Start a process that delivers what is in the outbox of a folder."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "upgrade_client_lib", "deliver", *arguments],
+        env={
+            **os.environ,
+            "UPGRADE_HOST_URL": url,
+            "UPGRADE_OUTBOX": f"sqlite:///{folder}/outbox.db",
+        },
+        stderr=stderr,
+        text=True,
+    )
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_delivers_until_it_is_stopped(
     local: LocalUpgrade,
@@ -239,14 +255,7 @@ def test_it_delivers_until_it_is_stopped(
     number: signal.Signals,
 ) -> None:
     connection = waiting
-    process = subprocess.Popen(
-        [sys.executable, "-m", "upgrade_client_lib", "deliver"],
-        env={
-            **os.environ,
-            "UPGRADE_HOST_URL": url,
-            "UPGRADE_OUTBOX": f"sqlite:///{tmp_path}/outbox.db",
-        },
-    )
+    process = delivering(url, tmp_path)
     try:
         wait_until(lambda: connection.outbox.counts_sync() == {}, process)
         connection.client("user", "my-app").enqueue_log_sync(LOG)
@@ -292,16 +301,7 @@ def test_it_tells_by_its_status_that_it_was_stopped_before_its_time(
     number: signal.Signals,
 ) -> None:
     local.down()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "upgrade_client_lib", "deliver", "--once", "50"],
-        env={
-            **os.environ,
-            "UPGRADE_HOST_URL": url,
-            "UPGRADE_OUTBOX": f"sqlite:///{tmp_path}/outbox.db",
-        },
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = delivering(url, tmp_path, "--once", "50", stderr=subprocess.PIPE)
     try:
         assert process.stderr is not None
         assert any("the outbox pauses" in line for line in iter(process.stderr.readline, ""))
