@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -421,7 +422,7 @@ def test_ctrl_c_stops_whatever_it_interrupts(
     signals = [signal.SIGINT]
 
     def interrupt(_: object) -> None:
-        if signals:
+        with contextlib.suppress(IndexError):
             signal.raise_signal(signals.pop())
 
     def interrupted(bar: Any, *_: object) -> None:

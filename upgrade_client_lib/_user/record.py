@@ -113,13 +113,14 @@ class Record:
         except KeyError:
             pass
         advanced_by = self.advanced_by.get(point, 0)
-        assignment = self._read(point, advanced_by, marker)
+        item = self.items.get(point)
+        assignment = None if item is None else self._read(point, item, advanced_by, marker)
         with held(single_flight.lock):
             if assignment is None:
                 self._empty += 1
                 if self._empty > MAX_EMPTY_POINTS:
                     return None
-            if self._is_shared and self.has_queue(point):
+            if self._is_shared and item is not None and _api.has_queue(item):
                 return assignment
             # Not if a mark advanced or invalidated the queue while it was being read.
             if self.advanced_by.get(point, 0) == advanced_by and point not in self.invalidated:
@@ -202,10 +203,9 @@ class Record:
             and (scope == "experiment" or other != point)
         ]
 
-    def _read(self, point: PointKey, advanced_by: int, marker: Marker) -> Assignment | None:
-        item = self.items.get(point)
-        if item is None:
-            return None
+    def _read(
+        self, point: PointKey, item: _api.Item, advanced_by: int, marker: Marker
+    ) -> Assignment | None:
         try:
             assignment = _api.read_assignment(self._identity, point, item, advanced_by)
         except PARSE_ERRORS as error:  # the queue stays: its other conditions may be readable
