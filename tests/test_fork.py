@@ -155,7 +155,7 @@ def test_a_child_that_closes_the_connection_closes_its_own_sockets_alone() -> No
         parent.init_sync()
         await parent.init()
 
-    with FaultyServer() as server, UpgradeConnection(server.url) as own:
+    with FaultyServer() as server, UpgradeConnection(server.url, keepalive_expiry=60.0) as own:
         asyncio.run(scenario())
 
     assert (server.count("init"), server.connections) == (4, 2)

@@ -24,7 +24,7 @@ from upgrade_client_lib._http import resolver
 pytestmark = pytest.mark.usefixtures("engine", "first_calls_made")
 
 HOST = "upgrade.example.org"
-SHORT = 0.08
+SHORT = 0.4  # in which a busy machine begins to look up
 LONG = 30.0
 TCP = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
 

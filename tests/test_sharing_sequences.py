@@ -14,8 +14,9 @@ from tests.support_redis import RedisServer
 from tests.support_server import client_of
 from tests.support_sharing_sequences import Forwarding, main, run_sequences
 from tests.testing.support_recorded import recorded_server
-from upgrade_client_lib import UpgradeApiError
+from upgrade_client_lib import UpgradeApiError, _store_access
 from upgrade_client_lib._user import sharing
+from upgrade_client_lib.stores import sqlite_connections
 
 
 def test_each_store_stays_in_step_with_a_server_behind_an_address(
@@ -25,6 +26,8 @@ def test_each_store_stays_in_step_with_a_server_behind_an_address(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(sharing, "RECHECK_SECONDS", sharing.RECHECK_SECONDS)
+    monkeypatch.setattr(_store_access, "SLOW_SECONDS", 60.0)  # on a busy machine
+    monkeypatch.setattr(sqlite_connections, "BUSY_SECONDS", 60.0)
     caplog.set_level(logging.ERROR, "upgrade_client_lib")
     with recorded_server().serve() as url:
         main(url, "--sequences", "6", "--steps", "5", "--rotation", "decision_point")

@@ -485,9 +485,9 @@ def test_a_child_never_touches_a_connection_that_could_not_be_closed(
 def test_a_call_that_a_signal_handler_interrupts_does_not_stop_forks(
     store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_connections, "FORK_SECONDS", 30.0)
+    monkeypatch.setattr(sqlite_connections, "FORK_SECONDS", 120.0)
     store.replace("key", b"one", None, 60)
     with pytest.raises(KeyboardInterrupt), store._connections.lend():  # pyright: ignore[reportPrivateUsage]
         raise KeyboardInterrupt
-    with taking(0, MARGIN):
+    with taking(0, 60.0):
         assert in_children([lambda: store.get("key") is not None]) == ["True"]
