@@ -187,6 +187,14 @@ def local_upgrade(server: str = "6.5") -> LocalUpgrade:
     return upgrade
 
 
+def one_factor() -> LocalUpgrade:
+    """A server with an experiment of one factor, which gives its level's payload as the code."""
+    upgrade = LocalUpgrade()
+    tones = {"warm": "Hello!", "formal": "Good day."}
+    upgrade.experiment("lesson", "hint", factors={"tone": tones})
+    return upgrade
+
+
 def client_of(
     transport: httpx.BaseTransport | httpx.AsyncBaseTransport, **options: Any
 ) -> UpgradeClient:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from typing import Any
 
 import httpx
@@ -19,7 +20,13 @@ from tests.support_marking import (
     both_ways,
     snapshot,
 )
-from tests.support_server import SteeredServer, client_of, initialised, local_upgrade
+from tests.support_server import (
+    SteeredServer,
+    client_of,
+    initialised,
+    local_upgrade,
+    one_factor,
+)
 from upgrade_client_lib import BadRequestError, ServerError, UpgradeApiError
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.types import MarkedDecisionPoint
@@ -59,6 +66,33 @@ def test_a_mark_carries_condition_ids_status_and_context(call: Form, mark: Marki
         experimentId=assignment.experiment_id,
         condition=assignment.get_condition(),
     )
+
+
+@both_forms
+@both_ways
+def test_a_condition_that_is_the_payload_of_its_level_is_marked_by_factor_and_level(
+    call: Form, mark: Marking
+) -> None:
+    server = SteeredServer(one_factor().transport)
+    client = initialised(server)
+    assignment = snapshot(call, client, "lesson", "hint")
+    code = f"tone={assignment.get_factor_level('tone')}"
+    assert assignment.get_condition() in ["Hello!", "Good day."]
+
+    marked = mark(call, client, "lesson", "hint", APPLIED)
+    call(client.mark_assignment, pickle.loads(pickle.dumps(assignment)), APPLIED)
+    call(client.mark_decision_point, "lesson", "hint", code, APPLIED)
+
+    assert marked.condition == code
+    assert [body["data"]["assignedCondition"] for body in server.bodies("mark")] == 3 * [
+        {
+            "conditionCode": code,
+            "experimentId": assignment.experiment_id,
+            "id": assignment.condition_id,
+        }
+    ]
+    assert call(client.get_decision_point_assignment, "lesson", "hint") == assignment
+    assert server.count("assign") == 1
 
 
 @both_forms

@@ -208,6 +208,34 @@ def test_an_answer_that_is_no_list_is_an_error_and_nothing_is_cached(
 
 
 @both_forms
+@pytest.mark.parametrize(
+    ("factors", "marked"),
+    [
+        ([{"tone": {"level": "warm"}}], "tone=warm"),
+        ([], None),
+        ([{}], None),
+        (None, None),
+        ([{"tone": 5}], "Hello!"),  # the point cannot be read
+    ],
+)
+def test_a_code_that_is_a_payload_is_marked_by_its_level_or_by_none(
+    call: Form, factors: object, marked: str | None
+) -> None:
+    code = {"type": "string", "value": "Hello!"}
+    server = SteeredServer()
+    server.answer(
+        "assign", [item(assignedCondition=[condition(conditionCode=code)], assignedFactor=factors)]
+    )
+    server.answer("mark", {"id": "m", "userId": "user", "site": "home", "target": "banner"})
+    client = client_of(server)
+
+    call(client.mark_decision_point, "home", "banner", "Hello!", APPLIED)
+
+    (mark,) = server.bodies("mark")
+    assert mark["data"]["assignedCondition"]["conditionCode"] == marked
+
+
+@both_forms
 @pytest.mark.parametrize("code", [["only"], {"type": "string"}, {"type": "string", "value": 7}])
 def test_a_code_that_cannot_be_read_leaves_out_its_point_alone(call: Form, code: object) -> None:
     queue = [{"id": "c1", "conditionCode": code, "payload": None, "experimentId": "e1"}]

@@ -83,6 +83,7 @@ class Assignment(_HasMarker):
     _experiment_type: ExperimentType | str | None = attrs.field(alias="experiment_type")
     _payload: Payload | None = attrs.field(alias="payload")
     _factors: Mapping[str, tuple[str, Payload | None]] = attrs.field(alias="factors", hash=False)
+    _code_to_mark: str | None = attrs.field(alias="code_to_mark", eq=False)
     _has_queue: bool = attrs.field(default=False, alias="has_queue", eq=False)
     _is_stale: bool = attrs.field(default=False, alias="is_stale", eq=False)
 
@@ -232,6 +233,11 @@ class Assignment(_HasMarker):
 def has_queue(assignment: Assignment) -> bool:
     """Whether marks advance its decision point: the experiment is within-subjects."""
     return assignment._has_queue  # pyright: ignore[reportPrivateUsage]
+
+
+def code_to_mark(assignment: Assignment) -> str | None:
+    """Return the code by which a mark names the condition; ``None`` where there is none."""
+    return assignment._code_to_mark  # pyright: ignore[reportPrivateUsage]
 
 
 def is_stale(assignment: Assignment) -> bool:

@@ -21,7 +21,7 @@ from tests.outbox.support_outbox import (
     served,
 )
 from tests.support_clock import Clock, until
-from tests.support_server import HOST, PATIENCE
+from tests.support_server import HOST, PATIENCE, one_factor
 from upgrade_client_lib import NoConnectionError, UpgradeConnection
 from upgrade_client_lib._outbox import deliverer
 from upgrade_client_lib._rules import delivery
@@ -383,6 +383,15 @@ def test_a_mark_of_an_outdated_answer_is_sent_if_the_server_says_the_same(
     assert delivered(connection)
     assert connection.outbox.counts_sync() == {}
     assert served.conditions() == [decision.condition]
+
+
+def test_a_mark_of_an_outdated_payload_is_sent_if_the_server_says_the_same(served: Served) -> None:
+    served.server.behind = one_factor().transport
+    connection = served.connect(store=MemoryStore(), max_age=0)
+    decision = stale_decision(served, connection, site="lesson", target="hint")
+    decision.mark_sync()
+    assert delivered(connection)
+    assert served.conditions() == [f"tone={decision.get_factor_level('tone')}"]
 
 
 def test_a_mark_of_an_outdated_answer_is_refused_if_the_server_says_another(

@@ -10,7 +10,7 @@ import pytest
 
 from tests.outbox.support_outbox import LOG, STATUS, Served, decided, known_user, served
 from tests.support_forms import Form, both_forms
-from tests.support_server import HOST, PATIENCE
+from tests.support_server import HOST, PATIENCE, one_factor
 from upgrade_client_lib import OutboxError, OutboxFullError, UpgradeConnection
 from upgrade_client_lib.stores import MemoryStore
 from upgrade_client_lib.types import (
@@ -77,6 +77,19 @@ def test_a_mark_of_an_assignment_is_handed_over_with_its_status(call: Form, serv
     assert before <= event.created_at <= datetime.now(timezone.utc)
     assert connection.outbox.flush_sync(PATIENCE) == 0
     assert [mark["status"] for mark in served.marks()] == ["condition not applied"]
+
+
+@both_forms
+def test_the_mark_of_one_factor_is_handed_over_by_factor_and_level(
+    call: Form, served: Served
+) -> None:
+    served.server.behind = one_factor().transport
+    connection = served.connect()
+    decision = decided(known_user(connection), "lesson", "hint")
+    call(decision.mark)
+    assert connection.outbox.flush_sync(PATIENCE) == 0
+    assert served.conditions() == [f"tone={decision.get_factor_level('tone')}"]
+    assert connection.outbox.counts_sync() == {}
 
 
 @both_forms

@@ -11,6 +11,7 @@ from those models, in the order in which these write them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from upgrade_openapi.api.client import assign as assign_endpoint
@@ -83,6 +84,7 @@ def read_assignment(
     conditions = as_list(item[_CONDITIONS])
     current = position(advanced_by, len(conditions))
     condition = as_object(conditions[current])
+    factors = _factors(item.get(_FACTORS), current)
     return Assignment(
         user_id=identity.user_id,
         context=identity.context,
@@ -93,8 +95,9 @@ def read_assignment(
         experiment_id=optional_str(condition.get(_EXPERIMENT_ID)),
         experiment_type=_member_or_str(_EXPERIMENT_TYPES, item.get(_EXPERIMENT_TYPE)),
         payload=_payload(condition.get(_CONDITION_PAYLOAD)),
-        factors=_factors(item.get(_FACTORS), current),
+        factors=factors,
         has_queue=len(conditions) > 1,
+        code_to_mark=_code_to_mark(condition, factors),
     )
 
 
@@ -143,6 +146,19 @@ def _code(condition: Mapping[str, Any]) -> str | None:
     return optional_str(code) if payload is None else as_str(payload[_PAYLOAD_VALUE])
 
 
+def _code_to_mark(
+    condition: Mapping[str, Any], factors: Mapping[str, tuple[str, Payload | None]]
+) -> str | None:
+    """Return the code by which a mark names a condition; ``None`` where it is not known.
+
+    A server knows no condition by the payload that it gave as the code: in such an experiment, a
+    condition's own code is its factor and level.
+    """
+    if object_or_none(condition.get(_CONDITION_CODE)) is None:
+        return _code(condition)
+    return "; ".join(f"{factor}={level}" for factor, (level, _) in factors.items()) or None
+
+
 def _code_or_none(condition: Mapping[str, Any]) -> str | None:
     try:
         return _code(condition)
@@ -152,13 +168,13 @@ def _code_or_none(condition: Mapping[str, Any]) -> str | None:
 
 def _markable_names(item: Item) -> frozenset[str]:
     """Return what a mark may call the conditions: their codes, and the values of payloads."""
-    names: set[str] = set()
-    for condition in _conditions(item):
+    names: list[object] = []
+    for current, condition in enumerate(_conditions(item)):
         payload = object_or_none(condition.get(_CONDITION_PAYLOAD)) or {}
-        for name in (_code_or_none(condition), payload.get(_PAYLOAD_VALUE)):
-            if isinstance(name, str):
-                names.add(name)
-    return frozenset(names)
+        names += [_code_or_none(condition), payload.get(_PAYLOAD_VALUE)]
+        with suppress(*PARSE_ERRORS):
+            names.append(_code_to_mark(condition, _factors(item.get(_FACTORS), current)))
+    return frozenset(name for name in names if isinstance(name, str))
 
 
 def _has_null_target(item: Item) -> bool:

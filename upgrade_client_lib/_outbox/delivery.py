@@ -14,6 +14,7 @@ from .._http import CallOptions, Operation
 from .._rules import delivery
 from .._server import Server
 from .._sync import SYNC, Backend, run_sync
+from ..assignment import code_to_mark
 from ..exceptions import UpgradeApiError, UserNotInitializedError
 from ..stores.event_protocol import SENDING, WAITING, EventStore, StoredEvent
 from ..types import MarkedDecisionPoint
@@ -182,7 +183,7 @@ class Delivery:
         item = items.get(mark.point)
         if item is not None:
             current = _api.read_assignment(identity, mark.point, item, 0)
-            assigned = current.experiment_id, current.get_condition() or None
+            assigned = current.experiment_id, code_to_mark(current) or None
         if assigned != (mark.experiment_id, mark.condition):
             raise _NoLongerAssignedError(
                 f"not sent: {mark.point!r} no longer assigns what an outdated answer named"

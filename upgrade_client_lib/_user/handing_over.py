@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .._outbox import Event, LogToSend, MarkToSend, RewardToSend, ToSend
 from .._rules.queues import PointKey
 from .._sync import Backend
-from ..assignment import Assignment, has_queue
+from ..assignment import Assignment, code_to_mark, has_queue
 from ..types import BinaryRewardValue, DecisionPoint, LogInput, OutboxEvent
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def mark_of(assignment: Assignment, details: MarkDetails, *, verify: bool) -> Ma
     return MarkToSend(
         assignment.site,
         assignment.target,
-        assignment.get_condition() or None,
+        code_to_mark(assignment) or None,
         assignment.experiment_id,
         assignment.condition_id,
         details.status,

@@ -13,7 +13,7 @@ from .._http import CallOptions
 from .._rules import arguments
 from .._rules.queues import Mark, MarkOutcome, PointKey
 from .._sync import Backend
-from ..assignment import Assignment, is_stale
+from ..assignment import Assignment, code_to_mark, is_stale
 from ..exceptions import ConflictError, OutboxError, OutboxFullError, UpgradeApiError
 from ..types import MarkedDecisionPointStatus
 
@@ -66,7 +66,7 @@ class UserMarker:
             self.options,
             (assignment.site, assignment.target),
             assignment.experiment_id,
-            assignment.get_condition(),
+            code_to_mark(assignment),
             assignment.condition_id,
             MarkDetails.validated(status, uniquifier, client_error),
         )
@@ -171,7 +171,9 @@ class UserMarker:
             assigned = record.current(point, self)
             if assigned is not None:
                 condition_id = assigned.condition_id
-                if code and code != assigned.get_condition():
+                if code == assigned.get_condition():
+                    code = code_to_mark(assigned)
+                elif code:
                     condition_id = record.id_of_condition(point, code) or condition_id
         return await self._send(backend, options, point, experiment_id, code, condition_id, details)
 
