@@ -119,6 +119,20 @@ def test_an_address_of_any_usual_kind_is_taken(host_url: str) -> None:
     assert server.only.path == "/api/v6/init"
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("HTTP://Upgrade.Example.ORG:80/API/v6/", "http://upgrade.example.org"),
+        ("https://upgrade.example.org:443/Path", "https://upgrade.example.org/Path"),
+        ("https://upgrade.example.org:80", "https://upgrade.example.org:80"),
+        ("http://[FE80::1%25Eth0]:80/api", "http://[FE80::1%Eth0]"),
+        ("http://[::1]:80", "http://[::1]"),
+    ],
+)
+def test_an_address_has_one_spelling_by_which_users_are_shared(given: str, kept: str) -> None:
+    assert UpgradeConnection(given).host_url == kept
+
+
 def test_a_host_may_be_named_api() -> None:
     assert UpgradeConnection("http://api").host_url == "http://api"
     assert UpgradeConnection("http://api/api/").host_url == "http://api"

@@ -19,6 +19,7 @@ A_DAY = 86_400.0
 E = TypeVar("E", bound=Enum)
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _FRAMING = frozenset({"content-length", "transfer-encoding"})
 _STATUSES = frozenset(status.value for status in MarkedDecisionPointStatus)
 
@@ -129,7 +130,7 @@ def seconds(argument: str, value: object) -> float:
 
 
 def host_url(value: object) -> str:
-    """The server's address, without what the API's paths begin with."""
+    """The server's address in one spelling, without what the API's paths begin with."""
     url = nonempty("host_url", value).rstrip("/")
     if "@" in url:  # which no message may show
         raise ValueError("host_url must not hold a user name or password; use headers= instead")
@@ -146,11 +147,16 @@ def host_url(value: object) -> str:
         )
     if parts.query or parts.fragment or not url.isprintable() or " " in url:
         raise ValueError(f"host_url must be a plain address, without query or blanks: {url!r}")
-    url = parts.scheme + url[len(parts.scheme) :]  # which may have been in upper case
+    netloc = parts.netloc.replace("%25", "%")  # before the scope of a link-local address
+    if "%" not in netloc:
+        netloc = netloc.lower()
+    netloc = netloc.removesuffix(_DEFAULT_PORTS[parts.scheme])
+    path = parts.path
     for ending in ("/api/v6", "/api"):
-        if parts.path.endswith(ending):
-            return url[: -len(ending)]
-    return url
+        if path.lower().endswith(ending):
+            path = path[: -len(ending)]
+            break
+    return f"{parts.scheme}://{netloc}{path}"
 
 
 def groups(argument: str, value: object) -> dict[str, list[str]]:
