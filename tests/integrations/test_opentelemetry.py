@@ -227,6 +227,24 @@ def test_calls_at_the_same_time_have_their_own_spans(told: Told, local: LocalUpg
 
 
 @both_forms
+def test_two_hooks_of_one_connection_leave_the_applications_span_current(
+    call: Form, told: Told, local: LocalUpgrade
+) -> None:
+    inner = OpenTelemetryHook(tracer_provider=told.provider)
+    connection = UpgradeConnection(
+        "http://upgrade.local", transport=local.transport, hooks=[told.hook, inner]
+    )
+    with told.provider.get_tracer("app").start_as_current_span("page") as page:
+        call(connection.client("student-1", "my-app").init)
+        assert trace.get_current_span() is page
+    first, second, last = told.spans
+    assert [span.parent and span.parent.span_id for span in (first, second)] == [
+        span_id(second),
+        span_id(last),
+    ]
+
+
+@both_forms
 def test_spans_of_the_httpx_instrumentation_are_children(
     call: Form, told: Told, local: LocalUpgrade
 ) -> None:
