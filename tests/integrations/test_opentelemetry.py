@@ -390,15 +390,37 @@ def test_an_observed_connection_tells_of_its_circuit_breaker(
     assert circuits() == [(1, SERVER)]
 
 
-def test_an_observed_connection_tells_of_its_outbox(told: Told, local: LocalUpgrade) -> None:
-    local.down()
-    connection = connected(told, local.transport, outbox=MemoryStore(), flush_at_exit=0)
-    told.hook.observe(connection)
-    connection.client("student-1", "my-app").enqueue_reward_sync("SUCCESS", "an-experiment")
-    (point,) = told.points("upgrade.client.outbox.events")
-    assert point.value == 1
-    assert point.attributes["state"] in {"waiting", "sending"}
-    connection.close()
+NO_EVENTS = {"waiting": 0, "sending": 0, "refused": 0, "undecided": 0, "expired": 0}
+
+
+def events_by_state(told: Told) -> dict[str, int]:
+    """The events of the outboxes for the server."""
+    points = told.points("upgrade.client.outbox.events")
+    counts = {point.attributes["state"]: point.value for point in points}
+    assert [dict(point.attributes) for point in points] == [
+        {"state": state, **SERVER} for state in counts
+    ]
+    return counts
+
+
+def have_an_event_refused(connection: UpgradeConnection) -> str:
+    """Hand a reward over that the server refuses; return its id."""
+    client = connection.client("student-1", "my-app")
+    event = client.enqueue_reward_sync("SUCCESS", "no-such-experiment")
+    assert connection.outbox.flush_sync(10) == 0
+    return event.id
+
+
+def test_an_observed_connection_tells_of_its_outbox_also_when_it_is_empty(
+    told: Told, local: LocalUpgrade
+) -> None:
+    with connected(told, local.transport, outbox=MemoryStore()) as connection:
+        told.hook.observe(connection)
+        assert events_by_state(told) == NO_EVENTS
+        event_id = have_an_event_refused(connection)
+        assert events_by_state(told) == {**NO_EVENTS, "refused": 1}
+        connection.outbox.discard_sync(event_id)
+        assert events_by_state(told) == NO_EVENTS
 
 
 def test_an_abandoned_call_is_timed(told: Told, local: LocalUpgrade) -> None:

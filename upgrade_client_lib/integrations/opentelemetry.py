@@ -18,6 +18,7 @@ from .._version import __version__
 from ..connection import UpgradeConnection
 from ..decision import Decision, FlagDecision
 from ..hooks import Call, Hook
+from ..types import OutboxEventState
 from ._decisions import reason_of, variant_of
 
 try:
@@ -39,6 +40,9 @@ __all__ = ["OpenTelemetryHook"]
 _SCOPE = "upgrade_client_lib"
 _SECONDS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
 """The buckets that the conventions have for the duration of requests."""
+
+_NO_EVENTS = {str(state): 0 for state in OutboxEventState}
+"""States are told without events too: a series that ends would keep its last value."""
 
 
 class OpenTelemetryHook(Hook):
@@ -180,7 +184,8 @@ class OpenTelemetryHook(Hook):
     def _outboxes(self, options: CallbackOptions) -> Iterator[Observation]:
         for connection in list(self._connections):
             if connection.has_outbox:
-                for state, count in connection.outbox.counts_sync().items():
+                counts = {**_NO_EVENTS, **connection.outbox.counts_sync()}
+                for state, count in counts.items():
                     yield Observation(count, {"state": state, **_server(connection.host_url)})
 
 
