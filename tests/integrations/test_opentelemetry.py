@@ -371,23 +371,29 @@ def test_a_stale_decision_is_told_as_stale(told: Told, local: LocalUpgrade) -> N
     assert reasons == ["targeting_match", "stale"]
 
 
+def circuits(told: Told) -> list[tuple[int, dict[str, Any]]]:
+    points = told.points("upgrade.client.circuit.open")
+    return [(point.value, dict(point.attributes)) for point in points]
+
+
+def open_circuit(connection: UpgradeConnection) -> None:
+    """Have five reads find no server."""
+    for number in range(5):
+        connection.client(f"student-{number}", "my-app").decide_sync("home", "banner")
+
+
 def test_an_observed_connection_tells_of_its_circuit_breaker(
     told: Told, local: LocalUpgrade
 ) -> None:
-    def circuits() -> list[tuple[int, dict[str, Any]]]:
-        points = told.points("upgrade.client.circuit.open")
-        return [(point.value, dict(point.attributes)) for point in points]
-
     connection = connected(told, local.transport)
-    assert circuits() == []
+    assert circuits(told) == []
     told.hook.observe(connection)
-    assert circuits() == [(0, SERVER)]
+    assert circuits(told) == [(0, SERVER)]
     assert told.points("upgrade.client.outbox.events") == []
 
     local.down()
-    for number in range(5):
-        connection.client(f"student-{number}", "my-app").decide_sync("home", "banner")
-    assert circuits() == [(1, SERVER)]
+    open_circuit(connection)
+    assert circuits(told) == [(1, SERVER)]
 
 
 NO_EVENTS = {"waiting": 0, "sending": 0, "refused": 0, "undecided": 0, "expired": 0}
@@ -421,6 +427,43 @@ def test_an_observed_connection_tells_of_its_outbox_also_when_it_is_empty(
         assert events_by_state(told) == {**NO_EVENTS, "refused": 1}
         connection.outbox.discard_sync(event_id)
         assert events_by_state(told) == NO_EVENTS
+
+
+def test_observed_connections_to_one_server_are_told_of_as_one(
+    told: Told, local: LocalUpgrade
+) -> None:
+    shared = MemoryStore()
+    broken, sharing, other, without = (
+        connected(told, local.transport, outbox=store)
+        for store in (shared, shared, MemoryStore(), None)
+    )
+    for connection in (broken, sharing, other, without):
+        told.hook.observe(connection)
+    have_an_event_refused(broken)
+    have_an_event_refused(sharing)
+    have_an_event_refused(other)
+    assert events_by_state(told) == {**NO_EVENTS, "refused": 3}
+
+    assert circuits(told) == [(0, SERVER)]
+    local.down()
+    open_circuit(broken)
+    assert (broken.circuit_open, other.circuit_open) == (True, False)
+    assert circuits(told) == [(1, SERVER)]
+    for connection in (broken, sharing, other):
+        connection.close()
+
+
+def test_observed_connections_to_other_servers_are_told_of_apart(
+    told: Told, local: LocalUpgrade
+) -> None:
+    one = connected(told, local.transport)
+    other = UpgradeConnection("http://other.local", transport=local.transport)
+    told.hook.observe(one)
+    told.hook.observe(other)
+    local.down()
+    open_circuit(other)
+    observed = {attributes["server.address"]: value for value, attributes in circuits(told)}
+    assert observed == {"upgrade.local": 0, "other.local": 1}
 
 
 def test_an_abandoned_call_is_timed(told: Told, local: LocalUpgrade) -> None:

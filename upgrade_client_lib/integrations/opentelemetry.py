@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -96,7 +97,11 @@ class OpenTelemetryHook(Hook):
         )
 
     def observe(self, connection: UpgradeConnection) -> None:
-        """Have the metrics tell of a connection's circuit breaker and outbox, while it lives."""
+        """Have the metrics tell of a connection's circuit breaker and outbox, while it lives.
+
+        Of several connections to one server, the circuit is open where that of one is, and the
+        events of their outboxes are added up. Those that share a store object are counted once.
+        """
         self._connections.add(connection)
 
     # ---- Calls ----
@@ -178,15 +183,26 @@ class OpenTelemetryHook(Hook):
     # ---- Connections ----
 
     def _circuits(self, options: CallbackOptions) -> Iterator[Observation]:
-        for connection in list(self._connections):
-            yield Observation(int(connection.circuit_open), _server(connection.host_url))
+        for server, connections in self._by_server():
+            yield Observation(int(any(one.circuit_open for one in connections)), server)
 
     def _outboxes(self, options: CallbackOptions) -> Iterator[Observation]:
+        for server, connections in self._by_server():
+            # Outboxes of the same events are equal, and counted once.
+            outboxes = {one.outbox for one in connections if one.has_outbox}
+            counts = Counter(_NO_EVENTS if outboxes else {})
+            for outbox in outboxes:
+                counts.update(outbox.counts_sync())
+            for state, count in counts.items():
+                yield Observation(count, {"state": state, **server})
+
+    def _by_server(self) -> Iterator[tuple[dict[str, str | int], list[UpgradeConnection]]]:
+        """Yield servers as attributes, of which one observation is kept, with their connections."""
+        servers: defaultdict[Any, list[UpgradeConnection]] = defaultdict(list)
         for connection in list(self._connections):
-            if connection.has_outbox:
-                counts = {**_NO_EVENTS, **connection.outbox.counts_sync()}
-                for state, count in counts.items():
-                    yield Observation(count, {"state": state, **_server(connection.host_url)})
+            servers[tuple(_server(connection.host_url).items())].append(connection)
+        for server, connections in servers.items():
+            yield dict(server), connections
 
 
 def _key(decision: Decision | FlagDecision) -> str:
