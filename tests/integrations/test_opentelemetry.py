@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from tests.support_forms import Form, both_forms
 from tests.support_server import SteeredServer
-from upgrade_client_lib import UpgradeApiError, UpgradeConnection
+from upgrade_client_lib import UnreadableAnswerError, UpgradeApiError, UpgradeConnection
 from upgrade_client_lib.hooks import Call
 from upgrade_client_lib.integrations.opentelemetry import OpenTelemetryHook
 from upgrade_client_lib.stores import MemoryStore
@@ -142,9 +142,26 @@ def test_an_error_response_is_an_error_of_the_span(
         )
     (span,) = told.spans
     assert span.status.status_code == StatusCode.ERROR
-    assert span.status.description == "UserNotInitializedError"
+    assert span.status.description is None, "the status code says it"
     assert attributes(span)["http.response.status_code"] == 404
     assert attributes(span)["error.type"] == "404"
+
+
+@both_forms
+@pytest.mark.parametrize("status", [200, 302])
+def test_an_unreadable_response_is_an_error_of_its_class_not_of_its_status(
+    call: Form, told: Told, local: LocalUpgrade, status: int
+) -> None:
+    local.fail_next("init", status=status, body="<html>")
+    with pytest.raises(UnreadableAnswerError):
+        call(connected(told, local.transport).client("student-1", "my-app").init)
+    (span,) = told.spans
+    assert span.status.status_code == StatusCode.ERROR
+    assert span.status.description == "UnreadableAnswerError"
+    assert attributes(span)["http.response.status_code"] == status
+    assert attributes(span)["error.type"] == "UnreadableAnswerError"
+    (point,) = told.points("upgrade.client.call.duration")
+    assert point.attributes["error.type"] == "UnreadableAnswerError"
 
 
 @both_forms
@@ -152,6 +169,7 @@ def test_an_outage_is_an_error_of_the_span(call: Form, told: Told, local: LocalU
     local.down()
     call(connected(told, local.transport).client("student-1", "my-app").decide, "home", "banner")
     (span,) = told.spans
+    assert span.status.description == "NoConnectionError"
     assert attributes(span)["error.type"] == "NoConnectionError"
     assert "http.response.status_code" not in attributes(span)
 
@@ -474,10 +492,8 @@ def test_an_abandoned_call_is_timed(told: Told, local: LocalUpgrade) -> None:
     (point,) = told.points("upgrade.client.call.duration")
     assert point.attributes["error.type"] == "abandoned"
     (span,) = told.spans
-    assert (span.status.status_code, attributes(span)["error.type"]) == (
-        StatusCode.UNSET,
-        "abandoned",
-    )
+    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, None)
+    assert attributes(span)["error.type"] == "abandoned"
 
 
 def test_a_call_whose_beginning_was_not_heard_of_is_timed_all_the_same(told: Told) -> None:
