@@ -129,17 +129,22 @@ class OpenTelemetryHook(Hook):
         """End the span, with the error."""
         assert call.error is not None
         status = call.error.status_code
-        kind = type(call.error).__name__
-        outcome: dict[str, str | int] = {"error.type": kind if status is None else str(status)}
+        kind = type(call.error).__name__  # the message may name the user
+        outcome: dict[str, str | int] = {}
         if status is not None:
             outcome["http.response.status_code"] = status
-        self._end(call, outcome, kind)  # the message may name the user
+        if status is not None and status >= 400:
+            self._end(call, {**outcome, "error.type": str(status)})
+        else:
+            self._end(call, {**outcome, "error.type": kind}, kind)
 
     def abandoned(self, call: Call) -> None:
-        """End the span of a call that was cancelled."""
+        """End the span of a call that was cancelled, which is an error by the conventions."""
         self._end(call, {"error.type": "abandoned"})
 
-    def _end(self, call: Call, outcome: dict[str, str | int], problem: str | None = None) -> None:
+    def _end(
+        self, call: Call, outcome: dict[str, str | int], description: str | None = None
+    ) -> None:
         method, _, path = call.endpoint.partition(" ")
         about = {"http.request.method": method, "url.template": path, **_server(call.host_url)}
         self._durations.record(call.seconds, {**about, **outcome})
@@ -152,8 +157,8 @@ class OpenTelemetryHook(Hook):
         span.set_attributes(outcome)
         if call.attempts > 1:
             span.set_attribute("http.request.resend_count", call.attempts - 1)
-        if problem is not None:
-            span.set_status(StatusCode.ERROR, problem)
+        if "error.type" in outcome:
+            span.set_status(StatusCode.ERROR, description)
         span.end()
 
     # ---- Decisions ----
