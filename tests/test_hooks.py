@@ -123,16 +123,30 @@ def test_a_call_is_heard_of_once_with_all_its_attempts(call: Form, server: Steer
 
 
 @both_forms
-def test_hooks_hear_in_the_order_in_which_they_were_given(
+def test_hooks_hear_in_their_order_and_of_the_end_of_a_call_in_reverse(
     call: Form, server: SteeredServer
 ) -> None:
     heard: list[Any] = []
     listeners = [Listener("one", heard), Listener("other", heard)]
-    call(connected(server, *listeners).client("user", "my-app").decide, "home", "banner")
+    connection = connected(server, *listeners, retries=0)
+    client = connection.client("user", "my-app")
+    call(client.decide, "home", "banner")
     assert listeners[0].names() == [
         *("one before", "other before"),
-        *("one after", "other after"),
+        *("other after", "one after"),
         *("one decided", "other decided"),
+    ]
+    heard.clear()
+
+    server.lose_next("init", "before")
+    with pytest.raises(UpgradeApiError):
+        call(client.init)
+    connection.close()
+    with pytest.raises(RuntimeError):
+        call(client.init)
+    assert listeners[0].names() == [
+        *("one before", "other before", "other failed", "one failed"),
+        *("one before", "other before", "other abandoned", "one abandoned"),
     ]
 
 

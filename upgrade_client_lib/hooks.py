@@ -50,6 +50,9 @@ class Hook:
     Methods are called in the thread or task of the call, so they should be fast, and cannot be
     async. An exception in a hook is logged, once for each hook and method, and never reaches the
     caller. After ``before``, each call has one of ``after``, ``failed`` and ``abandoned``.
+
+    Hooks are called in the order in which the connection has them; in those three methods in the
+    reverse order, so that what one hook began last is ended first.
     """
 
     def before(self, call: Call) -> None:
@@ -85,9 +88,12 @@ class Hook:
 
 _logger = logging.getLogger("upgrade_client_lib")
 
+_ENDINGS = frozenset({"after", "failed", "abandoned"})
+"""The methods that end what ``before`` began."""
+
 
 class HookList:
-    """The hooks of a connection, called one after the other."""
+    """The hooks of a connection, called one after the other; see :class:`Hook` for the order."""
 
     def __init__(self, hooks: Sequence[Hook]) -> None:
         self._hooks = tuple(hooks)
@@ -98,7 +104,7 @@ class HookList:
 
     def call(self, method: str, event: Any) -> None:
         """Call a method of each hook; what it raises is logged, once for each."""
-        for hook in self._hooks:
+        for hook in reversed(self._hooks) if method in _ENDINGS else self._hooks:
             try:
                 getattr(hook, method)(event)
             except Exception:

@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from tests.support_forms import Form, both_forms
 from tests.support_server import SteeredServer
-from upgrade_client_lib import UpgradeApiError, UpgradeConnection
+from upgrade_client_lib import UnreadableAnswerError, UpgradeApiError, UpgradeConnection
 from upgrade_client_lib.hooks import Call
 from upgrade_client_lib.integrations.opentelemetry import OpenTelemetryHook
 from upgrade_client_lib.stores import MemoryStore
@@ -142,9 +142,26 @@ def test_an_error_response_is_an_error_of_the_span(
         )
     (span,) = told.spans
     assert span.status.status_code == StatusCode.ERROR
-    assert span.status.description == "UserNotInitializedError"
+    assert span.status.description is None, "the status code says it"
     assert attributes(span)["http.response.status_code"] == 404
     assert attributes(span)["error.type"] == "404"
+
+
+@both_forms
+@pytest.mark.parametrize("status", [200, 302])
+def test_an_unreadable_response_is_an_error_of_its_class_not_of_its_status(
+    call: Form, told: Told, local: LocalUpgrade, status: int
+) -> None:
+    local.fail_next("init", status=status, body="<html>")
+    with pytest.raises(UnreadableAnswerError):
+        call(connected(told, local.transport).client("student-1", "my-app").init)
+    (span,) = told.spans
+    assert span.status.status_code == StatusCode.ERROR
+    assert span.status.description == "UnreadableAnswerError"
+    assert attributes(span)["http.response.status_code"] == status
+    assert attributes(span)["error.type"] == "UnreadableAnswerError"
+    (point,) = told.points("upgrade.client.call.duration")
+    assert point.attributes["error.type"] == "UnreadableAnswerError"
 
 
 @both_forms
@@ -152,6 +169,7 @@ def test_an_outage_is_an_error_of_the_span(call: Form, told: Told, local: LocalU
     local.down()
     call(connected(told, local.transport).client("student-1", "my-app").decide, "home", "banner")
     (span,) = told.spans
+    assert span.status.description == "NoConnectionError"
     assert attributes(span)["error.type"] == "NoConnectionError"
     assert "http.response.status_code" not in attributes(span)
 
@@ -224,6 +242,24 @@ def test_calls_at_the_same_time_have_their_own_spans(told: Told, local: LocalUpg
     asyncio.run(page())
     assert len({span_id(span) for span in told.spans}) == 10
     assert all(span.parent is None for span in told.spans)
+
+
+@both_forms
+def test_two_hooks_of_one_connection_leave_the_applications_span_current(
+    call: Form, told: Told, local: LocalUpgrade
+) -> None:
+    inner = OpenTelemetryHook(tracer_provider=told.provider)
+    connection = UpgradeConnection(
+        "http://upgrade.local", transport=local.transport, hooks=[told.hook, inner]
+    )
+    with told.provider.get_tracer("app").start_as_current_span("page") as page:
+        call(connection.client("student-1", "my-app").init)
+        assert trace.get_current_span() is page
+    first, second, last = told.spans
+    assert [span.parent and span.parent.span_id for span in (first, second)] == [
+        span_id(second),
+        span_id(last),
+    ]
 
 
 @both_forms
@@ -353,34 +389,99 @@ def test_a_stale_decision_is_told_as_stale(told: Told, local: LocalUpgrade) -> N
     assert reasons == ["targeting_match", "stale"]
 
 
+def circuits(told: Told) -> list[tuple[int, dict[str, Any]]]:
+    points = told.points("upgrade.client.circuit.open")
+    return [(point.value, dict(point.attributes)) for point in points]
+
+
+def open_circuit(connection: UpgradeConnection) -> None:
+    """Have five reads find no server."""
+    for number in range(5):
+        connection.client(f"student-{number}", "my-app").decide_sync("home", "banner")
+
+
 def test_an_observed_connection_tells_of_its_circuit_breaker(
     told: Told, local: LocalUpgrade
 ) -> None:
-    def circuits() -> list[tuple[int, dict[str, Any]]]:
-        points = told.points("upgrade.client.circuit.open")
-        return [(point.value, dict(point.attributes)) for point in points]
-
     connection = connected(told, local.transport)
-    assert circuits() == []
+    assert circuits(told) == []
     told.hook.observe(connection)
-    assert circuits() == [(0, SERVER)]
+    assert circuits(told) == [(0, SERVER)]
     assert told.points("upgrade.client.outbox.events") == []
 
     local.down()
-    for number in range(5):
-        connection.client(f"student-{number}", "my-app").decide_sync("home", "banner")
-    assert circuits() == [(1, SERVER)]
+    open_circuit(connection)
+    assert circuits(told) == [(1, SERVER)]
 
 
-def test_an_observed_connection_tells_of_its_outbox(told: Told, local: LocalUpgrade) -> None:
+NO_EVENTS = {"waiting": 0, "sending": 0, "refused": 0, "undecided": 0, "expired": 0}
+
+
+def events_by_state(told: Told) -> dict[str, int]:
+    """The events of the outboxes for the server."""
+    points = told.points("upgrade.client.outbox.events")
+    counts = {point.attributes["state"]: point.value for point in points}
+    assert [dict(point.attributes) for point in points] == [
+        {"state": state, **SERVER} for state in counts
+    ]
+    return counts
+
+
+def have_an_event_refused(connection: UpgradeConnection) -> str:
+    """Hand a reward over that the server refuses; return its id."""
+    client = connection.client("student-1", "my-app")
+    event = client.enqueue_reward_sync("SUCCESS", "no-such-experiment")
+    assert connection.outbox.flush_sync(10) == 0
+    return event.id
+
+
+def test_an_observed_connection_tells_of_its_outbox_also_when_it_is_empty(
+    told: Told, local: LocalUpgrade
+) -> None:
+    with connected(told, local.transport, outbox=MemoryStore()) as connection:
+        told.hook.observe(connection)
+        assert events_by_state(told) == NO_EVENTS
+        event_id = have_an_event_refused(connection)
+        assert events_by_state(told) == {**NO_EVENTS, "refused": 1}
+        connection.outbox.discard_sync(event_id)
+        assert events_by_state(told) == NO_EVENTS
+
+
+def test_observed_connections_to_one_server_are_told_of_as_one(
+    told: Told, local: LocalUpgrade
+) -> None:
+    shared = MemoryStore()
+    broken, sharing, other, without = (
+        connected(told, local.transport, outbox=store)
+        for store in (shared, shared, MemoryStore(), None)
+    )
+    for connection in (broken, sharing, other, without):
+        told.hook.observe(connection)
+    have_an_event_refused(broken)
+    have_an_event_refused(sharing)
+    have_an_event_refused(other)
+    assert events_by_state(told) == {**NO_EVENTS, "refused": 3}
+
+    assert circuits(told) == [(0, SERVER)]
     local.down()
-    connection = connected(told, local.transport, outbox=MemoryStore(), flush_at_exit=0)
-    told.hook.observe(connection)
-    connection.client("student-1", "my-app").enqueue_reward_sync("SUCCESS", "an-experiment")
-    (point,) = told.points("upgrade.client.outbox.events")
-    assert point.value == 1
-    assert point.attributes["state"] in {"waiting", "sending"}
-    connection.close()
+    open_circuit(broken)
+    assert (broken.circuit_open, other.circuit_open) == (True, False)
+    assert circuits(told) == [(1, SERVER)]
+    for connection in (broken, sharing, other):
+        connection.close()
+
+
+def test_observed_connections_to_other_servers_are_told_of_apart(
+    told: Told, local: LocalUpgrade
+) -> None:
+    one = connected(told, local.transport)
+    other = UpgradeConnection("http://other.local", transport=local.transport)
+    told.hook.observe(one)
+    told.hook.observe(other)
+    local.down()
+    open_circuit(other)
+    observed = {attributes["server.address"]: value for value, attributes in circuits(told)}
+    assert observed == {"upgrade.local": 0, "other.local": 1}
 
 
 def test_an_abandoned_call_is_timed(told: Told, local: LocalUpgrade) -> None:
@@ -391,10 +492,8 @@ def test_an_abandoned_call_is_timed(told: Told, local: LocalUpgrade) -> None:
     (point,) = told.points("upgrade.client.call.duration")
     assert point.attributes["error.type"] == "abandoned"
     (span,) = told.spans
-    assert (span.status.status_code, attributes(span)["error.type"]) == (
-        StatusCode.UNSET,
-        "abandoned",
-    )
+    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, None)
+    assert attributes(span)["error.type"] == "abandoned"
 
 
 def test_a_call_whose_beginning_was_not_heard_of_is_timed_all_the_same(told: Told) -> None:

@@ -12,6 +12,7 @@ from tests.outbox.support_outbox import LOG, Served, counts_when, decided, known
 from tests.support_clock import MARGIN, taking, until
 from tests.support_forms import Form, both_forms
 from tests.support_server import HOST, PATIENCE
+from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib._outbox import deliverer
 from upgrade_client_lib.stores import MemoryStore
 
@@ -47,6 +48,23 @@ def test_counts_and_events_tell_what_is_there(call: Form, served: Served) -> Non
     assert [event.id for event in call(connection.outbox.events, "refused", limit=1)] == [first]
     assert call(connection.outbox.events, "undecided") == []
     assert repr(connection.outbox) == f"Outbox({HOST!r})"
+
+
+def test_outboxes_of_one_server_and_store_are_equal() -> None:
+    store = MemoryStore()
+    one, same, elsewhere, apart = (
+        UpgradeConnection(host, outbox=kept).outbox
+        for host, kept in (
+            (HOST, store),
+            (HOST, store),
+            ("http://elsewhere", store),
+            (HOST, MemoryStore()),
+        )
+    )
+    assert one == same
+    assert hash(one) == hash(same)
+    assert len({one, same, elsewhere, apart}) == 3
+    assert one != store
 
 
 @both_forms

@@ -81,6 +81,11 @@ class EventQueue:
         """The server's address."""
         return self._queue
 
+    @property
+    def key(self) -> tuple[int, str]:
+        """What is the same for queues of the same events, as far as this process can tell."""
+        return id(self._store), self._queue
+
     def watch(self, user_id: str, answers: Answers) -> None:
         """Have a user's cached answers cleared once one of their marks is set aside."""
         with held(self._lock):

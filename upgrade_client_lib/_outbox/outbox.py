@@ -17,7 +17,8 @@ class Outbox:
 
     It is ``connection.outbox`` of a connection that has one. Methods have an async form and a
     ``_sync`` form. They concern the events for the connection's server, of all processes that share
-    the store. Where the store fails, they raise what it raises.
+    the store. Where the store fails, they raise what it raises. Outboxes are equal where they are
+    for one server and have one store object.
 
     >>> connection.outbox.counts_sync()
     {'waiting': 3, 'undecided': 1}
@@ -25,6 +26,12 @@ class Outbox:
 
     def __init__(self, queue: EventQueue) -> None:
         self._queue = queue
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Outbox) and self._queue.key == other._queue.key
+
+    def __hash__(self) -> int:
+        return hash(self._queue.key)
 
     def __repr__(self) -> str:
         return f"Outbox({self._queue.host_url!r})"

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from .._version import __version__
 from ..connection import UpgradeConnection
 from ..decision import Decision, FlagDecision
 from ..hooks import Call, Hook
+from ..types import OutboxEventState
 from ._decisions import reason_of, variant_of
 
 try:
@@ -39,6 +41,9 @@ __all__ = ["OpenTelemetryHook"]
 _SCOPE = "upgrade_client_lib"
 _SECONDS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
 """The buckets that the conventions have for the duration of requests."""
+
+_NO_EVENTS = {str(state): 0 for state in OutboxEventState}
+"""States are told without events too: a series that ends would keep its last value."""
 
 
 class OpenTelemetryHook(Hook):
@@ -92,7 +97,11 @@ class OpenTelemetryHook(Hook):
         )
 
     def observe(self, connection: UpgradeConnection) -> None:
-        """Have the metrics tell of a connection's circuit breaker and outbox, while it lives."""
+        """Have the metrics tell of a connection's circuit breaker and outbox, while it lives.
+
+        Of several connections to one server, the circuit is open where that of one is, and the
+        events of their outboxes are added up. Those that share a store object are counted once.
+        """
         self._connections.add(connection)
 
     # ---- Calls ----
@@ -120,17 +129,22 @@ class OpenTelemetryHook(Hook):
         """End the span, with the error."""
         assert call.error is not None
         status = call.error.status_code
-        kind = type(call.error).__name__
-        outcome: dict[str, str | int] = {"error.type": kind if status is None else str(status)}
+        kind = type(call.error).__name__  # the message may name the user
+        outcome: dict[str, str | int] = {}
         if status is not None:
             outcome["http.response.status_code"] = status
-        self._end(call, outcome, kind)  # the message may name the user
+        if status is not None and status >= 400:
+            self._end(call, {**outcome, "error.type": str(status)})
+        else:
+            self._end(call, {**outcome, "error.type": kind}, kind)
 
     def abandoned(self, call: Call) -> None:
-        """End the span of a call that was cancelled."""
+        """End the span of a call that was cancelled, which is an error by the conventions."""
         self._end(call, {"error.type": "abandoned"})
 
-    def _end(self, call: Call, outcome: dict[str, str | int], problem: str | None = None) -> None:
+    def _end(
+        self, call: Call, outcome: dict[str, str | int], description: str | None = None
+    ) -> None:
         method, _, path = call.endpoint.partition(" ")
         about = {"http.request.method": method, "url.template": path, **_server(call.host_url)}
         self._durations.record(call.seconds, {**about, **outcome})
@@ -143,8 +157,8 @@ class OpenTelemetryHook(Hook):
         span.set_attributes(outcome)
         if call.attempts > 1:
             span.set_attribute("http.request.resend_count", call.attempts - 1)
-        if problem is not None:
-            span.set_status(StatusCode.ERROR, problem)
+        if "error.type" in outcome:
+            span.set_status(StatusCode.ERROR, description)
         span.end()
 
     # ---- Decisions ----
@@ -174,14 +188,26 @@ class OpenTelemetryHook(Hook):
     # ---- Connections ----
 
     def _circuits(self, options: CallbackOptions) -> Iterator[Observation]:
-        for connection in list(self._connections):
-            yield Observation(int(connection.circuit_open), _server(connection.host_url))
+        for server, connections in self._by_server():
+            yield Observation(int(any(one.circuit_open for one in connections)), server)
 
     def _outboxes(self, options: CallbackOptions) -> Iterator[Observation]:
+        for server, connections in self._by_server():
+            # Outboxes of the same events are equal, and counted once.
+            outboxes = {one.outbox for one in connections if one.has_outbox}
+            counts = Counter(_NO_EVENTS if outboxes else {})
+            for outbox in outboxes:
+                counts.update(outbox.counts_sync())
+            for state, count in counts.items():
+                yield Observation(count, {"state": state, **server})
+
+    def _by_server(self) -> Iterator[tuple[dict[str, str | int], list[UpgradeConnection]]]:
+        """Yield servers as attributes, of which one observation is kept, with their connections."""
+        servers: defaultdict[Any, list[UpgradeConnection]] = defaultdict(list)
         for connection in list(self._connections):
-            if connection.has_outbox:
-                for state, count in connection.outbox.counts_sync().items():
-                    yield Observation(count, {"state": state, **_server(connection.host_url)})
+            servers[tuple(_server(connection.host_url).items())].append(connection)
+        for server, connections in servers.items():
+            yield dict(server), connections
 
 
 def _key(decision: Decision | FlagDecision) -> str:
