@@ -95,6 +95,24 @@ def test_what_counts_does_not_go_out_on_a_connection_that_the_server_closed(
     assert server.count(operation.endpoint) == 10
 
 
+@every_way
+@pytest.mark.parametrize("operation", by_endpoint([INIT, *COUNTED]))
+def test_a_call_notices_what_the_server_closed_while_the_event_loop_was_busy(
+    call: Form, operation: Operation
+) -> None:
+    async def scenario() -> None:
+        with UpgradeConnection(server.url, retries=0) as connection:
+            client = connection.client("user", "my-app")
+            for _ in range(5):
+                await awaited(call, operation, client)
+                server.wait_until_all_hung_up()
+
+    with FaultyServer(upgrade_with_user(), **{operation.endpoint: hangs_up_after_answer}) as server:
+        asyncio.run(scenario())
+
+    assert server.count(operation.endpoint) == 5
+
+
 @each_engine
 def test_an_event_loop_closes_idle_connections_by_itself() -> None:
     async def scenario() -> None:

@@ -75,8 +75,7 @@ class AiohttpConnection:
         content = _Content(request.content, limits.write, self._connector)
         try:
             try:
-                if not request.idempotent:
-                    await self._connector.notice_its_end()
+                await self._connector.notice_its_end()
                 return await self._send(request, limits, content)
             except BaseException:
                 self._connector.abort()  # aiohttp would first write what is left of the request
