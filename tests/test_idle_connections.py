@@ -107,7 +107,8 @@ def test_a_call_notices_what_the_server_closed_while_the_event_loop_was_busy(
                 await awaited(call, operation, client)
                 server.wait_until_all_hung_up()
 
-    with FaultyServer(upgrade_with_user(), **{operation.endpoint: hangs_up_after_answer}) as server:
+    hanging_up: dict[str, Any] = {operation.endpoint: hangs_up_after_answer}
+    with FaultyServer(upgrade_with_user(), **hanging_up) as server:
         asyncio.run(scenario())
 
     assert server.count(operation.endpoint) == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
@@ -211,21 +212,19 @@ def test_an_answer_that_is_no_list_is_an_error_and_nothing_is_cached(
 @pytest.mark.parametrize(
     ("factors", "marked"),
     [
-        ([{"tone": {"level": "warm"}}], "tone=warm"),
-        ([], None),
-        ([{}], None),
-        (None, None),
-        ([{"tone": 5}], "Hello!"),  # the point cannot be read
+        ('[{"tone": {"level": "warm"}}]', "tone=warm"),
+        ("[]", None),
+        ("[{}]", None),
+        ("null", None),
+        ('[{"tone": 5}]', "Hello!"),  # the point cannot be read
     ],
 )
 def test_a_code_that_is_a_payload_is_marked_by_its_level_or_by_none(
-    call: Form, factors: object, marked: str | None
+    call: Form, factors: str, marked: str | None
 ) -> None:
-    code = {"type": "string", "value": "Hello!"}
+    one = condition(conditionCode={"type": "string", "value": "Hello!"})
     server = SteeredServer()
-    server.answer(
-        "assign", [item(assignedCondition=[condition(conditionCode=code)], assignedFactor=factors)]
-    )
+    server.answer("assign", [item(assignedCondition=[one], assignedFactor=json.loads(factors))])
     server.answer("mark", {"id": "m", "userId": "user", "site": "home", "target": "banner"})
     client = client_of(server)
 
