@@ -103,8 +103,8 @@ class UpgradeConnection:
         http_client: your own httpx client for blocking calls; the other kind of call goes its
             usual way. Its settings are kept, a ``User-Agent`` of its own among them, but redirects
             are not followed, of two time limits the shorter one holds, and answers are asked
-            for in gzip or deflate. Its sockets are not ours: a call may outlast its total time while
-            a server sends the head of an answer piece by piece. What its hooks and its
+            for in gzip or deflate. Its sockets are not ours: a call may outlast its total time
+            while a server sends the head of an answer piece by piece. What its hooks and its
             authentication read of an answer is not bounded by ``max_response_bytes``, and the
             secrets in its own headers are not known here. Closing it is yours, and so is making a
             new one in a child process.
