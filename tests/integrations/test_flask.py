@@ -60,6 +60,7 @@ def flask_app(upgrade: Upgrade) -> Flask:
     upgrade.init_app(app)
     pages: dict[str, Callable[[], Any]] = {
         "/": lambda: upgrade.client.decide_sync("home", "banner", default="control").condition,
+        "/who": lambda: upgrade.client.user_id,
         "/maybe": lambda: {"signed in": upgrade.client_or_none is not None},
         "/same": lambda: {"same": upgrade.client is upgrade.client_or_none},
         "/template": lambda: render_template_string(TEMPLATE),
@@ -107,6 +108,30 @@ def test_a_request_has_one_client_and_the_next_has_another(
         first = upgrade.client
     with app.test_request_context(headers=SIGNED_IN):
         assert upgrade.client is not first
+
+
+@pytest.mark.parametrize("context", ["app_context", "test_request_context"])
+def test_requests_within_another_context_have_their_own_users(
+    connect: Callable[[], UpgradeConnection], local: LocalUpgrade, context: str
+) -> None:
+    app = flask_app(upgrade_of(connect))
+    browser = app.test_client()
+    with getattr(app, context)():
+        assert browser.get("/maybe").json == {"signed in": False}
+        assert browser.get("/who", headers={"student": "student-1"}).text == "student-1"
+        assert browser.get("/who", headers={"student": "student-2"}).text == "student-2"
+        assert browser.get("/who").status_code == 401
+
+
+def test_outside_of_a_request_the_client_is_that_of_the_present_user(
+    connect: Callable[[], UpgradeConnection],
+) -> None:
+    users = iter(["student-1", None, "student-2"])
+    upgrade = Upgrade("my-app", user=lambda: next(users), connect=connect)
+    with flask_app(upgrade).app_context():
+        assert upgrade.client.user_id == "student-1"
+        assert upgrade.client_or_none is None
+        assert upgrade.client.user_id == "student-2"
 
 
 def test_templates_decide(connect: Callable[[], UpgradeConnection], local: LocalUpgrade) -> None:

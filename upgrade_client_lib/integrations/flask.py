@@ -22,7 +22,7 @@ from ._decisions import undecided, undecided_flag
 from ._health import health_of
 
 try:
-    from flask import Flask, abort, current_app, g
+    from flask import Flask, abort, current_app, has_request_context, request
 except ImportError as error:
     raise ImportError(
         'this module needs the package flask: pip install "upgrade-client-lib[flask]"'
@@ -31,6 +31,9 @@ except ImportError as error:
 __all__ = ["Upgrade"]
 
 _EXTENSION = "upgrade"
+
+_CLIENTS = "_upgrade_clients"
+"""The attribute of a request that keeps its clients."""
 
 
 class Upgrade:
@@ -98,9 +101,12 @@ class Upgrade:
     def client_or_none(self) -> UpgradeClient | None:
         """The client of the current request's user; ``None`` where nobody has signed in.
 
-        It is made once for each request.
+        It is made once for each request; outside of one, each time.
         """
-        clients: dict[Upgrade, UpgradeClient | None] = g.setdefault("upgrade_clients", {})
+        if not has_request_context():
+            return self._make_client()
+        # Not on g, which requests share where a test or a command holds an application context.
+        clients: dict[Upgrade, UpgradeClient | None] = vars(request).setdefault(_CLIENTS, {})
         if self not in clients:
             clients[self] = self._make_client()
         return clients[self]
