@@ -174,13 +174,42 @@ def test_applications_have_their_own_connections(
         assert upgrade.connection is not first
 
 
+def test_an_application_that_is_given_again_keeps_its_connection(
+    connect: Callable[[], UpgradeConnection],
+) -> None:
+    opened: list[UpgradeConnection] = []
+
+    def connect_and_tell() -> UpgradeConnection:
+        opened.append(connect())
+        return opened[-1]
+
+    upgrade = upgrade_of(connect_and_tell)
+    app = flask_app(upgrade)
+    upgrade.init_app(app)
+    with app.app_context():
+        assert [upgrade.connection] == opened
+
+
+def test_an_application_has_one_upgrade(connect: Callable[[], UpgradeConnection]) -> None:
+    first, second = upgrade_of(connect), upgrade_of(connect)
+    app = flask_app(first)
+    with pytest.raises(RuntimeError, match="this application has an Upgrade already"):
+        second.init_app(app)
+    assert app.test_client().get("/template", headers=SIGNED_IN).text == "treatment, shown, new"
+    with app.app_context():
+        assert first.connection.host_url == "http://upgrade.local"
+        with pytest.raises(RuntimeError, match=r"call upgrade.init_app\(app\)"):
+            _ = second.connection
+
+
 def test_an_application_that_is_gone_leaves_its_connection_closed(
     connect: Callable[[], UpgradeConnection],
 ) -> None:
     upgrade = upgrade_of(connect)
     app = Flask("short-lived")
     upgrade.init_app(app)
-    connection: UpgradeConnection = app.extensions["upgrade"]
+    with app.app_context():
+        connection = upgrade.connection
     del app
     gc.collect()
     with pytest.raises(RuntimeError, match="closed"):

@@ -39,9 +39,9 @@ _CLIENTS = "_upgrade_clients"
 class Upgrade:
     """UpGrade in applications of Flask.
 
-    Each application has one connection in a process, which is made by :meth:`init_app` and closed
-    at the end of the process. Making it opens nothing, so that a server may load the application
-    before it forks its workers.
+    Each application has one ``Upgrade``, and one connection in a process, which is made by
+    :meth:`init_app` and closed at the end of the process. Making it opens nothing, so that a server
+    may load the application before it forks its workers.
 
     In templates, ``decision(site, target, default="")`` and ``flag(key, default=False)`` decide for
     the request's user; they are the defaults where nobody has signed in.
@@ -76,9 +76,21 @@ class Upgrade:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Make the connection of an application, and add ``decision`` and ``flag`` to Jinja."""
-        connection = self._connect()
-        app.extensions[_EXTENSION] = connection
+        """Make the connection of an application, and add ``decision`` and ``flag`` to Jinja.
+
+        For the same application, a second call does nothing; a second ``Upgrade`` is a
+        ``RuntimeError``.
+        """
+        connections: dict[Upgrade, UpgradeConnection] = app.extensions.setdefault(_EXTENSION, {})
+        if self in connections:
+            return
+        if connections:  # its templates have one decision() and one flag()
+            raise RuntimeError(
+                "this application has an Upgrade already, and one serves all of its users: use that"
+                " one. For another context, make clients by upgrade.connection.client(user_id,"
+                " context)"
+            )
+        connection = connections[self] = self._connect()
         weakref.finalize(app, connection.close)  # at exit too
         in_templates: dict[str, Any] = {"decision": self._decision, "flag": self._flag}
         app.jinja_env.globals.update(in_templates)
@@ -86,7 +98,8 @@ class Upgrade:
     @property
     def connection(self) -> UpgradeConnection:
         """The connection of the current application in this process."""
-        connection: UpgradeConnection | None = current_app.extensions.get(_EXTENSION)
+        connections: dict[Upgrade, UpgradeConnection] = current_app.extensions.get(_EXTENSION, {})
+        connection = connections.get(self)
         if connection is None:
             raise RuntimeError("this application has no UpGrade: call upgrade.init_app(app)")
         return connection
