@@ -150,6 +150,18 @@ def test_a_rendered_template_has_its_request_from_the_context_processor() -> Non
     assert engine.from_string(text).render(context) == "True"
 
 
+def shown(text: str, **headers: Any) -> str:
+    """Render a template for a request."""
+    context = Context({"request": RequestFactory().get("/", **headers)})
+    return Engine.get_default().from_string(text).render(context)
+
+
+def test_templates_show_decisions_as_text() -> None:
+    text = '{% decision "home" "banner" default="<b>" %} {% flag "new-dashboard" %}'
+    assert shown(text, **SIGNED_IN) == "treatment True"
+    assert shown(text) == "&lt;b&gt; False"
+
+
 def test_during_an_outage_a_template_has_the_defaults(local: LocalUpgrade) -> None:
     local.down()
     assert Client().get("/template", **SIGNED_IN).content == b"control, none, old dark"

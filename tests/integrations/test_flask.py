@@ -141,6 +141,14 @@ def test_templates_decide(connect: Callable[[], UpgradeConnection], local: Local
     assert (endpoints.count("assign"), endpoints.count("featureflag")) == (2, 1)
 
 
+def test_templates_show_decisions_as_text(connect: Callable[[], UpgradeConnection]) -> None:
+    app = flask_app(upgrade_of(connect))
+    text = '{{ decision("home", "banner", default="<b>") }} {{ flag("new-dashboard") }}'
+    for headers, shown in ((SIGNED_IN, "treatment True"), ({}, "&lt;b&gt; False")):
+        with app.test_request_context(headers=headers):
+            assert render_template_string(text) == shown
+
+
 def test_during_an_outage_a_template_has_the_defaults(
     connect: Callable[[], UpgradeConnection], local: LocalUpgrade
 ) -> None:
