@@ -199,6 +199,20 @@ def test_the_user_is_the_one_who_has_signed_in_by_default(
         assert (None if client is None else client.user_id) == user_id
 
 
+def test_who_signs_in_or_out_during_a_request_is_the_present_user(
+    configured: dict[str, Any],
+) -> None:
+    with override_settings(UPGRADE={"CONTEXT": "my-app", "CONNECT": configured["CONNECT"]}):
+        request: Any = RequestFactory().get("/")
+        seen: list[str | None] = []
+        for pk in (None, 7, 8, None):
+            request.user = SignedIn(pk)  # as login() and logout() do
+            for client in (client_of(request), asyncio.run(aclient_of(request))):
+                assert client is client_of(request)
+                seen.append(None if client is None else client.user_id)
+    assert seen == [None, None, "7", "7", "8", "8", None, None]
+
+
 def test_without_authentication_it_says_what_to_set() -> None:
     with (
         override_settings(UPGRADE={"CONTEXT": "my-app"}),

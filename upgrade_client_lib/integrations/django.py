@@ -123,12 +123,21 @@ def connection() -> UpgradeConnection:
 def client_of(request: HttpRequest) -> UpgradeClient | None:
     """Return the client of the request's user; ``None`` where nobody has signed in.
 
-    It is made once for each request, so a template finds what the view has asked for already.
+    It is made once for each request, so a template finds what the view has asked for already; and
+    anew for another user, after ``login()`` in a view.
     """
-    attributes = vars(request)
-    if _CLIENT not in attributes:
-        attributes[_CLIENT] = _make_client(request)
-    client: UpgradeClient | None = attributes[_CLIENT]
+    wanted = _settings()
+    user_id = wanted.user(request)
+    if user_id is None:
+        return None
+    client: UpgradeClient | None = vars(request).get(_CLIENT)
+    if client is None or client.user_id != user_id:
+        client = vars(request)[_CLIENT] = connection().client(
+            user_id,
+            wanted.context,
+            group=None if wanted.group is None else wanted.group(request),
+            working_group=None if wanted.working_group is None else wanted.working_group(request),
+        )
     return client
 
 
@@ -176,19 +185,6 @@ def _request(context: Mapping[str, Any]) -> HttpRequest:
             " django.template.context_processors.request to its context_processors"
         ) from None
     return request
-
-
-def _make_client(request: HttpRequest) -> UpgradeClient | None:
-    wanted = _settings()
-    user_id = wanted.user(request)
-    if user_id is None:
-        return None
-    return connection().client(
-        user_id,
-        wanted.context,
-        group=None if wanted.group is None else wanted.group(request),
-        working_group=None if wanted.working_group is None else wanted.working_group(request),
-    )
 
 
 def _settings() -> _Settings:
