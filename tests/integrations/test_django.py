@@ -238,6 +238,39 @@ def test_a_wrong_setting_is_named(setting: object) -> None:
         connection()
 
 
+NO_FUNCTION = f"{__name__}.TEMPLATE"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("CONTEXT", 5, "must be a string, not 5"),
+        *(
+            (key, value, problem)
+            for key in ("USER", "GROUP", "WORKING_GROUP", "CONNECT")
+            for value, problem in (
+                (5, "must be a function or its dotted path, not 5"),
+                (NO_FUNCTION, f"must be a function or its dotted path, not {NO_FUNCTION!r}"),
+                ("absent.function", "cannot be imported: No module named 'absent'"),
+                (f"{__name__}.absent", 'cannot be imported: .* does not define a "absent"'),
+                ("", "cannot be imported: "),
+                (".student", "cannot be imported: "),
+                ("..student", "cannot be imported: "),
+            )
+        ),
+        ("CONNECT", lambda: None, "must return an UpgradeConnection, not None"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_key(
+    configured: dict[str, Any], key: str, value: object, problem: str
+) -> None:
+    with (
+        override_settings(UPGRADE={**configured, key: value}),
+        pytest.raises(ImproperlyConfigured, match=f'^"{key}" in the setting UPGRADE {problem}'),
+    ):
+        connection()
+
+
 def test_a_process_has_one_connection_and_a_changed_setting_another(
     configured: dict[str, Any],
 ) -> None:

@@ -83,7 +83,7 @@ class _Settings:
     user: Callable[[HttpRequest], str | None]
     group: Callable[[HttpRequest], Mapping[str, Sequence[str]] | None] | None
     working_group: Callable[[HttpRequest], Mapping[str, str] | None] | None
-    connect: Callable[[], UpgradeConnection]
+    connect: Callable[[], object]
 
 
 @attrs.define
@@ -116,7 +116,10 @@ def connection() -> UpgradeConnection:
     """
     with _process.lock:
         if _process.connection is None:
-            _process.connection = _settings().connect()
+            made = _settings().connect()
+            if not isinstance(made, UpgradeConnection):
+                raise _improper("CONNECT", f"must return an UpgradeConnection, not {made!r}")
+            _process.connection = made
         return _process.connection
 
 
@@ -203,9 +206,12 @@ def _read(setting: object) -> _Settings:
             'the setting UPGRADE must be a dictionary with "CONTEXT", as in {"CONTEXT": "my-app"},'
             ' and perhaps "USER", "GROUP", "WORKING_GROUP" and "CONNECT"'
         )
-    user, group, working_group, connect = (_function(given.get(name)) for name in known[1:])
+    context = given["CONTEXT"]
+    if not isinstance(context, str):
+        raise _improper("CONTEXT", f"must be a string, not {context!r}")
+    user, group, working_group, connect = (_function(name, given.get(name)) for name in known[1:])
     return _Settings(
-        given["CONTEXT"],
+        context,
         user or signed_in_user,
         group,
         working_group,
@@ -213,10 +219,22 @@ def _read(setting: object) -> _Settings:
     )
 
 
-def _function(named: Any) -> Callable[..., Any] | None:
-    """Return a function that is given itself, or by its dotted path."""
-    function: Callable[..., Any] | None = import_string(named) if isinstance(named, str) else named
-    return function
+def _function(name: str, given: Any) -> Callable[..., Any] | None:
+    """Return a function that is given itself, or by its dotted path; ``None`` for none."""
+    if given is None:
+        return None
+    try:
+        function: Any = import_string(given) if isinstance(given, str) else given
+    except (ImportError, TypeError, ValueError) as error:  # the last two, of a path such as ".name"
+        raise _improper(name, f"cannot be imported: {error}") from error
+    if not callable(function):
+        raise _improper(name, f"must be a function or its dotted path, not {given!r}")
+    found: Callable[..., Any] = function
+    return found
+
+
+def _improper(name: str, problem: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f'"{name}" in the setting UPGRADE {problem}')
 
 
 def _reset(*, setting: str, **_: object) -> None:
