@@ -162,6 +162,25 @@ def test_templates_show_decisions_as_text() -> None:
     assert shown(text) == "&lt;b&gt; False"
 
 
+@pytest.mark.parametrize("headers", [SIGNED_IN, {}])
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("decision missing", "site must not be empty"),
+        ("decision 7", "site must be a string, not int"),
+        ('decision "home" 7', "target must be a string, not int"),
+        ('decision "home" default=None', "default must be a string, not NoneType"),
+        ("flag missing", "key must not be empty"),
+        ('flag "new-dashboard" default="on"', "default must be True or False, not"),
+    ],
+)
+def test_wrong_arguments_of_a_tag_raise_for_anybody(
+    headers: dict[str, str], text: str, problem: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{problem}"):
+        shown("{% " + text + " %}", **headers)
+
+
 def test_during_an_outage_a_template_has_the_defaults(local: LocalUpgrade) -> None:
     local.down()
     assert Client().get("/template", **SIGNED_IN).content == b"control, none, old dark"

@@ -149,6 +149,29 @@ def test_templates_show_decisions_as_text(connect: Callable[[], UpgradeConnectio
             assert render_template_string(text) == shown
 
 
+@pytest.mark.parametrize("headers", [SIGNED_IN, {}])
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('decision("")', "site must not be empty"),
+        ("decision(7)", "site must be a string, not int"),
+        ('decision("home", 7)', "target must be a string, not int"),
+        ('decision("home", default=none)', "default must be a string, not NoneType"),
+        ('flag("")', "key must not be empty"),
+        ('flag("new-dashboard", default="on")', "default must be True or False, not str"),
+    ],
+)
+def test_wrong_arguments_of_a_template_raise_for_anybody(
+    connect: Callable[[], UpgradeConnection], headers: dict[str, str], text: str, problem: str
+) -> None:
+    app = flask_app(upgrade_of(connect))
+    with (
+        app.test_request_context(headers=headers),
+        pytest.raises((TypeError, ValueError), match=f"^{problem}$"),
+    ):
+        render_template_string("{{ " + text + " }}")
+
+
 def test_during_an_outage_a_template_has_the_defaults(
     connect: Callable[[], UpgradeConnection], local: LocalUpgrade
 ) -> None:
