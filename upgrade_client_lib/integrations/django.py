@@ -19,7 +19,10 @@ In a view::
 
 
     def home(request):
-        banner = client_of(request).decide_sync("home", "banner", default="control")
+        client = client_of(request)
+        if client is None:  # nobody has signed in
+            return redirect("login")
+        banner = client.decide_sync("home", "banner", default="control")
 
 In a template::
 
