@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import path
 
 from upgrade_client_lib import UpgradeConnection
+from upgrade_client_lib.integrations.django import __doc__ as documentation
 from upgrade_client_lib.integrations.django import aclient_of, client_of, connection, health
 from upgrade_client_lib.testing import LocalUpgrade
 
@@ -132,6 +134,16 @@ def test_where_nobody_has_signed_in_nothing_is_sent(local: LocalUpgrade) -> None
     assert Client().get("/").status_code == 401
     assert Client().get("/template").content == b"control, none, old dark"
     assert local.requests == ()
+
+
+def test_the_view_of_the_documentation_serves_everybody() -> None:
+    assert documentation is not None
+    code = documentation.split("In a view::")[1].split("In a template::")[0]
+    module: dict[str, Any] = {}
+    exec(textwrap.dedent(code), module)
+    view = module["home"]
+    assert view(RequestFactory().get("/", **SIGNED_IN)).content == b"treatment"
+    assert view(RequestFactory().get("/")).status_code == 401
 
 
 def test_templates_decide(local: LocalUpgrade) -> None:

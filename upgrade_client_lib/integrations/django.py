@@ -15,14 +15,17 @@ In the settings::
 
 In a view::
 
+    from django.http import HttpResponse
+
     from upgrade_client_lib.integrations.django import client_of
 
 
     def home(request):
         client = client_of(request)
         if client is None:  # nobody has signed in
-            return redirect("login")
+            return HttpResponse(status=401)
         banner = client.decide_sync("home", "banner", default="control")
+        return HttpResponse(banner.condition)
 
 In a template::
 
