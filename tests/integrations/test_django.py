@@ -18,8 +18,13 @@ from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import path
 
 from upgrade_client_lib import UpgradeConnection
-from upgrade_client_lib.integrations.django import __doc__ as documentation
-from upgrade_client_lib.integrations.django import aclient_of, client_of, connection, health
+from upgrade_client_lib.integrations.django import (
+    __doc__ as documentation,
+    aclient_of,
+    client_of,
+    connection,
+    health,
+)
 from upgrade_client_lib.testing import LocalUpgrade
 
 settings.configure(
