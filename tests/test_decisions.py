@@ -596,6 +596,11 @@ def test_a_decision_is_shown_with_what_matters() -> None:
     )
 
 
+def test_as_text_a_decision_is_its_condition() -> None:
+    texts = [str(param.values[0]) for param in each_decision()]
+    assert texts == ["control", "color=red", "x", "x"]
+
+
 @both_forms
 def test_a_notebook_shows_a_decision_as_a_table_whose_texts_are_escaped(
     call: Form, client: UpgradeClient

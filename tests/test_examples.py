@@ -91,7 +91,7 @@ def browser(
             from examples import flask_app
 
             app = flask_app.create_app()
-            with app.extensions["upgrade"]:
+            with app.app_context(), flask_app.upgrade.connection:
                 yield FlaskBrowser(app.test_client())
 
 

@@ -212,6 +212,7 @@ def test_a_decision_is_plain_data(call: Form, client: UpgradeClient) -> None:
             "source": decision.source and str(decision.source),
             "error": decision.error and str(decision.error),
         }
+    assert (str(on), str(failed)) == ("True", "False")
     assert repr(on) == (
         "FlagDecision(key='new-dashboard', enabled=True, reason='assigned', source='server')"
     )

@@ -54,7 +54,7 @@ class Decision(_HasMarker):
     which: ``ASSIGNED``, ``NOT_ASSIGNED``, or ``ERROR`` with the ``error``. ``source`` is ``SERVER``
     where this call asked the server, ``CACHE`` for an earlier answer, ``STALE`` for one that is
     too old and could not be asked for again, and ``None`` after an error. ``assignment`` is there
-    where the reason is ``ASSIGNED``.
+    where the reason is ``ASSIGNED``. As text, such as in a template, it is its ``condition``.
 
     It is plain data, which compares, copies and pickles. One that was unpickled cannot be marked;
     its assignment can, by :meth:`UpgradeClient.mark_assignment`.
@@ -79,6 +79,9 @@ class Decision(_HasMarker):
 
     def __bool__(self) -> bool:
         return self.reason is DecisionReason.ASSIGNED
+
+    def __str__(self) -> str:
+        return self.condition
 
     def __copy__(self) -> Decision:
         return self  # as all that cannot be changed
@@ -203,7 +206,8 @@ class FlagDecision:
 
     A flag that is off for this user and one that does not exist are the same to UpGrade:
     ``enabled`` is false, and ``reason`` is ``NOT_ASSIGNED``. After an ``ERROR``, ``enabled`` is the
-    default. ``source`` and ``age`` are those of :class:`Decision`.
+    default. ``source`` and ``age`` are those of :class:`Decision`. As text, such as in a template,
+    it is ``True`` or ``False``.
 
     >>> if client.decide_flag_sync("new-dashboard"):
     ...     show_new_dashboard()
@@ -221,6 +225,9 @@ class FlagDecision:
 
     def __bool__(self) -> bool:
         return self.enabled
+
+    def __str__(self) -> str:
+        return str(self.enabled)
 
     @property
     def age(self) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,13 @@ from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import path
 
 from upgrade_client_lib import UpgradeConnection
-from upgrade_client_lib.integrations.django import aclient_of, client_of, connection, health
+from upgrade_client_lib.integrations.django import (
+    __doc__ as documentation,
+    aclient_of,
+    client_of,
+    connection,
+    health,
+)
 from upgrade_client_lib.testing import LocalUpgrade
 
 settings.configure(
@@ -134,6 +141,16 @@ def test_where_nobody_has_signed_in_nothing_is_sent(local: LocalUpgrade) -> None
     assert local.requests == ()
 
 
+def test_the_view_of_the_documentation_serves_everybody() -> None:
+    assert documentation is not None
+    code = documentation.split("In a view::")[1].split("In a template::")[0]
+    module: dict[str, Any] = {}
+    exec(textwrap.dedent(code), module)
+    view = module["home"]
+    assert view(RequestFactory().get("/", **SIGNED_IN)).content == b"treatment"
+    assert view(RequestFactory().get("/")).status_code == 401
+
+
 def test_templates_decide(local: LocalUpgrade) -> None:
     assert Client().get("/template", **SIGNED_IN).content == b"treatment, shown, new"
     endpoints = [request.endpoint for request in local.requests]
@@ -148,6 +165,37 @@ def test_a_rendered_template_has_its_request_from_the_context_processor() -> Non
 
     context = RequestContext(request)
     assert engine.from_string(text).render(context) == "True"
+
+
+def shown(text: str, **headers: Any) -> str:
+    """Render a template for a request."""
+    context = Context({"request": RequestFactory().get("/", **headers)})
+    return Engine.get_default().from_string(text).render(context)
+
+
+def test_templates_show_decisions_as_text() -> None:
+    text = '{% decision "home" "banner" default="<b>" %} {% flag "new-dashboard" %}'
+    assert shown(text, **SIGNED_IN) == "treatment True"
+    assert shown(text) == "&lt;b&gt; False"
+
+
+@pytest.mark.parametrize("headers", [SIGNED_IN, {}])
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("decision missing", "site must not be empty"),
+        ("decision 7", "site must be a string, not int"),
+        ('decision "home" 7', "target must be a string, not int"),
+        ('decision "home" default=None', "default must be a string, not NoneType"),
+        ("flag missing", "key must not be empty"),
+        ('flag "new-dashboard" default="on"', "default must be True or False, not"),
+    ],
+)
+def test_wrong_arguments_of_a_tag_raise_for_anybody(
+    headers: dict[str, str], text: str, problem: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{problem}"):
+        shown("{% " + text + " %}", **headers)
 
 
 def test_during_an_outage_a_template_has_the_defaults(local: LocalUpgrade) -> None:
@@ -187,6 +235,20 @@ def test_the_user_is_the_one_who_has_signed_in_by_default(
         assert (None if client is None else client.user_id) == user_id
 
 
+def test_who_signs_in_or_out_during_a_request_is_the_present_user(
+    configured: dict[str, Any],
+) -> None:
+    with override_settings(UPGRADE={"CONTEXT": "my-app", "CONNECT": configured["CONNECT"]}):
+        request: Any = RequestFactory().get("/")
+        seen: list[str | None] = []
+        for pk in (None, 7, 8, None):
+            request.user = SignedIn(pk)  # as login() and logout() do
+            for client in (client_of(request), asyncio.run(aclient_of(request))):
+                assert client is client_of(request)
+                seen.append(None if client is None else client.user_id)
+    assert seen == [None, None, "7", "7", "8", "8", None, None]
+
+
 def test_without_authentication_it_says_what_to_set() -> None:
     with (
         override_settings(UPGRADE={"CONTEXT": "my-app"}),
@@ -208,6 +270,39 @@ def test_a_wrong_setting_is_named(setting: object) -> None:
     with (
         override_settings(UPGRADE=setting),
         pytest.raises(ImproperlyConfigured, match="the setting UPGRADE must be"),
+    ):
+        connection()
+
+
+NO_FUNCTION = f"{__name__}.TEMPLATE"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("CONTEXT", 5, "must be a string, not 5"),
+        *(
+            (key, value, problem)
+            for key in ("USER", "GROUP", "WORKING_GROUP", "CONNECT")
+            for value, problem in (
+                (5, "must be a function or its dotted path, not 5"),
+                (NO_FUNCTION, f"must be a function or its dotted path, not {NO_FUNCTION!r}"),
+                ("absent.function", "cannot be imported: No module named 'absent'"),
+                (f"{__name__}.absent", 'cannot be imported: .* does not define a "absent"'),
+                ("", "cannot be imported: "),
+                (".student", "cannot be imported: "),
+                ("..student", "cannot be imported: "),
+            )
+        ),
+        ("CONNECT", lambda: None, "must return an UpgradeConnection, not None"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_key(
+    configured: dict[str, Any], key: str, value: object, problem: str
+) -> None:
+    with (
+        override_settings(UPGRADE={**configured, key: value}),
+        pytest.raises(ImproperlyConfigured, match=f'^"{key}" in the setting UPGRADE {problem}'),
     ):
         connection()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any, Callable
 
 import pytest
@@ -187,6 +187,23 @@ def test_it_goes_into_a_lifespan_of_ones_own(connect: Callable[[], UpgradeConnec
 
     with browsing(app) as browser:
         assert browser.get("/", headers=SIGNED_IN).json() == "treatment"
+
+
+@pytest.mark.parametrize("first_to_end", [0, 1])
+def test_a_lifespan_that_ends_leaves_another_its_connection(
+    connect: Callable[[], UpgradeConnection], first_to_end: int
+) -> None:
+    upgrade = Upgrade("my-app", user=student, group=classes, connect=connect)
+    browsers = [TestClient(fastapi_app(upgrade)) for _ in range(2)]
+    running = [ExitStack() for _ in browsers]
+    for browser, stack in zip(browsers, running):
+        stack.enter_context(browser)
+    running.pop(first_to_end).close()
+    browsers.pop(first_to_end)
+    assert browsers[0].get("/sync", headers=SIGNED_IN).json()["banner"] == "treatment"
+    running[0].close()
+    with pytest.raises(RuntimeError, match=r"FastAPI\(lifespan=upgrade.lifespan\)"):
+        _ = upgrade.connection
 
 
 def test_starlette_alone_is_enough(connect: Callable[[], UpgradeConnection]) -> None:

@@ -60,6 +60,7 @@ def flask_app(upgrade: Upgrade) -> Flask:
     upgrade.init_app(app)
     pages: dict[str, Callable[[], Any]] = {
         "/": lambda: upgrade.client.decide_sync("home", "banner", default="control").condition,
+        "/who": lambda: upgrade.client.user_id,
         "/maybe": lambda: {"signed in": upgrade.client_or_none is not None},
         "/same": lambda: {"same": upgrade.client is upgrade.client_or_none},
         "/template": lambda: render_template_string(TEMPLATE),
@@ -109,11 +110,66 @@ def test_a_request_has_one_client_and_the_next_has_another(
         assert upgrade.client is not first
 
 
+@pytest.mark.parametrize("context", ["app_context", "test_request_context"])
+def test_requests_within_another_context_have_their_own_users(
+    connect: Callable[[], UpgradeConnection], local: LocalUpgrade, context: str
+) -> None:
+    app = flask_app(upgrade_of(connect))
+    browser = app.test_client()
+    with getattr(app, context)():
+        assert browser.get("/maybe").json == {"signed in": False}
+        assert browser.get("/who", headers={"student": "student-1"}).text == "student-1"
+        assert browser.get("/who", headers={"student": "student-2"}).text == "student-2"
+        assert browser.get("/who").status_code == 401
+
+
+def test_outside_of_a_request_the_client_is_that_of_the_present_user(
+    connect: Callable[[], UpgradeConnection],
+) -> None:
+    users = iter(["student-1", None, "student-2"])
+    upgrade = Upgrade("my-app", user=lambda: next(users), connect=connect)
+    with flask_app(upgrade).app_context():
+        assert upgrade.client.user_id == "student-1"
+        assert upgrade.client_or_none is None
+        assert upgrade.client.user_id == "student-2"
+
+
 def test_templates_decide(connect: Callable[[], UpgradeConnection], local: LocalUpgrade) -> None:
     browser = flask_app(upgrade_of(connect)).test_client()
     assert browser.get("/template", headers=SIGNED_IN).text == "treatment, shown, new"
     endpoints = [request.endpoint for request in local.requests]
     assert (endpoints.count("assign"), endpoints.count("featureflag")) == (2, 1)
+
+
+def test_templates_show_decisions_as_text(connect: Callable[[], UpgradeConnection]) -> None:
+    app = flask_app(upgrade_of(connect))
+    text = '{{ decision("home", "banner", default="<b>") }} {{ flag("new-dashboard") }}'
+    for headers, shown in ((SIGNED_IN, "treatment True"), ({}, "&lt;b&gt; False")):
+        with app.test_request_context(headers=headers):
+            assert render_template_string(text) == shown
+
+
+@pytest.mark.parametrize("headers", [SIGNED_IN, {}])
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('decision("")', "site must not be empty"),
+        ("decision(7)", "site must be a string, not int"),
+        ('decision("home", 7)', "target must be a string, not int"),
+        ('decision("home", default=none)', "default must be a string, not NoneType"),
+        ('flag("")', "key must not be empty"),
+        ('flag("new-dashboard", default="on")', "default must be True or False, not str"),
+    ],
+)
+def test_wrong_arguments_of_a_template_raise_for_anybody(
+    connect: Callable[[], UpgradeConnection], headers: dict[str, str], text: str, problem: str
+) -> None:
+    app = flask_app(upgrade_of(connect))
+    with (
+        app.test_request_context(headers=headers),
+        pytest.raises((TypeError, ValueError), match=f"^{problem}$"),
+    ):
+        render_template_string("{{ " + text + " }}")
 
 
 def test_during_an_outage_a_template_has_the_defaults(
@@ -149,13 +205,42 @@ def test_applications_have_their_own_connections(
         assert upgrade.connection is not first
 
 
+def test_an_application_that_is_given_again_keeps_its_connection(
+    connect: Callable[[], UpgradeConnection],
+) -> None:
+    opened: list[UpgradeConnection] = []
+
+    def connect_and_tell() -> UpgradeConnection:
+        opened.append(connect())
+        return opened[-1]
+
+    upgrade = upgrade_of(connect_and_tell)
+    app = flask_app(upgrade)
+    upgrade.init_app(app)
+    with app.app_context():
+        assert [upgrade.connection] == opened
+
+
+def test_an_application_has_one_upgrade(connect: Callable[[], UpgradeConnection]) -> None:
+    first, second = upgrade_of(connect), upgrade_of(connect)
+    app = flask_app(first)
+    with pytest.raises(RuntimeError, match="this application has an Upgrade already"):
+        second.init_app(app)
+    assert app.test_client().get("/template", headers=SIGNED_IN).text == "treatment, shown, new"
+    with app.app_context():
+        assert first.connection.host_url == "http://upgrade.local"
+        with pytest.raises(RuntimeError, match=r"call upgrade.init_app\(app\)"):
+            _ = second.connection
+
+
 def test_an_application_that_is_gone_leaves_its_connection_closed(
     connect: Callable[[], UpgradeConnection],
 ) -> None:
     upgrade = upgrade_of(connect)
     app = Flask("short-lived")
     upgrade.init_app(app)
-    connection: UpgradeConnection = app.extensions["upgrade"]
+    with app.app_context():
+        connection = upgrade.connection
     del app
     gc.collect()
     with pytest.raises(RuntimeError, match="closed"):

@@ -256,6 +256,13 @@ def condition(value: object) -> str | None:
     return None if value is None else storable("condition", value)
 
 
+def default(value: object) -> str:
+    """What a decision has for a condition where none is assigned; it is not sent."""
+    if not isinstance(value, str):
+        raise TypeError(f"default must be a string, not {type(value).__name__}")
+    return value
+
+
 def decision_point(value: object) -> DecisionPoint:
     """A ``DecisionPoint``, or a mapping with a site and perhaps a target."""
     site: object

@@ -43,8 +43,7 @@ async def decide(
 ) -> Decision:
     """Return what to show at a decision point; only wrong arguments and a closed client raise."""
     point = arguments.point(site, target)
-    if not isinstance(default, str):
-        raise TypeError(f"default must be a string, not {type(default).__name__}")
+    fallback = arguments.default(default)
     source = DecisionSource.CACHE
     record: Record | UpgradeApiError | None = user.assignments.get_valid(point)
     if record is None:
@@ -56,9 +55,9 @@ async def decide(
         except UpgradeApiError as error:
             record = _detached(error)
     if isinstance(record, UpgradeApiError):
-        decision = _failed(user, point, default, record)
+        decision = _failed(user, point, fallback, record)
     else:
-        decision = _decided(user, options, record, point, default, source)
+        decision = _decided(user, options, record, point, fallback, source)
     if user.server.hooks:
         user.server.hooks.call("decided", decision)
     return decision

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._rules import arguments
 from ..decision import Decision, FlagDecision
 from ..types import DecisionReason, DecisionSource
 
@@ -28,26 +29,30 @@ def variant_of(decision: Decision | FlagDecision) -> str | None:
     return decision.condition if isinstance(decision, Decision) else "on"
 
 
-def undecided(context: str, site: str, target: str | None, default: str) -> Decision:
-    """Return the decision for a request of nobody, about whom UpGrade is not asked."""
+def undecided(context: str, site: object, target: object, default: object) -> Decision:
+    """Return the decision for a request of nobody, about whom UpGrade is not asked.
+
+    Wrong arguments raise what they do for a user.
+    """
+    checked_site, checked_target = arguments.point(site, target)
     return Decision(
         user_id="",
         context=context,
-        site=site,
-        target=target or "",
-        condition=default,
+        site=checked_site,
+        target=checked_target,
+        condition=arguments.default(default),
         reason=DecisionReason.NOT_ASSIGNED,
         source=None,
     )
 
 
-def undecided_flag(context: str, key: str, default: bool) -> FlagDecision:
-    """Return the decision about a flag for a request of nobody."""
+def undecided_flag(context: str, key: object, default: object) -> FlagDecision:
+    """Return the decision about a flag for a request of nobody; wrong arguments raise."""
     return FlagDecision(
         user_id="",
         context=context,
-        key=key,
-        enabled=default,
+        key=arguments.nonempty("key", key),
+        enabled=arguments.boolean("default", default),
         reason=DecisionReason.NOT_ASSIGNED,
         source=None,
     )

@@ -15,11 +15,17 @@ In the settings::
 
 In a view::
 
+    from django.http import HttpResponse
+
     from upgrade_client_lib.integrations.django import client_of
 
 
     def home(request):
-        banner = client_of(request).decide_sync("home", "banner", default="control")
+        client = client_of(request)
+        if client is None:  # nobody has signed in
+            return HttpResponse(status=401)
+        banner = client.decide_sync("home", "banner", default="control")
+        return HttpResponse(banner.condition)
 
 In a template::
 
@@ -83,7 +89,7 @@ class _Settings:
     user: Callable[[HttpRequest], str | None]
     group: Callable[[HttpRequest], Mapping[str, Sequence[str]] | None] | None
     working_group: Callable[[HttpRequest], Mapping[str, str] | None] | None
-    connect: Callable[[], UpgradeConnection]
+    connect: Callable[[], object]
 
 
 @attrs.define
@@ -116,19 +122,31 @@ def connection() -> UpgradeConnection:
     """
     with _process.lock:
         if _process.connection is None:
-            _process.connection = _settings().connect()
+            made = _settings().connect()
+            if not isinstance(made, UpgradeConnection):
+                raise _improper("CONNECT", f"must return an UpgradeConnection, not {made!r}")
+            _process.connection = made
         return _process.connection
 
 
 def client_of(request: HttpRequest) -> UpgradeClient | None:
     """Return the client of the request's user; ``None`` where nobody has signed in.
 
-    It is made once for each request, so a template finds what the view has asked for already.
+    It is made once for each request, so a template finds what the view has asked for already; and
+    anew for another user, after ``login()`` in a view.
     """
-    attributes = vars(request)
-    if _CLIENT not in attributes:
-        attributes[_CLIENT] = _make_client(request)
-    client: UpgradeClient | None = attributes[_CLIENT]
+    wanted = _settings()
+    user_id = wanted.user(request)
+    if user_id is None:
+        return None
+    client: UpgradeClient | None = vars(request).get(_CLIENT)
+    if client is None or client.user_id != user_id:
+        client = vars(request)[_CLIENT] = connection().client(
+            user_id,
+            wanted.context,
+            group=None if wanted.group is None else wanted.group(request),
+            working_group=None if wanted.working_group is None else wanted.working_group(request),
+        )
     return client
 
 
@@ -178,19 +196,6 @@ def _request(context: Mapping[str, Any]) -> HttpRequest:
     return request
 
 
-def _make_client(request: HttpRequest) -> UpgradeClient | None:
-    wanted = _settings()
-    user_id = wanted.user(request)
-    if user_id is None:
-        return None
-    return connection().client(
-        user_id,
-        wanted.context,
-        group=None if wanted.group is None else wanted.group(request),
-        working_group=None if wanted.working_group is None else wanted.working_group(request),
-    )
-
-
 def _settings() -> _Settings:
     found = _process.settings
     if found is None:
@@ -207,9 +212,12 @@ def _read(setting: object) -> _Settings:
             'the setting UPGRADE must be a dictionary with "CONTEXT", as in {"CONTEXT": "my-app"},'
             ' and perhaps "USER", "GROUP", "WORKING_GROUP" and "CONNECT"'
         )
-    user, group, working_group, connect = (_function(given.get(name)) for name in known[1:])
+    context = given["CONTEXT"]
+    if not isinstance(context, str):
+        raise _improper("CONTEXT", f"must be a string, not {context!r}")
+    user, group, working_group, connect = (_function(name, given.get(name)) for name in known[1:])
     return _Settings(
-        given["CONTEXT"],
+        context,
         user or signed_in_user,
         group,
         working_group,
@@ -217,10 +225,22 @@ def _read(setting: object) -> _Settings:
     )
 
 
-def _function(named: Any) -> Callable[..., Any] | None:
-    """Return a function that is given itself, or by its dotted path."""
-    function: Callable[..., Any] | None = import_string(named) if isinstance(named, str) else named
-    return function
+def _function(name: str, given: Any) -> Callable[..., Any] | None:
+    """Return a function that is given itself, or by its dotted path; ``None`` for none."""
+    if given is None:
+        return None
+    try:
+        function: Any = import_string(given) if isinstance(given, str) else given
+    except (ImportError, TypeError, ValueError) as error:  # the last two, of a path such as ".name"
+        raise _improper(name, f"cannot be imported: {error}") from error
+    if not callable(function):
+        raise _improper(name, f"must be a function or its dotted path, not {given!r}")
+    found: Callable[..., Any] = function
+    return found
+
+
+def _improper(name: str, problem: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f'"{name}" in the setting UPGRADE {problem}')
 
 
 def _reset(*, setting: str, **_: object) -> None:

@@ -74,30 +74,31 @@ class Upgrade:
         self._group = group
         self._working_group = working_group
         self._connect = connect
-        self._connection: UpgradeConnection | None = None
+        self._connections: list[UpgradeConnection] = []
 
     @property
     def connection(self) -> UpgradeConnection:
         """The connection of this process; a ``RuntimeError`` outside the application's lifespan."""
-        if self._connection is None:
+        if not self._connections:
             raise RuntimeError(
                 "UpGrade's connection is open during the application's lifespan alone: give it to"
                 " the application, as in FastAPI(lifespan=upgrade.lifespan), or enter it in yours"
             )
-        return self._connection
+        return self._connections[-1]
 
     @asynccontextmanager
     async def lifespan(self, app: Any) -> AsyncGenerator[None, None]:
         """Hold the connection open while the application runs.
 
-        In a lifespan of your own: ``async with upgrade.lifespan(app): yield``.
+        In a lifespan of your own: ``async with upgrade.lifespan(app): yield``. Several may overlap:
+        each holds a connection of its own, and the newest is used.
         """
         async with self._connect() as connection:
-            self._connection = connection
+            self._connections.append(connection)
             try:
                 yield
             finally:
-                self._connection = None
+                self._connections.remove(connection)
 
     async def client(self, request: HTTPConnection) -> UpgradeClient:
         """Return the client of the user, or respond with status 401 where nobody has signed in."""

@@ -22,7 +22,7 @@ from ._decisions import undecided, undecided_flag
 from ._health import health_of
 
 try:
-    from flask import Flask, abort, current_app, g
+    from flask import Flask, abort, current_app, has_request_context, request
 except ImportError as error:
     raise ImportError(
         'this module needs the package flask: pip install "upgrade-client-lib[flask]"'
@@ -32,13 +32,16 @@ __all__ = ["Upgrade"]
 
 _EXTENSION = "upgrade"
 
+_CLIENTS = "_upgrade_clients"
+"""The attribute of a request that keeps its clients."""
+
 
 class Upgrade:
     """UpGrade in applications of Flask.
 
-    Each application has one connection in a process, which is made by :meth:`init_app` and closed
-    at the end of the process. Making it opens nothing, so that a server may load the application
-    before it forks its workers.
+    Each application has one ``Upgrade``, and one connection in a process, which is made by
+    :meth:`init_app` and closed at the end of the process. Making it opens nothing, so that a server
+    may load the application before it forks its workers.
 
     In templates, ``decision(site, target, default="")`` and ``flag(key, default=False)`` decide for
     the request's user; they are the defaults where nobody has signed in.
@@ -73,9 +76,21 @@ class Upgrade:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Make the connection of an application, and add ``decision`` and ``flag`` to Jinja."""
-        connection = self._connect()
-        app.extensions[_EXTENSION] = connection
+        """Make the connection of an application, and add ``decision`` and ``flag`` to Jinja.
+
+        For the same application, a second call does nothing; a second ``Upgrade`` is a
+        ``RuntimeError``.
+        """
+        connections: dict[Upgrade, UpgradeConnection] = app.extensions.setdefault(_EXTENSION, {})
+        if self in connections:
+            return
+        if connections:  # its templates have one decision() and one flag()
+            raise RuntimeError(
+                "this application has an Upgrade already, and one serves all of its users: use that"
+                " one. For another context, make clients by upgrade.connection.client(user_id,"
+                " context)"
+            )
+        connection = connections[self] = self._connect()
         weakref.finalize(app, connection.close)  # at exit too
         in_templates: dict[str, Any] = {"decision": self._decision, "flag": self._flag}
         app.jinja_env.globals.update(in_templates)
@@ -83,7 +98,8 @@ class Upgrade:
     @property
     def connection(self) -> UpgradeConnection:
         """The connection of the current application in this process."""
-        connection: UpgradeConnection | None = current_app.extensions.get(_EXTENSION)
+        connections: dict[Upgrade, UpgradeConnection] = current_app.extensions.get(_EXTENSION, {})
+        connection = connections.get(self)
         if connection is None:
             raise RuntimeError("this application has no UpGrade: call upgrade.init_app(app)")
         return connection
@@ -98,9 +114,12 @@ class Upgrade:
     def client_or_none(self) -> UpgradeClient | None:
         """The client of the current request's user; ``None`` where nobody has signed in.
 
-        It is made once for each request.
+        It is made once for each request; outside of one, each time.
         """
-        clients: dict[Upgrade, UpgradeClient | None] = g.setdefault("upgrade_clients", {})
+        if not has_request_context():
+            return self._make_client()
+        # Not on g, which requests share where a test or a command holds an application context.
+        clients: dict[Upgrade, UpgradeClient | None] = vars(request).setdefault(_CLIENTS, {})
         if self not in clients:
             clients[self] = self._make_client()
         return clients[self]
