@@ -123,6 +123,19 @@ def test_requests_within_another_context_have_their_own_users(
         assert browser.get("/who").status_code == 401
 
 
+def test_after_a_sign_in_a_request_has_the_client_of_its_new_user(
+    connect: Callable[[], UpgradeConnection],
+) -> None:
+    user: list[str | None] = [None, "ann", "ann", "bob", None]
+    upgrade = Upgrade("my-app", user=lambda: user.pop(0), connect=connect)
+    app = Flask(__name__)
+    upgrade.init_app(app)
+    with app.test_request_context():
+        clients = [upgrade.client_or_none for _ in range(5)]
+    assert [client and client.user_id for client in clients] == [None, "ann", "ann", "bob", None]
+    assert clients[1] is clients[2]
+
+
 def test_outside_of_a_request_the_client_is_that_of_the_present_user(
     connect: Callable[[], UpgradeConnection],
 ) -> None:

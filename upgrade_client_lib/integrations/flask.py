@@ -32,8 +32,8 @@ __all__ = ["Upgrade"]
 
 _EXTENSION = "upgrade"
 
-_CLIENTS = "_upgrade_clients"
-"""The attribute of a request that keeps its clients."""
+_CLIENT = "_upgrade_client"
+"""The attribute of a request that keeps its client."""
 
 
 class Upgrade:
@@ -114,15 +114,23 @@ class Upgrade:
     def client_or_none(self) -> UpgradeClient | None:
         """The client of the current request's user; ``None`` where nobody has signed in.
 
-        It is made once for each request; outside of one, each time.
+        It is made once for each request, and anew for another user, after a sign-in in a view;
+        outside of a request, each time.
         """
-        if not has_request_context():
-            return self._make_client()
+        connection, user_id = self.connection, self._user()
+        if user_id is None:
+            return None
         # Not on g, which requests share where a test or a command holds an application context.
-        clients: dict[Upgrade, UpgradeClient | None] = vars(request).setdefault(_CLIENTS, {})
-        if self not in clients:
-            clients[self] = self._make_client()
-        return clients[self]
+        kept: dict[str, Any] = vars(request) if has_request_context() else {}
+        client: UpgradeClient | None = kept.get(_CLIENT)
+        if client is None or client.user_id != user_id:
+            client = kept[_CLIENT] = connection.client(
+                user_id,
+                self._context,
+                group=None if self._group is None else self._group(),
+                working_group=None if self._working_group is None else self._working_group(),
+            )
+        return client
 
     def health(self) -> dict[str, Any]:
         """Respond with ``{"upgrade": "ok"}``, or ``"unreachable"`` while the server is away.
@@ -132,17 +140,6 @@ class Upgrade:
         calls of this process saw.
         """
         return health_of(self.connection)
-
-    def _make_client(self) -> UpgradeClient | None:
-        connection, user_id = self.connection, self._user()
-        if user_id is None:
-            return None
-        return connection.client(
-            user_id,
-            self._context,
-            group=None if self._group is None else self._group(),
-            working_group=None if self._working_group is None else self._working_group(),
-        )
 
     def _decision(self, site: str, target: str | None = "", default: str = "") -> Decision:
         client = self.client_or_none
