@@ -18,7 +18,7 @@ from .enrolment import enrolled_condition, is_shut_out, reverts_to
 from .queues import queue_at
 from .state import ServerState
 from .store import User
-from .strictness import known_points, nearest, shown_point
+from .strictness import nearest_point, shown_point
 
 
 @attrs.frozen
@@ -53,8 +53,7 @@ def explain(state: ServerState, user_id: str, site: str, target: str | None) -> 
     key = state.catalogue.point_key(site, target)
     here = state.catalogue.at(site, target)
     if not here:
-        question = nearest(shown_point(site, target), known_points(state))
-        steps.append(f"no experiment has this decision point{question}")
+        steps.append(f"no experiment has this decision point{nearest_point(state, site, target)}")
     for experiment in here:
         steps += _about_experiment(state, user, experiment)
     for context in dict.fromkeys(experiment.context for experiment in here):
