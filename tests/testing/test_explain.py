@@ -210,3 +210,18 @@ def test_no_target_and_an_empty_one_are_one_point(local: LocalUpgrade) -> None:
     client(local)
     for target in ("", None):
         assert local.explain("u1", "home", target).condition == "only"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((5, "s"), "user must be a string, not 5"),
+        (("u1", None), "site must be a string, not None"),
+        (("u1", "s", 5), "target must be a string, not 5"),
+    ],
+)
+def test_an_argument_of_another_type_is_an_error_that_names_it(
+    local: LocalUpgrade, arguments: Any, complaint: str
+) -> None:
+    with pytest.raises(TypeError, match=complaint):
+        local.explain(*arguments)

@@ -298,6 +298,7 @@ class LocalUpgrade(Outages):
         this condition there. The user need not exist yet, and may be an alias, linked already or
         later. A within-subjects queue becomes this condition throughout.
         """
+        check_text("user", user)
         with self._api.lock:
             here = [
                 experiment
@@ -329,6 +330,9 @@ class LocalUpgrade(Outages):
         contexts have the point, ``context`` is the one that is meant; without it, the first that
         assigns a condition there is explained, and a step says which it is.
         """
+        given = {"user": user, "site": site, "target": target or "", "context": context or ""}
+        for name, value in given.items():
+            check_text(name, value)
         with self._api.lock:
             return explain(self._state, user, site, target, context)
 
