@@ -24,6 +24,11 @@ def logged(name: str) -> dict[str, Any]:
     return {"value": [{"timestamp": "2026-11-20T08:00:00Z", "metrics": metrics}]}
 
 
+def rewarded(context: str, target: str) -> dict[str, Any]:
+    point = {"site": "home", "target": target}
+    return {"rewardValue": "SUCCESS", "context": context, "decisionPoint": point}
+
+
 def marked(site: str, target: str, code: str, **more: str) -> dict[str, Any]:
     condition = {"conditionCode": code}
     return {"data": {"site": site, "target": target, "assignedCondition": condition}, **more}
@@ -47,6 +52,12 @@ def marked(site: str, target: str, code: str, **more: str) -> dict[str, Any]:
             marked("home", "banner", "control", context="my-ap"),
             "no context my-ap; did you mean my-app?",
         ),
+        (
+            "reward",
+            rewarded("my-app", "baner"),
+            "no decision point home/baner; did you mean home/banner?",
+        ),
+        ("reward", rewarded("my-ap", "banner"), "no context my-ap; did you mean my-app?"),
         ("assign", {"context": "my-apt"}, "no context my-apt; did you mean my-app?"),
         ("featureflag", {"context": "app"}, "no context app; did you mean my-app?"),
         (
@@ -71,6 +82,11 @@ def test_what_is_known_is_answered_as_ever(local: LocalUpgrade) -> None:
         ("log", logged("totalTimeSeconds")),
     ):
         assert post(local, endpoint, body).status_code == 200
+
+
+def test_a_reward_that_goes_nowhere_is_refused_as_ever(local: LocalUpgrade) -> None:
+    for body in (rewarded("my-app", "banner"), {"rewardValue": "SUCCESS", "experimentId": "x"}):
+        assert post(local, "reward", body).status_code == 409
 
 
 def test_a_point_without_target_and_an_empty_server_are_named_too() -> None:
