@@ -218,3 +218,19 @@ def test_a_disruption_that_cannot_be_is_a_value_error(
 ) -> None:
     with pytest.raises(ValueError, match=complaint):
         local.slow(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"seconds": "x"}, "seconds must be a number, not 'x'"),
+        ({"seconds": True}, "seconds must be a number, not True"),
+        ({"seconds": 1, "times": 1.5}, "times must be a whole number, not 1.5"),
+        ({"seconds": 1, "user": 5}, "user must be a string, not 5"),
+    ],
+)
+def test_a_disruption_of_another_type_is_a_type_error_at_once(
+    local: LocalUpgrade, arguments: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(TypeError, match=complaint):
+        local.slow(**arguments)

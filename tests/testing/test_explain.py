@@ -158,3 +158,70 @@ def test_one_condition_for_all_after_the_end_is_told() -> None:
     assert (
         explained.steps[-1] == "the experiment ended with one condition for all that are enrolled"
     )
+
+
+def test_one_factor_is_told_with_the_code_that_is_sent_and_the_one_that_marks_name(
+    local: LocalUpgrade,
+) -> None:
+    local.experiment("home", "tone", factors={"tone": {"warm": "w!", "cold": "c!"}})
+    local.force("home", "tone", user="u1", condition="tone=cold")
+    client(local)
+    explained = local.explain("u1", "home", "tone")
+    assert codes(local)["home/tone"] == [{"type": "string", "value": "c!"}]
+    assert explained.condition == "tone=cold"
+    assert explained.steps[-1] == (
+        "a client is sent 'c!' as the code, the payload of this level; marks name 'tone=cold'"
+    )
+
+
+def test_the_end_of_a_within_subjects_experiment_is_told_to_who_is_enrolled(
+    local: LocalUpgrade,
+) -> None:
+    turns = local.experiment("turn", "x", name="e", conditions=["a", "b"], unit="within-subjects")
+    client(local)
+    mark(local, "turn", "x", "a")
+    local.set_state(turns, "enrollmentComplete")
+    explained = local.explain("u1", "turn", "x")
+    assert (codes(local), explained.condition) == ({}, None)
+    assert explained.steps == (
+        "'e': enrolment is complete; a within-subjects experiment then assigns nothing",
+    )
+
+
+def test_of_several_contexts_it_says_which_it_is_about(local: LocalUpgrade) -> None:
+    local.experiment("s", "p", name="X", conditions=["a"], context="c1", state="inactive")
+    local.experiment("s", "p", name="Y", conditions=["b"], context="c2")
+    client(local)
+    inactive = "'X': its state is inactive, in which nothing is assigned"
+    enters = "'Y': the user may enter, and is not enrolled yet"
+    assert local.explain("u1", "s", "p").steps[:2] == (
+        "this is about context 'c2'; the point is in 'c1', too",
+        enters,
+    )
+    assert local.explain("u1", "s", "p", context="c1").steps == (inactive,)
+    assert local.explain("u1", "s", "p", context="c2").condition == "b"
+    assert local.explain("u1", "s", "p", context="c3").steps == (
+        "no experiment of context 'c3' has this decision point, only of 'c1', 'c2'",
+    )
+
+
+def test_no_target_and_an_empty_one_are_one_point(local: LocalUpgrade) -> None:
+    local.experiment("home", None, conditions=["only"])
+    client(local)
+    for target in ("", None):
+        assert local.explain("u1", "home", target).condition == "only"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((5, "s"), "user must be a string, not 5"),
+        (("u1", None), "site must be a string, not None"),
+        (("u1", "s", 5), "target must be a string, not 5"),
+    ],
+)
+def test_an_argument_of_another_type_is_an_error_that_names_it(
+    local: LocalUpgrade, arguments: Any, complaint: str
+) -> None:
+    with pytest.raises(TypeError, match=complaint):
+        local.explain(*arguments)

@@ -205,6 +205,37 @@ def test_an_experiment_that_does_not_fit_is_named_with_the_field(
         LocalUpgrade.from_export(experiment)
 
 
+@pytest.mark.parametrize("state", ["inactive", "draft"])
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (_empty("conditions", "conditionPayloads"), "conditions: there are none"),
+        (_empty("partitions", "conditionPayloads"), "points: there are none"),
+        (_in_first("conditions", assignmentWeight=0), "weights: they sum to 50"),
+        (_in_first("conditions", assignmentWeight=-50), "weights: -50.0 of .* is not a weight"),
+        (_twice("conditions"), "conditions: '.*' occurs more than once"),
+        (_twice("partitions"), r"points: \('.*'\) occurs more than once"),
+    ],
+)
+def test_an_unfinished_experiment_is_loaded_and_must_be_finished_to_enrol(
+    state: str, change: Change, complaint: str
+) -> None:
+    unfinished = exported("simple-banner")
+    change(unfinished)
+    unfinished["state"] = state
+    local = LocalUpgrade.from_export([unfinished, exported("complete-exp")])
+    client(local)
+    assert codes(local) == {}
+    with pytest.raises(ValueError, match=f"experiment 'simple-banner': {complaint}"):
+        local.set_state(local.experiments[0], "enrolling")
+
+
+def test_an_order_that_is_left_of_another_unit_does_not_matter() -> None:
+    experiment = {**exported("simple-banner"), "conditionOrder": "random"}
+    (loaded,) = LocalUpgrade.from_export(experiment).experiments
+    assert loaded.order is None
+
+
 def test_a_level_that_no_factor_has_is_named() -> None:
     experiment = exported("factorial-2x2")
     experiment["conditions"][0]["levelCombinationElements"][0]["level"]["id"] = "x"

@@ -60,6 +60,30 @@ def test_a_segment_without_its_members_is_an_error_that_says_what_to_do() -> Non
         LocalUpgrade.from_export(extended("experiments"), extended("flags"))
 
 
+def test_a_list_without_its_members_is_filled_in_or_an_error() -> None:
+    experiment = with_segment({"id": "list", "name": "List"})
+    with pytest.raises(ValueError, match="the export names segment 'List' without its members"):
+        LocalUpgrade.from_export(experiment)
+    members = segment("list", individualForSegment=[{"userId": "u1"}])
+    (loaded,) = LocalUpgrade.from_export(experiment, segments=members).experiments
+    assert loaded.filter.exclude.users == {"u1"}
+
+
+def test_a_segment_that_many_hold_is_read_once() -> None:
+    levels = 40  # which doubled the time with each
+    segments = [
+        segment(
+            f"s{level}",
+            *[{"id": f"s{level + 1}"}] * (2 if level < levels else 0),
+            individualForSegment=[{"userId": f"u{level}"}],
+        )
+        for level in range(levels + 1)
+    ]
+    experiment = with_segment(segment("list", {"id": "s0"}))
+    (loaded,) = LocalUpgrade.from_export(experiment, segments=segments).experiments
+    assert loaded.filter.exclude.users == {f"u{level}" for level in range(levels + 1)}
+
+
 def test_a_segment_that_contains_itself_is_an_error() -> None:
     looped = segment("loop", groupForSegment=[])
     looped["subSegments"].append(looped)

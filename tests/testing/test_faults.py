@@ -94,6 +94,11 @@ def test_an_answer_that_has_no_body_does_not_spoil_the_next_one(status: int) -> 
         ({"status": 199}, "status must be that of an answer"),
         ({"status": 1000}, "status must be that of an answer"),
         ({"status": 204, "body": "x"}, "an answer with status 204 has no body"),
+        ({"headers": {"A": "b\r\nX: y"}}, "header A must be of printable ASCII characters"),
+        ({"headers": {"A": "é"}}, "header A must be of printable ASCII characters, not 'é'"),
+        ({"headers": {"A b": "c"}}, "headers: 'A b' is not the name of a header"),
+        ({"headers": {"": "c"}}, "headers: '' is not the name of a header"),
+        ({"headers": {"Content-Length": "3"}}, "headers: Content-Length is set by the server"),
     ],
 )
 def test_a_fault_that_cannot_be_is_a_value_error(arguments: dict[str, Any], complaint: str) -> None:
@@ -102,10 +107,26 @@ def test_a_fault_that_cannot_be_is_a_value_error(arguments: dict[str, Any], comp
         LocalUpgrade().fail_next(**given)
 
 
-@pytest.mark.parametrize("arguments", [{"body": {1, 2}}, {"headers": {"Retry-After": 1}}])
-def test_a_fault_that_cannot_be_sent_is_a_type_error_at_once(arguments: dict[str, Any]) -> None:
-    with pytest.raises(TypeError, match=r"not JSON serializable|header Retry-After must be a str"):
-        LocalUpgrade().fail_next("mark", **arguments)
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"body": {1, 2}}, "body: .* not JSON serializable"),
+        ({"headers": {"Retry-After": 1}}, "header Retry-After must be a string"),
+        ({"headers": {5: "x"}}, "the name of a header must be a string, not 5"),
+        ({"headers": [("A", "b")]}, "headers must be a dictionary, not "),
+        ({"endpoint": None}, "endpoint must be a string, not None"),
+        ({"times": 1.5}, "times must be a whole number, not 1.5"),
+        ({"times": "1"}, "times must be a whole number, not '1'"),
+        ({"status": "500"}, "status must be a whole number, not '500'"),
+        ({"status": True}, "status must be a whole number, not True"),
+    ],
+)
+def test_a_fault_that_cannot_be_sent_is_a_type_error_at_once(
+    arguments: dict[str, Any], complaint: str
+) -> None:
+    given: dict[str, Any] = {"endpoint": "mark", **arguments}
+    with pytest.raises(TypeError, match=complaint):
+        LocalUpgrade().fail_next(**given)
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.testing.support_local import CONDITIONS, client, codes, mark
@@ -109,3 +111,9 @@ def test_force_takes_no_target_and_an_empty_one_for_the_same(
     local.force("home", forced, user="u1", condition="treatment")
     client(local)
     assert codes(local) == {f"home/{defined}": ["treatment"]}
+
+
+def test_a_user_who_is_not_a_text_is_an_error() -> None:
+    user: Any = 5
+    with pytest.raises(TypeError, match="user must be a string, not 5"):
+        LocalUpgrade().force("home", "banner", user=user, condition="control")

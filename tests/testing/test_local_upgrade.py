@@ -251,6 +251,28 @@ def test_the_state_of_an_experiment_of_another_server_cannot_be_set() -> None:
         LocalUpgrade().set_state(experiment, "enrollmentComplete")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"include": "x"}, "include must be lists of groups by group type, not 'x'"),
+        ({"exclude": ["x"]}, r"exclude must be lists of groups by group type, not \['x'\]"),
+        ({"include": {"class": "x"}}, "include: the 'class' groups must be a list, not 'x'"),
+        ({"include_users": "u1"}, "include_users must be a list, not 'u1'"),
+        ({"exclude_users": 5}, "exclude_users must be a list, not 5"),
+        ({"include": {5: ["x"]}}, "a group type must be a string, not 5"),
+    ],
+)
+def test_lists_of_users_and_groups_are_named_where_they_are_none(
+    arguments: dict[str, Any], complaint: str
+) -> None:
+    local = LocalUpgrade()
+    with pytest.raises(TypeError, match=complaint):
+        local.experiment("home", "banner", conditions=["only"], **arguments)
+    with pytest.raises(TypeError, match=complaint):
+        local.flag("new-dashboard", **arguments)
+    assert (local.experiments, local.flags) == ((), ())
+
+
 def test_names_of_contexts_group_types_and_categories_come_in_lists() -> None:
     with pytest.raises(TypeError, match="contexts must be a list"):
         LocalUpgrade(contexts="my-app")

@@ -124,6 +124,16 @@ def test_it_shows_what_users_get_and_why(local: LocalUpgrade, browser: httpx.Cli
     assert "lesson/question words then pictures, numbers …" in text
 
 
+def test_a_point_of_several_contexts_is_shown_for_each() -> None:
+    local = LocalUpgrade()
+    for context in ("c1", "c2"):
+        local.experiment("s", "p", conditions=[f"from {context}"], context=context)
+    with local.serve() as url:
+        text = text_of(httpx.get(url, params={"user": "u1"}))
+    for context in ("c1", "c2"):
+        assert f"s/p in {context} from {context}" in text
+
+
 def test_a_user_is_looked_up_and_not_made_known(local: LocalUpgrade, browser: httpx.Client) -> None:
     sign_in(local, "student-6")
     page = browser.get("/", params={"user": "student-4"})

@@ -7,7 +7,7 @@ import json
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from threading import Thread
+from threading import Event, Thread
 
 import httpx
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from upgrade_client_lib import UpgradeClient
 from upgrade_client_lib.testing import LocalUpgrade
 from upgrade_client_lib.testing._http import Api, SocketServer
+from upgrade_client_lib.testing._http.http1 import HeldBodies
 from upgrade_client_lib.testing._http.requests import RequestLog
 
 
@@ -88,7 +89,12 @@ def test_requests_may_arrive_bit_by_bit(url: str, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize(
     ("line", "header"),
-    [("POST /api/v6/init HTTP/1.1", "Connection: close"), ("POST /api/v6/init HTTP/1.0", "X: y")],
+    [
+        ("POST /api/v6/init HTTP/1.1", "Connection: close"),
+        ("POST /api/v6/init HTTP/1.1", "Connection: Close, TE"),
+        ("POST /api/v6/init HTTP/1.1", "Connection: TE\r\nConnection: close"),
+        ("POST /api/v6/init HTTP/1.0", "X: y"),
+    ],
 )
 def test_a_client_that_wants_the_connection_closed_gets_it_closed(
     url: str, line: str, header: str
@@ -162,6 +168,11 @@ def test_a_body_over_the_limit_is_a_413_also_compressed(url: str) -> None:
         (request(b"0x2\r\n{}\r\n0\r\n\r\n", "Transfer-Encoding: chunked"), 400),
         (request(b"2;a\nb\r\n{}\r\n", "Transfer-Encoding: chunked"), 400),
         (request(b"0\r\n" + b"X: y\r\n" * 5000, "Transfer-Encoding: chunked"), 431),
+        (request(b"0\r\nA: b\n\n", "Transfer-Encoding: chunked"), 400),
+        (request(b"2\r\n{}\r\n0\r\n\n", "Transfer-Encoding: chunked"), 400),
+        (request(b"2 \r\n{}\r\n0\r\n\r\n", "Transfer-Encoding: chunked"), 400),
+        (request(b"2\r\n{}\r\n0\t\r\n\r\n", "Transfer-Encoding: chunked"), 400),
+        (b"\nGET /api/version HTTP/1.1\r\nHost: x\r\n\r\n", 400),
         (b"GET /api/version HTTP/1.1\nHost: x\n\n", 400),
         (b"GET /api/version HTTP/1.1\r\nHost: x\nY: b\r\n\r\n", 400),
         (b"GET /api/ver\x01sion HTTP/1.1\r\nHost: x\r\n\r\n", 400),
@@ -409,6 +420,34 @@ def test_a_body_without_an_end_is_refused(url: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("upgrade_client_lib.testing._http.http1._DRAIN_LIMIT", 10)
     received = exchange(url, request(b"8\r\n12345678\r\n" * 2, "Transfer-Encoding: chunked"))
     assert received.startswith(b"HTTP/1.1 413 ")
+
+
+def test_all_connections_together_hold_bodies_up_to_a_limit(
+    local: LocalUpgrade, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("upgrade_client_lib.testing._http.http1._BODIES_LIMIT", 60_000)
+    add, held, all_held = HeldBodies.add, 0, Event()
+
+    def observed(bodies: HeldBodies, size: int) -> None:
+        nonlocal held
+        add(bodies, size)
+        held += size
+        if held == 30_000:
+            all_held.set()
+
+    monkeypatch.setattr(HeldBodies, "add", observed)
+    large = request(b" " * 50_000, "Content-Length: 50000", "Connection: close")
+    port = int(url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as unfinished:
+        unfinished.sendall(request(b" " * 30_000, "Content-Length: 35000", "Connection: close"))
+        all_held.wait()
+        assert exchange(url, large).startswith(b"HTTP/1.1 503 ")
+        unfinished.sendall(b" " * 5_000)
+        assert unfinished.recv(12) == b"HTTP/1.1 200"
+        while unfinished.recv(65536):
+            pass
+    for _ in range(3):
+        assert exchange(url, large).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_client_that_goes_on_after_an_error_is_cut_off(

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from threading import Lock
 
+from ._definitions import check_text
 from ._http import Body, SocketServer
 from ._inspection import Inspection
 
@@ -29,8 +30,9 @@ class Outages(Inspection):
 
         Such a call does nothing else. Without a ``body`` the answer is HTML for 502 to 504, as
         proxies send it, nothing for 204 and 304, and UpGrade's JSON error for the rest. A
-        ValueError says what no answer can be, such as a status below 200.
+        ValueError or TypeError says what no answer can be, such as a status below 200.
         """
+        check_text("endpoint", endpoint)
         with self._api.lock:
             self._api.faults.add(
                 endpoint, status=status, times=times, headers=headers or {}, body=body

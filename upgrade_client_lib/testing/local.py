@@ -298,6 +298,7 @@ class LocalUpgrade(Outages):
         this condition there. The user need not exist yet, and may be an alias, linked already or
         later. A within-subjects queue becomes this condition throughout.
         """
+        check_text("user", user)
         with self._api.lock:
             here = [
                 experiment
@@ -318,15 +319,22 @@ class LocalUpgrade(Outages):
             there_are = f"only {', '.join(map(repr, codes))}" if codes else "nor any experiment"
             raise ValueError(f"no condition {condition!r} at ({site!r}, {target!r}), {there_are}")
 
-    def explain(self, user: str, site: str, target: str | None = "") -> Explanation:
+    def explain(
+        self, user: str, site: str, target: str | None = "", *, context: str | None = None
+    ) -> Explanation:
         """Tell why a user gets a condition at a decision point now, or none.
 
         >>> print(local.explain("student-4", "home", "banner"))
 
-        The user may be an alias, and need not be initialised. Nothing changes by it.
+        The user may be an alias, and need not be initialised. Nothing changes by it. Where several
+        contexts have the point, ``context`` is the one that is meant; without it, the first that
+        assigns a condition there is explained, and a step says which it is.
         """
+        given = {"user": user, "site": site, "target": target or "", "context": context or ""}
+        for name, value in given.items():
+            check_text(name, value)
         with self._api.lock:
-            return explain(self._state, user, site, target)
+            return explain(self._state, user, site, target, context)
 
     def reset(self) -> None:
         """Forget users and all they did, what was forced, and faults; definitions stay."""

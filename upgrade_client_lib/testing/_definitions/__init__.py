@@ -38,6 +38,7 @@ from .model import (
     Metric,
     Payload,
     Segment,
+    payload_for_code,
 )
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "build_segment",
     "check_experiment",
     "check_text",
+    "payload_for_code",
     "read_experiments",
     "read_flags",
     "read_metrics",

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any, Union
 from uuid import UUID, uuid5
 
-from ..._narrow import mapping_or_none
+from ..._narrow import items_or_none, mapping_or_none
 from .catalogue import PointKey
 from .checks import check_experiment, check_text
 from .model import (
@@ -136,20 +136,29 @@ def _levels(where: str, factor: str, levels: Mapping[str, str] | Sequence[str]) 
     ]
 
 
-def build_segment(users: Iterable[str], groups: Groups | None) -> Segment:
-    """Return a list of users and groups."""
-    if isinstance(users, str):
-        raise TypeError(f"users must be a list of user ids, not the string {users!r}")
-    listed = frozenset(check_text("a user id", user) for user in users)
+def build_segment(
+    users: Iterable[str], groups: Groups | None, *, names: tuple[str, str] = ("users", "groups")
+) -> Segment:
+    """Return a list of users and groups; ``names`` are those of the arguments."""
+    users_name, groups_name = names
+    listed = frozenset(check_text("a user id", user) for user in _listed(users_name, users))
+    if groups is not None and mapping_or_none(groups) is None:
+        raise TypeError(f"{groups_name} must be lists of groups by group type, not {groups!r}")
     pairs: set[tuple[str, str]] = set()
-    for kind, names in (groups or {}).items():
-        if isinstance(names, str):
-            raise TypeError(f"the {kind!r} groups must be a list, not the string {names!r}")
+    for kind, ids in (groups or {}).items():
+        check_text("a group type", kind)
         pairs.update(
-            (check_text("a group type", kind), check_text(f"one of the {kind!r} groups", name))
-            for name in names
+            (kind, check_text(f"one of the {kind!r} groups", one))
+            for one in _listed(f"{groups_name}: the {kind!r} groups", ids)
         )
     return Segment(listed, frozenset(pairs))
+
+
+def _listed(what: str, values: object) -> list[Any]:
+    items = items_or_none(values)
+    if items is None:
+        raise TypeError(f"{what} must be a list, not {values!r}")
+    return items
 
 
 def build_filter(
@@ -159,11 +168,11 @@ def build_filter(
     exclude_users: Iterable[str],
 ) -> Filter:
     """Return a filter of everybody but the excluded; of the included alone where there are any."""
-    included = build_segment(include_users, include)
+    included = build_segment(include_users, include, names=("include_users", "include"))
     return Filter(
         include_all=not (included.users or included.groups),
         include=included,
-        exclude=build_segment(exclude_users, exclude),
+        exclude=build_segment(exclude_users, exclude, names=("exclude_users", "exclude")),
     )
 
 

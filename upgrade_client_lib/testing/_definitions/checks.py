@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from .model import (
     CONSISTENCY_RULES,
+    ENROLLING,
+    ENROLLMENT_COMPLETE,
     GROUP,
     INDIVIDUAL,
     ORDERS,
@@ -32,10 +35,15 @@ def check_text(what: str, value: object) -> str:
 
 
 def check_experiment(experiment: Experiment) -> Experiment:
-    """Return the experiment, or raise a ValueError that names it and the inconsistent field."""
-    for problems in (_settings, _conditions, _points):
-        for field, problem in problems(experiment):
-            raise ValueError(f"experiment {experiment.name!r}: {field}: {problem}")
+    """Return the experiment, or raise a ValueError that names it and the inconsistent field.
+
+    One whose state assigns nothing may be unfinished, as on a real server.
+    """
+    problems = chain(_settings(experiment), _parts(experiment))
+    if experiment.state in (ENROLLING, ENROLLMENT_COMPLETE):
+        problems = chain(problems, _complete(experiment))
+    for field, problem in problems:
+        raise ValueError(f"experiment {experiment.name!r}: {field}: {problem}")
     return experiment
 
 
@@ -65,13 +73,26 @@ def _settings(experiment: Experiment) -> _Problems:
         yield "adaptive", f"adaptive experiments assign individuals, not {experiment.unit}"
 
 
-def _conditions(experiment: Experiment) -> _Problems:
+def _parts(experiment: Experiment) -> _Problems:
+    """Yield what is wrong with single conditions and points."""
+    for condition in experiment.conditions:
+        if not condition.code:
+            yield "conditions", "a condition code must not be empty"
+    for point in experiment.points:
+        if not point.site:
+            yield "points", "a site must not be empty"
+        for code, payload in point.payloads.items():
+            if experiment.index_of(code) is None:
+                yield "payloads", f"there is no condition {code!r}"
+            yield from _one_of(f"payload type of {code!r}", payload.type, PAYLOAD_TYPES)
+
+
+def _complete(experiment: Experiment) -> _Problems:
+    """Yield what keeps an experiment from assigning conditions."""
     codes = [condition.code for condition in experiment.conditions]
     if not codes:
         yield "conditions", "there are none"
     for condition in experiment.conditions:
-        if not condition.code:
-            yield "conditions", "a condition code must not be empty"
         if codes.count(condition.code) > 1:
             yield "conditions", f"{condition.code!r} occurs more than once"
         if not (math.isfinite(condition.weight) and condition.weight >= 0):
@@ -81,21 +102,12 @@ def _conditions(experiment: Experiment) -> _Problems:
         yield "weights", f"they sum to {total:g}, not to 100"
     if experiment.revert_to is not None and experiment.revert_to not in codes:
         yield "revert to", f"there is no condition {experiment.revert_to!r}"
-
-
-def _points(experiment: Experiment) -> _Problems:
     places = [(point.site, point.target) for point in experiment.points]
     if not places:
         yield "points", "there are none"
-    for point in experiment.points:
-        if not point.site:
-            yield "points", "a site must not be empty"
-        if places.count((point.site, point.target)) > 1:
-            yield "points", f"{(point.site, point.target)} occurs more than once"
-        for code, payload in point.payloads.items():
-            if experiment.index_of(code) is None:
-                yield "payloads", f"there is no condition {code!r}"
-            yield from _one_of(f"payload type of {code!r}", payload.type, PAYLOAD_TYPES)
+    for place in places:
+        if places.count(place) > 1:
+            yield "points", f"{place} occurs more than once"
 
 
 def _one_of(field: str, value: object, allowed: Sequence[str]) -> _Problems:

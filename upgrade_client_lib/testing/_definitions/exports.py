@@ -10,6 +10,7 @@ from .export_segments import SegmentReader
 from .model import (
     GROUP,
     INDIVIDUAL,
+    WITHIN_SUBJECTS,
     Condition,
     DecisionPoint,
     Experiment,
@@ -101,7 +102,8 @@ def _experiment(item: Item, segments: SegmentReader) -> Experiment:
         state=item.text("state"),
         unit=unit,
         group_type=item.optional_text("group") if unit == GROUP else None,
-        order=item.optional_text("conditionOrder"),
+        # What is left of another unit, the server keeps and never looks at.
+        order=item.optional_text("conditionOrder") if unit == WITHIN_SUBJECTS else None,
         consistency=item.text("consistencyRule", INDIVIDUAL),
         factorial=item.text("type", "Simple") == "Factorial",
         adaptive=_ALGORITHMS[algorithm],

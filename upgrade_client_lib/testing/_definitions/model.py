@@ -170,3 +170,14 @@ class Experiment:
             if condition.code == code:
                 return index
         return None
+
+
+def payload_for_code(experiment: Experiment, condition: Condition) -> str | None:
+    """Return what responses hold in place of a condition's code; None where it is the code.
+
+    Where one factor decides between subjects, it is the payload of its level.
+    """
+    if not experiment.factorial or experiment.within_subjects or len(condition.levels) != 1:
+        return None
+    payload = condition.levels[0].payload
+    return payload.value if payload else ""

@@ -6,7 +6,14 @@ from collections.abc import Iterator
 
 import attrs
 
-from .._definitions import ENROLLING, ENROLLMENT_COMPLETE, GROUP, Experiment
+from .._definitions import (
+    ENROLLING,
+    ENROLLMENT_COMPLETE,
+    GROUP,
+    Experiment,
+    PointKey,
+    payload_for_code,
+)
 from .assignments import (
     assigned_experiments,
     condition_index,
@@ -18,7 +25,7 @@ from .enrolment import enrolled_condition, is_shut_out, reverts_to
 from .queues import queue_at
 from .state import ServerState
 from .store import User
-from .strictness import known_points, nearest, shown_point
+from .strictness import nearest_point, shown_point
 
 
 @attrs.frozen
@@ -45,31 +52,61 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain(state: ServerState, user_id: str, site: str, target: str | None) -> Explanation:
-    """Explain what the user is assigned now; nothing changes by it."""
+def explain(
+    state: ServerState, user_id: str, site: str, target: str | None, context: str | None
+) -> Explanation:
+    """Explain what the user is assigned now; nothing changes by it.
+
+    Without a ``context``, it is about the first that has the point and assigns something there.
+    """
     stored = state.store.user(user_id)
     user = User(user_id) if stored is None else stored
-    steps = list(_about_user(user_id, stored))
-    key = state.catalogue.point_key(site, target)
-    here = state.catalogue.at(site, target)
-    if not here:
-        question = nearest(shown_point(site, target), known_points(state))
-        steps.append(f"no experiment has this decision point{question}")
-    for experiment in here:
-        steps += _about_experiment(state, user, experiment)
-    for context in dict.fromkeys(experiment.context for experiment in here):
-        pool = pool_of(state, user, context, here)
-        chosen = next(
-            (one for one in assigned_experiments(state, user, context) if one in pool), None
-        )
-        if len(pool) > 1:
-            names = ", ".join(repr(member.name) for member in pool)
-            choice = "none of them" if chosen is None else repr(chosen.name)
-            steps.append(f"{names} share decision points: {choice} is the user's")
-        if chosen is not None and key in state.catalogue.point_keys[chosen.id]:
-            point = state.catalogue.point_keys[chosen.id].index(key)
-            return _assigned(state, user, chosen, point, steps)
-    return Explanation(user.id, site, target or "", None, None, (), tuple(steps))
+    about_user = tuple(_about_user(user_id, stored))
+    key = _known_key(state, site, target)
+    here = state.catalogue.at(*key)
+    contexts = list(dict.fromkeys(experiment.context for experiment in here))
+    explained = [
+        _in_context(state, user, one, here, key)
+        for one in contexts
+        if context is None or one == context
+    ]
+    if explained:
+        found = next((one for one in explained if one.experiment is not None), explained[0])
+        if context is None and len(contexts) > 1:
+            named = contexts[explained.index(found)]
+            others = ", ".join(repr(one) for one in contexts if one != named)
+            about_user += (f"this is about context {named!r}; the point is in {others}, too",)
+        return attrs.evolve(found, steps=(*about_user, *found.steps))
+    if contexts:
+        others = ", ".join(map(repr, contexts))
+        step = f"no experiment of context {context!r} has this decision point, only of {others}"
+    else:
+        step = f"no experiment has this decision point{nearest_point(state, site, target)}"
+    return Explanation(user.id, site, target or "", None, None, (), (*about_user, step))
+
+
+def _known_key(state: ServerState, site: str, target: str | None) -> PointKey:
+    """Return the key of the point; without a target, of the one whose target is null or empty."""
+    keys = [state.catalogue.point_key(site, one) for one in ((target,) if target else ("", None))]
+    return next((key for key in keys if state.catalogue.at(*key)), keys[0])
+
+
+def _in_context(
+    state: ServerState, user: User, context: str, everywhere: list[Experiment], key: PointKey
+) -> Explanation:
+    """Explain what the user is assigned at a point in a context that has it."""
+    here = [experiment for experiment in everywhere if experiment.context == context]
+    steps = [step for experiment in here for step in _about_experiment(state, user, experiment)]
+    pool = pool_of(state, user, context, here)
+    chosen = next((one for one in assigned_experiments(state, user, context) if one in pool), None)
+    if len(pool) > 1:
+        names = ", ".join(repr(member.name) for member in pool)
+        choice = "none of them" if chosen is None else repr(chosen.name)
+        steps.append(f"{names} share decision points: {choice} is the user's")
+    if chosen is not None and key in state.catalogue.point_keys[chosen.id]:
+        point = state.catalogue.point_keys[chosen.id].index(key)
+        return _assigned(state, user, chosen, point, steps)
+    return Explanation(user.id, key[0], key[1] or "", None, None, (), tuple(steps))
 
 
 def _about_user(user_id: str, stored: User | None) -> Iterator[str]:
@@ -98,6 +135,8 @@ def _about_experiment(state: ServerState, user: User, experiment: Experiment) ->
             f"{name}: the working group {group!r} is not one of the user's "
             f"{experiment.group_type} groups"
         )
+    elif experiment.state == ENROLLMENT_COMPLETE and experiment.within_subjects:
+        yield f"{name}: enrolment is complete; a within-subjects experiment then assigns nothing"
     elif is_shut_out(experiment, stored) and reverts_to(experiment) is None:
         yield f"{name}: a mark excluded the user"
     elif enrolled is not None:
@@ -136,6 +175,13 @@ def _assigned(
         unit = f"group {working_group(experiment, user)}" if experiment.unit == GROUP else "user"
         weights = ", ".join(f"{one.code} {one.weight:g} %" for one in experiment.conditions)
         steps.append(f"the {unit} draws among {weights}, the same each time")
+    for one in experiment.conditions:
+        sent = payload_for_code(experiment, one)
+        if one.code == condition and sent is not None:
+            steps.append(
+                f"a client is sent {sent!r} as the code, the payload of this level; "
+                f"marks name {condition!r}"
+            )
     key = experiment.points[point]
     return Explanation(
         user.id, key.site, key.target or "", experiment.name, condition, queue, tuple(steps)

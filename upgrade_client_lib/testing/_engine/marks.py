@@ -13,7 +13,7 @@ from .reasons import NUL_MESSAGE, Reason, Refused
 from .records import Mark
 from .state import ServerState
 from .store import Enrolment, User, Visit
-from .strictness import known_points, require_known, shown_point
+from .strictness import require_known, require_point
 
 NOT_APPLIED = "condition not applied"
 
@@ -50,8 +50,7 @@ def _marked_experiment(state: ServerState, sent: Mark) -> Experiment | None:
     """
     here = state.catalogue.at(sent.site, sent.target)
     if not here:
-        name = shown_point(sent.site, sent.target)
-        require_known(state, "decision point", name, known_points(state))
+        require_point(state, sent.site, sent.target)
         return None
     if not sent.experiment_id:
         return draw_from_pool(sent.user, here)

@@ -7,10 +7,12 @@ import re
 import attrs
 
 from .._definitions import ENROLLING, Experiment
+from .assignments import check_context
 from .reasons import Reason, Refused
 from .records import Reward
 from .state import ServerState
 from .store import User
+from .strictness import require_point
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -92,6 +94,9 @@ def _by_point(state: ServerState, target: RewardTarget) -> Experiment:
             active = experiment.adaptive and experiment.state == ENROLLING
             if active and experiment.context == target.context:
                 return experiment
+        if state.strict:
+            check_context(state, target.context)
+            require_point(state, target.site, target.target)
     raise Refused(
         Reason.REWARD_FAILED,
         f"No active experiment found for decision point (context: {target.context}, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from .._definitions import Condition, DecisionPoint, Experiment, Payload
+from .._definitions import Condition, DecisionPoint, Experiment, Payload, payload_for_code
 
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -53,10 +53,8 @@ def _condition(experiment: Experiment, condition: Condition, point: DecisionPoin
 
 def _code(experiment: Experiment, condition: Condition) -> str | dict[str, str]:
     """Return the code; where one factor decides between subjects, its level's payload."""
-    if not experiment.factorial or experiment.within_subjects or len(condition.levels) != 1:
-        return condition.code
-    payload = condition.levels[0].payload
-    return {"type": "string", "value": payload.value if payload else ""}
+    payload = payload_for_code(experiment, condition)
+    return condition.code if payload is None else {"type": "string", "value": payload}
 
 
 def _factors(condition: Condition) -> str:

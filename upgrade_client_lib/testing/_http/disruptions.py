@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from numbers import Real
 from threading import Event, Lock
+from typing import Any
 
 import attrs
 
-from .faults import Matching, check_endpoint, check_times, take_matching
+from .faults import Matching, check_endpoint, check_times, check_user, take_matching
 
 
 @attrs.define(kw_only=True)
@@ -58,9 +60,9 @@ class Disruptions:
     ) -> None:
         """Disrupt calls from now on; a ValueError says what cannot be."""
         check_endpoint(endpoint, self._endpoints)
+        check_user(user)
         check_times(times)
-        if math.isnan(delay) or delay < 0:
-            raise ValueError(f"seconds must not be negative: {delay}")
+        _check_seconds(delay)
         disruption = Disruption(
             delay=delay,
             applied=applied,
@@ -100,3 +102,10 @@ class Disruptions:
         with self._lock:
             ended, self._ended = self._ended, Event()
         ended.set()
+
+
+def _check_seconds(seconds: Any) -> None:
+    if isinstance(seconds, bool) or not isinstance(seconds, Real):
+        raise TypeError(f"seconds must be a number, not {seconds!r}")
+    if math.isnan(seconds) or seconds < 0:
+        raise ValueError(f"seconds must not be negative: {seconds}")

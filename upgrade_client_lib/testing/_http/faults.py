@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from typing import TypeVar, Union
 
 import attrs
 
+from ..._narrow import mapping_or_none
 from .._definitions import check_text
 
 WITHOUT_BODY = (204, 304)
+_OF_THE_CONNECTION = ("connection", "content-length", "keep-alive", "transfer-encoding")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t -~]*")
 
 Body = Union[str, bytes, Mapping[str, object], list[object], None]
 
@@ -65,8 +70,19 @@ def check_endpoint(endpoint: str | None, endpoints: Collection[str]) -> None:
 
 
 def check_times(times: int | None) -> None:
-    if times is not None and times < 1:
+    if times is not None and _whole("times", times) < 1:
         raise ValueError(f"times must be at least 1, not {times}")
+
+
+def check_user(user: str | None) -> None:
+    if user is not None:
+        check_text("user", user)
+
+
+def _whole(what: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{what} must be a whole number, not {value!r}")
+    return value
 
 
 class Faults:
@@ -89,10 +105,12 @@ class Faults:
         """Have calls answered so; a ``ValueError`` says what cannot be."""
         check_endpoint(endpoint, self._endpoints)
         check_times(times)
-        if not 200 <= status <= 999:
+        if not 200 <= _whole("status", status) <= 999:
             raise ValueError(f"status must be that of an answer, 200 to 999, not {status}")
         if body and status in WITHOUT_BODY:
             raise ValueError(f"an answer with status {status} has no body")
+        if mapping_or_none(headers) is None:
+            raise TypeError(f"headers must be a dictionary, not {headers!r}")
         fault = Fault(
             endpoint=endpoint, user=user, left=times, status=status, headers=headers, body=body
         )
@@ -120,12 +138,26 @@ def _content(endpoint: str, status: int, body: Body) -> bytes:
         "endPoint": f"/api/v6/{endpoint}",
         "errorCode": status,
     }
-    return json.dumps(error if body is None else body).encode()
+    try:
+        return json.dumps(error if body is None else body).encode()
+    except TypeError as wrong:
+        raise TypeError(f"body: {wrong}") from None
 
 
 def _headers(status: int, headers: Mapping[str, str], content: bytes) -> list[tuple[str, str]]:
-    checked = [(name, check_text(f"header {name}", value)) for name, value in headers.items()]
+    checked = [_header(*header) for header in headers.items()]
     if status in WITHOUT_BODY or any(name.lower() == "content-type" for name, _ in checked):
         return checked
     html = content.startswith(b"<")
     return [*checked, ("Content-Type", "text/html" if html else "application/json; charset=utf-8")]
+
+
+def _header(name: str, value: str) -> tuple[str, str]:
+    """Return a header; a ValueError or TypeError says why it cannot be sent."""
+    if not _HEADER_NAME.fullmatch(check_text("the name of a header", name)):
+        raise ValueError(f"headers: {name!r} is not the name of a header")
+    if name.lower() in _OF_THE_CONNECTION:
+        raise ValueError(f"headers: {name} is set by the server itself")
+    if not _HEADER_VALUE.fullmatch(check_text(f"header {name}", value)):
+        raise ValueError(f"header {name} must be of printable ASCII characters, not {value!r}")
+    return name, value

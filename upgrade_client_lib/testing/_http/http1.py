@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from http import HTTPStatus
+from threading import Lock
 from typing import Any
 
 import attrs
@@ -20,11 +22,13 @@ REQUEST_SECONDS = 30.0
 _HEAD_LIMIT = 16 * 1024
 _RECEIVED_AT_ONCE = _HEAD_LIMIT  # h11 limits what is incomplete alone, so this bounds a head too
 _DRAIN_LIMIT = 64 * 1024 * 1024
+_BODIES_LIMIT = 64 * 1024 * 1024
+_MALFORMED = re.compile(rb"(?<!\r)\n|\A(?:\r\n)?[0-9A-Fa-f]+[ \t]")  # around chunks; h11 takes it
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
 class BadRequest(Exception):
-    """Malformed or oversized HTTP: the response is a bare status, then the connection closes."""
+    """Malformed HTTP, or too much: the response is a bare status, then the connection closes."""
 
     def __init__(self, status: int) -> None:
         self.status = status
@@ -44,11 +48,27 @@ class RequestHead:
     keep_alive: bool
 
 
+class HeldBodies:
+    """Counts the bytes of bodies that all connections of a server hold, which are limited."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._held = 0
+
+    def add(self, size: int) -> None:
+        with self._lock:
+            if self._held + size > _BODIES_LIMIT:
+                raise BadRequest(503)
+            self._held += size
+
+
 class Http1Connection:
     """Reads requests from a connected socket and writes responses to it."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, bodies: HeldBodies) -> None:
         self._connection = connection
+        self._bodies = bodies
+        self._held = 0
         self._parser = _parser()
         self._deadline = 0.0
 
@@ -61,7 +81,7 @@ class Http1Connection:
                 return None
         self._parser = _parser()  # a new one for each request, since responses do not go through it
         self._deadline = time.monotonic() + REQUEST_SECONDS
-        received = received.lstrip(b"\r\n") or self._more()  # an empty line before is ignored
+        received = received.removeprefix(b"\r\n") or self._more()  # one empty line is ignored
         self._parser.receive_data(received)
         while (request := self._event()) is h11.NEED_DATA:
             more = self._more()
@@ -77,10 +97,15 @@ class Http1Connection:
         _check_body(head.headers)
         if self._parser.they_are_waiting_for_100_continue:
             self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        content = bytearray()
+        chunked = "transfer-encoding" in head.headers
+        content, framing = bytearray(), bytearray()
         arrived = 0
-        while not isinstance(event := self._event(), h11.EndOfMessage):
+        while True:
+            event = self._chunk_event(framing) if chunked else self._event()
+            if isinstance(event, h11.EndOfMessage):
+                return bytes(content)
             if event is h11.NEED_DATA:
+                self._hold(len(content))
                 self._parser.receive_data(self._more())
                 continue
             arrived += len(event.data)
@@ -88,7 +113,10 @@ class Http1Connection:
                 raise BadRequest(413)
             if len(content) <= BODY_LIMIT:
                 content += event.data
-        return bytes(content)
+
+    def release(self) -> None:
+        """Count the request's body no longer."""
+        self._hold(0)
 
     def send(self, response: Response, *, keep_alive: bool, with_body: bool) -> None:
         lines = [f"HTTP/1.1 {response.status} {_REASONS.get(response.status, '')}"]
@@ -108,6 +136,24 @@ class Http1Connection:
             return self._parser.next_event()
         except h11.RemoteProtocolError as error:
             raise BadRequest(error.error_status_hint) from error
+
+    def _chunk_event(self, framing: bytearray) -> Any:
+        """Return what a body in chunks has next; ``framing`` is what stood before it."""
+        unread, _ = self._parser.trailing_data
+        event = self._event()
+        framing += unread[: len(unread) - len(self._parser.trailing_data[0])]
+        if event is not h11.NEED_DATA:
+            if isinstance(event, h11.Data):
+                del framing[-len(event.data) :]
+            if _MALFORMED.search(framing):
+                raise BadRequest(400)
+            framing.clear()
+        return event
+
+    def _hold(self, size: int) -> None:
+        if size != self._held:
+            self._bodies.add(size - self._held)
+            self._held = size
 
     def _more(self) -> bytes:
         """Return what arrives next, within the time of the request."""
@@ -133,9 +179,9 @@ def _head(request: h11.Request) -> RequestHead:
     path = request.target.decode("latin-1")
     if path.startswith("http://"):
         path = "/" + path[7:].partition("/")[2]
-    connection = headers.get("connection", "").lower()
+    options = [one.strip() for one in headers.get("connection", "").lower().split(",")]
     is_old = request.http_version == b"1.0"
-    keep_alive = connection == "keep-alive" if is_old else connection != "close"
+    keep_alive = "close" not in options and (not is_old or "keep-alive" in options)
     return RequestHead(request.method.decode("ascii"), path, headers, keep_alive)
 
 

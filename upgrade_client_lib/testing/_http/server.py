@@ -17,6 +17,7 @@ from .http1 import (
     KEEP_ALIVE_SECONDS,
     BadRequest,
     ConnectionClosed,
+    HeldBodies,
     Http1Connection,
     RequestHead,
 )
@@ -53,6 +54,7 @@ class SocketServer:
         self._lock = Lock()
         self._connections: set[socket.socket] = set()
         self._threads: set[Thread] = set()
+        self._bodies = HeldBodies()
         self._listener: _Listener | None = None
         self._address = (host, port)
         self.resume()
@@ -95,7 +97,7 @@ class SocketServer:
 
     def _serve_connection(self, connection: socket.socket, peer: str) -> None:
         """Serve one connection's requests, one after the other, until either side closes it."""
-        http = Http1Connection(connection)
+        http = Http1Connection(connection, self._bodies)
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.settimeout(KEEP_ALIVE_SECONDS)
@@ -115,11 +117,24 @@ class SocketServer:
 
     def _serve_next(self, connection: socket.socket, http: Http1Connection, peer: str) -> bool:
         """Serve the next request; return False if it was the connection's last."""
-        delivery = AT_ONCE
         head = http.head()
         if head is None:
             return False
-        body = http.body(head)
+        try:
+            return self._respond(connection, http, peer, head, http.body(head))
+        finally:
+            http.release()
+
+    def _respond(
+        self,
+        connection: socket.socket,
+        http: Http1Connection,
+        peer: str,
+        head: RequestHead,
+        body: bytes,
+    ) -> bool:
+        """Send the response to a request, unless it is dropped; return whether more may come."""
+        delivery = AT_ONCE
         started = time.perf_counter()
         try:
             response = self._page_response(peer, head, body)

@@ -183,12 +183,15 @@ def _users(state: ServerState, looked_up: str | None) -> Iterator[Html]:
 def _user(state: ServerState, user_id: str, *, is_open: bool = False) -> Html:
     stored = state.store.user(user_id)
     user = User(user_id) if stored is None else stored
-    points = {
-        (point.site, point.target or ""): None
-        for experiment in state.catalogue.experiments.values()
-        for point in experiment.points
-    }
-    rows = [_explained(explain(state, user_id, *point)) for point in points]
+    points: dict[tuple[str, str], dict[str, None]] = {}
+    for experiment in state.catalogue.experiments.values():
+        for point in experiment.points:
+            points.setdefault((point.site, point.target or ""), {})[experiment.context] = None
+    rows = [
+        _explained(explain(state, user_id, *point, context), context if len(contexts) > 1 else "")
+        for point, contexts in points.items()
+        for context in contexts
+    ]
     return element(
         "details",
         element("summary", f"{user_id}: {_groups(user)}"),
@@ -198,13 +201,16 @@ def _user(state: ServerState, user_id: str, *, is_open: bool = False) -> Html:
     )
 
 
-def _explained(explanation: Explanation) -> list[object]:
+def _explained(explanation: Explanation, context: str) -> list[object]:
+    point: object = _point(explanation.site, explanation.target)
+    if context:
+        point = joined(point, element("p", f"in {context}", class_="note"))
     gets: object = explanation.condition or "no condition"
     if len(explanation.queue) > 1:
         ahead = ", ".join(explanation.queue[1:_QUEUE])
         gets = joined(gets, element("p", f"then {ahead} …", class_="note"))
     why = element("ul", *(element("li", step) for step in explanation.steps))
-    return [_point(explanation.site, explanation.target), gets, why]
+    return [point, gets, why]
 
 
 def _groups(user: User) -> str:
