@@ -11,6 +11,7 @@ from tests.support_forms import Form, both_forms
 from tests.support_sharing import Workers, clock, kind, workers
 from upgrade_client_lib import UpgradeClient, stores
 from upgrade_client_lib._user.entry import Entry, encode
+from upgrade_client_lib.types import ExperimentUser
 
 __all__ = ["clock", "kind", "workers"]
 
@@ -90,17 +91,24 @@ def test_a_living_client_of_an_alias_learns_it_too(call: Form, workers: Workers)
 
 @both_forms
 @pytest.mark.parametrize("method", ["set_group_membership", "set_working_group"])
-def test_a_change_of_groups_through_an_alias_leaves_the_roots(
+def test_a_change_of_groups_through_an_alias_is_one_of_the_user(
     call: Form, workers: Workers, method: str
 ) -> None:
-    workers.upgrade.flag("restricted", include={"class": ["class-1"]})
-    call(workers.known().init, {"class": ["class-1"]}, {"class": "class-1"})
+    groups, working = {"class": ["class-1"]}, {"class": "class-1"}
+    call(workers.known().init, groups, working)
     call(workers.client().set_alt_user_ids, ["alias"])
-    groups: Any = {"class": ["class-2"]} if method == "set_group_membership" else {"class": "c"}
-    call(getattr(workers.client("alias"), method), groups)
-    stated = workers.client("alias", group={"class": ["class-1"]})
-    assert call(stated.has_feature_flag, "restricted")
-    assert workers.server.count("init") == 2
+    if method == "set_group_membership":
+        groups = {"class": ["class-2"]}
+        changed = call(workers.client("alias").set_group_membership, groups)
+    else:
+        working = {"class": "class-2"}
+        changed = call(workers.client("alias").set_working_group, working)
+    assert changed.id == "user"
+    assert call(workers.truth().init) == ExperimentUser("user", groups, working)
+    stated = workers.client("alias", group=groups, working_group=working)
+    sent = workers.server.count("init")
+    call(stated.get_all_feature_flags)
+    assert workers.server.count("init") == sent
 
 
 @both_forms

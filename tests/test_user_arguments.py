@@ -90,6 +90,7 @@ def test_there_is_no_working_group_of_none(call: Form) -> None:
         (["ok", ""], r"aliases\[1\] must not be empty"),
         (["ok", 1], r"aliases\[1\] must be a string, not int"),
         ([["a"]], r"aliases\[0\] must be a string, not list"),
+        (["a\0b"], "an alias must not hold a NUL character"),
     ],
 )
 def test_wrong_aliases_are_refused_before_anything_is_sent(

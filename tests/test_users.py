@@ -189,6 +189,19 @@ def test_an_alias_speaks_for_its_root_user(call: Form) -> None:
     assert call(alias.has_feature_flag, "for-class-1") is True
 
 
+@both_forms
+def test_groups_that_an_alias_sets_are_those_of_its_root_user(call: Form) -> None:
+    local = LocalUpgrade()
+    root, alias = client_at(local), client_at(local, "u1-tablet")
+    call(root.init, {"class": ["class-1"]}, {"class": "class-1"})
+    call(root.set_alt_user_ids, ["u1-tablet"])
+
+    assert call(alias.set_group_membership, {"class": ["class-2"]}).id == "u1"
+    assert call(alias.set_working_group, {"class": "class-2"}).id == "u1"
+
+    assert call(root.init) == ExperimentUser("u1", {"class": ["class-2"]}, {"class": "class-2"})
+
+
 # ---- What a client knows of its user ----
 
 

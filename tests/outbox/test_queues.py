@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.outbox.support_outbox import (
@@ -15,9 +16,9 @@ from tests.outbox.support_outbox import (
     said,
     served,
 )
-from tests.support_clock import until
+from tests.support_clock import MARGIN, taking, until
 from tests.support_forms import Form, both_forms
-from tests.support_server import PATIENCE
+from tests.support_server import PATIENCE, Background
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib._rules import delivery
 from upgrade_client_lib.stores import MemoryStore
@@ -126,21 +127,79 @@ def test_a_mark_that_is_undecided_has_the_queue_asked_for_anew(
     assert decided(client, "single", "queue").condition == "second"
 
 
-def test_an_answer_that_overlaps_a_delivery_is_not_kept(served: Served) -> None:
+@both_forms
+def test_a_page_during_a_delivery_has_the_answer_of_after_it(call: Form, served: Served) -> None:
     connection = served.connect()
     client = known_user(connection)
     delivery = served.server.hold_next("mark")
     decided(client, "single", "queue").mark_sync()
     delivery.wait()
     other = connection.client("user", "my-app")
-    decided(other, "single", "queue")
     asked = served.server.count("assign")
+    with Background(call) as background:
+        page = background.begin(other.decide, "single", "queue")
+        until(lambda: served.server.count("assign") > asked)
+        delivery.release()
+        assert page.result(PATIENCE).condition == "second"
+    asked = served.server.count("assign")
+    assert decided(other, "single", "queue").condition == "second"
+    assert served.server.count("assign") == asked
+
+
+@both_forms
+def test_a_page_during_a_delivery_that_fails_sees_the_mark_that_waits_again(
+    call: Form, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "PAUSES", (3600.0,))
+    connection = served.connect()
+    client = known_user(connection)
+    attempt = served.server.hold_next("mark", error=httpx.ConnectError)
+    decided(client, "single", "queue").mark_sync()
+    attempt.wait()
+    asked = served.server.count("assign")
+    with Background(call) as background:
+        page = background.begin(connection.client("user", "my-app").decide, "single", "queue")
+        until(lambda: served.server.count("assign") > asked)
+        attempt.release()
+        assert page.result(PATIENCE).condition == "second"
+    assert served.conditions() == ["first"]
+
+
+@both_forms
+def test_a_page_during_a_long_delivery_waits_for_half_of_its_time(
+    call: Form, served: Served
+) -> None:
+    connection = served.connect()
+    client = known_user(connection)
+    delivery = served.server.hold_next("mark")
+    decided(client, "single", "queue").mark_sync()
+    delivery.wait()
+    page = connection.client("user", "my-app").with_options(timeout=0.2)
+    with taking(0.1, MARGIN):
+        assert call(page.decide, "single", "queue").condition == "first"
+    with taking(0.0, MARGIN):
+        assert call(page.decide, "home", "banner")
     delivery.release()
     assert connection.outbox.flush_sync(PATIENCE) == 0
-    assert decided(other, "single", "queue").condition == "second"
+    assert call(page.decide, "single", "queue").condition == "second"
+
+
+@both_forms
+def test_what_is_delivered_before_a_mark_does_not_hold_a_page_up(
+    call: Form, served: Served
+) -> None:
+    connection = served.connect()
+    client = known_user(connection)
+    delivery = served.server.hold_next("log")
+    client.enqueue_log_sync(LOG)
+    delivery.wait()
+    decided(client, "single", "queue").mark_sync()
+    asked = served.server.count("assign")
+    page = connection.client("user", "my-app", rotation="decision_point")
+    assert call(page.decide, "single", "queue").condition == "second"
     assert served.server.count("assign") == asked + 1
-    assert decided(other, "single", "queue").condition == "second"
-    assert served.server.count("assign") == asked + 1
+    delivery.release()
+    assert connection.outbox.flush_sync(PATIENCE) == 0
 
 
 def test_a_mark_that_excludes_leaves_its_experiment_open_until_it_is_delivered(

@@ -10,6 +10,7 @@ import itertools
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
@@ -109,6 +110,11 @@ class HandedOver:
     may_be_applied_again: int = 0
     was_retried: bool = False
     is_discarded: bool = False
+
+
+def pass_time(clocks: tuple[Clock, Clock], seconds: float) -> None:
+    for clock in clocks:
+        clock.let_pass(seconds)
 
 
 class Outboxes(RuleBasedStateMachine):
@@ -211,8 +217,7 @@ class Outboxes(RuleBasedStateMachine):
         self.pass_time(seconds)
 
     def pass_time(self, seconds: float) -> None:
-        for clock in self.clocks:
-            clock.let_pass(seconds + SOME_MORE)
+        pass_time(self.clocks, seconds + SOME_MORE)
 
     @rule(when=st.sampled_from(["before", "after"]))
     def kill(self, when: str) -> None:
@@ -366,13 +371,15 @@ def test_an_outbox_keeps_to_the_model(
     kind: str, examples: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(deliverer, "MAX_THREADS", 0)  # who waits delivers
+    clocks = Clock.stopped(monkeypatch), Clock.stopped(monkeypatch, "time")
+    monkeypatch.setattr(time, "sleep", partial(pass_time, clocks))
     files = itertools.count()
 
     def open_store() -> EventStore:
         return MemoryStore() if kind == "memory" else SQLiteStore(tmp_path / f"{next(files)}.db")
 
     class Machine(Outboxes):
-        clocks = Clock.stopped(monkeypatch), Clock.stopped(monkeypatch, "time")
         store_opener = staticmethod(open_store)
 
+    Machine.clocks = clocks
     run_state_machine_as_test(Machine, settings=settings(lean, max_examples=examples))

@@ -209,7 +209,8 @@ def stated_groups(
 
 def aliases(value: object) -> list[str]:
     """Each alias once, in order: the server loses lists with duplicates in silence."""
-    return list(dict.fromkeys(_nonempty_texts("aliases", value)))
+    texts = _nonempty_texts("aliases", value)
+    return list(dict.fromkeys(storable("an alias", alias) for alias in texts))
 
 
 def member(argument: str, value: object, enum: type[E]) -> E:

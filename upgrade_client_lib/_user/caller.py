@@ -161,12 +161,13 @@ class Caller:
     ) -> Callable[[float], Awaitable[object]]:
         async def load(seconds: float) -> object:
             group, working_group = self.stated_groups or (None, None)
-            operation = attrs.evolve(
-                _api.init(self.identity, group, working_group), is_read=for_read
-            )
+
+            def init(identity: _api.Identity) -> Operation[ExperimentUser]:
+                return attrs.evolve(_api.init(identity, group, working_group), is_read=for_read)
+
             try:
                 user = await self.change(
-                    backend, options.within(seconds), operation, "stated", self.stated_groups
+                    backend, options.within(seconds), init, "stated", self.stated_groups
                 )
             except UpgradeApiError as error:
                 error.may_have_been_applied = False  # what the caller asked for was refused
@@ -180,16 +181,33 @@ class Caller:
         self,
         backend: Backend,
         options: CallOptions,
-        operation: Operation[ExperimentUser],
+        operation_of: Callable[[_api.Identity], Operation[ExperimentUser]],
         change: GroupsChange,
         stated: Groups | None = None,
     ) -> ExperimentUser:
         """Send a change of the user, and end what is stored of them."""
-        initializes = change in ("group", "working group")
-        work = self.call(backend, options, operation, initializes=initializes)
+        if change in ("group", "working group"):
+            work = self._change_of_root(backend, options, operation_of)
+        else:
+            work = self.call(backend, options, operation_of(self.identity), initializes=False)
         if self.shared is None:
             return await work
         return await self.shared.changes.of_user(backend, work, change, stated)
+
+    async def _change_of_root(
+        self,
+        backend: Backend,
+        options: CallOptions,
+        operation_of: Callable[[_api.Identity], Operation[ExperimentUser]],
+    ) -> ExperimentUser:
+        """Send a change that the server never reads where an alias sends it; then the root does."""
+        deadline = time.monotonic() + options.timeout.total
+        user = await self.call(backend, options, operation_of(self.identity))
+        if user.id == self.identity.user_id:
+            return user
+        root = attrs.evolve(self.identity, user_id=user.id)
+        left = options.within(deadline - time.monotonic())
+        return await self.server.call(backend, operation_of(root), left, root)
 
     def restate(
         self,

@@ -85,14 +85,16 @@ class Loader(Caller):
         force: bool = False,
     ) -> Callable[[float], Awaitable[Record]]:
         async def ask(left: CallOptions) -> Record:
-            def assign() -> Awaitable[Mapping[PointKey, _api.Item]]:
+            def assign(left: CallOptions) -> Awaitable[Mapping[PointKey, _api.Item]]:
                 return self.call(backend, left, _api.assign(self.identity))
 
             if self.server.outbox is None:
-                return Record(self.identity, await assign(), is_shared=self.shared is not None)
+                return Record(self.identity, await assign(left), is_shared=self.shared is not None)
             from .waiting_marks import ask_beside_marks
 
-            return await ask_beside_marks(self, self.server.outbox, backend, assign)
+            return await ask_beside_marks(
+                self, self.server.outbox, backend, left, assign, is_current
+            )
 
         async def load(seconds: float) -> Record:
             left = options.within(seconds)

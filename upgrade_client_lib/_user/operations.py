@@ -50,10 +50,11 @@ class User(Loader):
         groups = None if group is None else arguments.groups("group", group)
         working = None if working_group is None else _working_group(working_group)
         self.restate(groups, working)
-        operation = _api.init(self.identity, groups, working)
         is_plain = groups is None and working is None
         change: GroupsChange = "plain init" if is_plain else "init"
-        user = await self.change(backend, options, operation, change)
+        user = await self.change(
+            backend, options, lambda identity: _api.init(identity, groups, working), change
+        )
         self.group, self.working_group = user.group, user.workingGroup
         self.clear()
         return self._as_stored(user.id)
@@ -63,8 +64,9 @@ class User(Loader):
     ) -> ExperimentUser:
         checked = None if group is None else arguments.groups("group", group)
         self.restate(checked or {}, None)
-        operation = _api.set_group_membership(self.identity, checked)
-        user = await self.change(backend, options, operation, "group")
+        user = await self.change(
+            backend, options, lambda identity: _api.set_group_membership(identity, checked), "group"
+        )
         self.group = user.group
         self.clear()
         return self._as_stored(user.id)
@@ -74,8 +76,12 @@ class User(Loader):
     ) -> ExperimentUser:
         checked = _working_group(working_group)
         self.restate(None, checked)
-        operation = _api.set_working_group(self.identity, checked)
-        user = await self.change(backend, options, operation, "working group")
+        user = await self.change(
+            backend,
+            options,
+            lambda identity: _api.set_working_group(identity, checked),
+            "working group",
+        )
         self.working_group = user.workingGroup
         self.clear()
         return self._as_stored(user.id)

@@ -35,7 +35,6 @@ class SharedChanges:
     """The changes that one user's clients make."""
 
     _entry: SharedEntry
-    _user_id: str
 
     async def of_user(
         self,
@@ -87,12 +86,9 @@ class SharedChanges:
     ) -> None:
         await self._entry.learn_root(backend, user.id)
         answered = StoredGroups(user.group, user.workingGroup)
-        is_alias = user.id != self._user_id
 
         def changed(entry: Entry) -> Entry | None:
             is_of_one_kind = change in ("group", "working group")
-            if is_alias and is_of_one_kind:
-                return entry.of_changed_user(entry.groups)  # the server leaves the root's as is
             groups = groups_after(change, entry.groups, answered, stated)
             if not is_of_one_kind and are_same(entry.groups, groups):
                 return _with_same_groups(entry, groups)

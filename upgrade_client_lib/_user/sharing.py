@@ -75,7 +75,7 @@ class SharedUser:
         self._server = user.server
         self._access = access
         self._entry = SharedEntry(access, user.identity.user_id)
-        self.changes = SharedChanges(self._entry, user.identity.user_id)
+        self.changes = SharedChanges(self._entry)
         self._is_settled = False
 
     @property
