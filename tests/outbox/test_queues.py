@@ -174,8 +174,8 @@ def test_a_page_during_a_long_delivery_waits_for_half_of_its_time(
     delivery = served.server.hold_next("mark")
     decided(client, "single", "queue").mark_sync()
     delivery.wait()
-    page = connection.client("user", "my-app").with_options(timeout=0.2)
-    with taking(0.1, MARGIN):
+    page = connection.client("user", "my-app").with_options(timeout=1.0)
+    with taking(0.5, MARGIN):
         assert call(page.decide, "single", "queue").condition == "first"
     with taking(0.0, MARGIN):
         assert call(page.decide, "home", "banner")
