@@ -170,7 +170,8 @@ def integrations(session: nox.Session, versions: str) -> None:
 def coverage(session: nox.Session) -> None:
     """Run the tests and those of the examples; fail if the library has a line or branch left out.
 
-    Of the tests, two in ten thousand may be: in a few, threads and processes decide which way to go.
+    Of the tests, two in ten thousand may be: in a few, threads and processes decide which way they
+    go.
     """
     install(session, "tests", "examples")
     session.run("coverage", "erase")
