@@ -156,6 +156,24 @@ def test_an_answer_that_is_no_user_is_an_error_and_clears_nothing(
 
 
 @both_forms
+@pytest.mark.parametrize("root", ["", "\u0100", "u1\n", " u1"])
+@pytest.mark.parametrize(
+    ("method", "argument"),
+    [("set_group_membership", {"class": ["class-1"]}), ("set_working_group", {"class": "class-1"})],
+)
+def test_an_alias_of_a_user_whom_no_header_can_name_changes_no_groups(
+    call: Form, method: str, argument: object, root: str
+) -> None:
+    server = ScriptedServer(Answer(200, {"id": root}))
+    client = server.client()
+
+    with pytest.raises(UnreadableAnswerError, match="the user id in the answer"):
+        call(getattr(client, method), argument)
+
+    assert len(server.sent) == 1
+
+
+@both_forms
 @pytest.mark.parametrize("group", ["class-1", 5, ["class-1"], True])
 def test_a_group_that_cannot_be_read_leaves_the_user(call: Form, group: object) -> None:
     server = ScriptedServer(

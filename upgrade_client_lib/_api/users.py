@@ -28,6 +28,7 @@ from upgrade_openapi.types import UNSET
 
 from .._http import Operation
 from .._narrow import list_or_none
+from .._rules.arguments import header, nonempty
 from ..types import ExperimentUser, UserAliases
 from .groups import Groups, group_membership
 from .identity import Identity
@@ -48,7 +49,7 @@ def init(
 def set_group_membership(identity: Identity, group: Groups | None) -> Operation[ExperimentUser]:
     body = GroupMembershipRequest(None if group is None else group_membership(group))
     get_kwargs = group_membership_endpoint._get_kwargs
-    return operation(get_kwargs, identity, body, _read_user, idempotent=True)
+    return operation(get_kwargs, identity, body, _read_changed_user, idempotent=True)
 
 
 def set_working_group(
@@ -56,7 +57,7 @@ def set_working_group(
 ) -> Operation[ExperimentUser]:
     body = WorkingGroupRequest(WorkingGroup.from_dict(working_group))
     get_kwargs = working_group_endpoint._get_kwargs
-    return operation(get_kwargs, identity, body, _read_user, idempotent=True)
+    return operation(get_kwargs, identity, body, _read_changed_user, idempotent=True)
 
 
 def set_user_aliases(identity: Identity, aliases: Sequence[str]) -> Operation[UserAliases]:
@@ -68,6 +69,13 @@ def set_user_aliases(identity: Identity, aliases: Sequence[str]) -> Operation[Us
 def _read_user(response: Any) -> ExperimentUser:
     user = UserModel.from_dict(as_object(response))
     return ExperimentUser(as_str(user.id), _group(user.group), _working_group(user.working_group))
+
+
+def _read_changed_user(response: Any) -> ExperimentUser:
+    """Read the user that a change names, who sends the change again if an alias sent it."""
+    user = _read_user(response)
+    header("the user id in the answer", nonempty("the user id in the answer", user.id))
+    return user
 
 
 def _read_aliases(response: Any) -> UserAliases:

@@ -151,7 +151,8 @@ def _why_unreadable(response: Response, error: Exception) -> str:
     if not response.content:
         return f"the server answered status {response.status} with an empty body"
     content_type = response.headers.get("content-type", "of no type")
-    if isinstance(error, ValueError) and "json" not in content_type:
+    is_no_json = isinstance(error, (json.JSONDecodeError, UnicodeDecodeError))
+    if is_no_json and "json" not in content_type:
         return f"the answer is not JSON but {content_type}: does host_url name an UpGrade server?"
     return f"the answer is not what the API gives: {type(error).__name__}: {error}"
 
