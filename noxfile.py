@@ -462,7 +462,7 @@ def run_tests(session: nox.Session, *pytest: str, env: dict[str, str]) -> None:
     Some tests measure time, and a machine that is busy for a moment fails them. What fails again
     fails the session, and the output of both runs stays.
     """
-    cache = f"--override-ini=cache_dir={session.create_tmp()}"
+    cache = f"--override-ini=cache_dir={session.cache_dir / session.name}"
     try:
         session.run(*pytest, cache, *IN_PARALLEL, *session.posargs, env=env)
     except CommandFailed:
