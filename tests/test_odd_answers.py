@@ -233,14 +233,17 @@ def test_healthy_flags_survive_any_neighbours_in_their_order(answer: list[Any]) 
 
 
 @lean
-@given(answer=mixed([{**RECORD, "id": 101}, {**RECORD, "id": 102}], spoiled(RECORD)))
-def test_healthy_log_records_survive_any_neighbours(answer: list[Any]) -> None:
+@given(data=st.data())
+def test_healthy_log_records_survive_any_neighbours(data: st.DataObject) -> None:
+    names = [f"healthy-{number}" for number in range(2)]
+    records = [{**RECORD, "uniquifier": name} for name in names]
+    answer = data.draw(mixed(records, spoiled(RECORD)))
     client = ScriptedServer(Answer(200, json.dumps(answer))).client("user")
 
-    records: list[LogRecord] = client.log_sync([LogInput(STAMP, LogMetrics({"seconds": 1}))])
+    read: list[LogRecord] = client.log_sync([LogInput(STAMP, LogMetrics({"seconds": 1}))])
 
-    healthy = [record for record in records if record.id in (101, 102)]
-    assert len(healthy) == 2
+    healthy = [record for record in read if record.uniquifier in names]
+    assert sorted(str(record.uniquifier) for record in healthy) == names
     assert all(record.data == {"seconds": 1} for record in healthy)
 
 
