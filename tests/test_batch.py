@@ -264,6 +264,30 @@ def test_what_the_users_raise_comes_after_the_rows_of_those_before(
     assert seen == ["u1", "u2"]
 
 
+def test_users_whose_query_was_cancelled_end_the_loop(connection: UpgradeConnection) -> None:
+    async def users() -> AsyncIterator[BatchUser]:
+        yield BatchUser("u1", group={})
+        query = asyncio.get_running_loop().create_future()
+        query.cancel()
+        await query
+
+    async def some() -> list[str]:
+        seen: list[str] = []
+        rows = decide_many(connection, "my-app", users(), [BANNER])
+        with pytest.raises(asyncio.CancelledError):
+            async for row in rows:
+                seen.append(row.user)
+        return seen
+
+    async def within(seconds: float) -> list[str]:
+        task = asyncio.ensure_future(some())
+        ended, _ = await asyncio.wait([task], timeout=seconds)
+        assert ended, "it waits for ever"
+        return task.result()
+
+    assert asyncio.run(within(60)) == ["u1"]
+
+
 def test_a_closed_connection_is_the_error_that_it_is(collected: Collect) -> None:
     connection = UpgradeConnection(
         "http://upgrade.local", timeout=60.0, transport=LocalUpgrade().transport
