@@ -156,8 +156,11 @@ def test_users_who_fail_are_rows_and_status_3(command: Command, tmp_path: Path) 
         ("u.csv", "user,user\nu1,u2\n", "the first line names the column 'user' 2 times"),
         ("u.csv", "group.a,user,group.a\n,u1,\n", "names the column 'group.a' 2 times"),
         ("u.csv", "user,group.class\nu1\n", "line 2 has 1 cells, not 2"),
-        ("u.csv", 'user\n"u1\n', "unexpected end of data"),
+        ("u.csv", '"user"s\nu1\n', "line 1 is not CSV: "),
+        ("u.csv", 'user\n\n"u1"x\n', "line 3 is not CSV: "),
+        ("u.csv", 'user\n"u1\n', "line 2 is not CSV: unexpected end of data"),
         ("u.jsonl", "u1\n", "line 1 is not JSON"),
+        ("u.jsonl", '"u1"\n' + "[" * 100_000 + "\n", "line 2 is not JSON: "),
         ("u.jsonl", '"u1"\n5\n', "line 2 must be a text, or an object"),
         ("u.jsonl", '{"name": "Ada"}\n', "line 1 must be a text, or an object"),
     ],
@@ -332,6 +335,7 @@ def test_cells_may_be_of_any_length(command: Command, local: LocalUpgrade, tmp_p
         ("rows.jsonl", "[]\n", "holds something that is no row"),
         ("rows.jsonl", "{}\n", "holds something that is no row"),
         ("rows.jsonl", "u1\n", "holds something that is no row"),
+        ("rows.jsonl", "[" * 100_000 + "\n", "holds something that is no row"),
         (
             "rows.jsonl",
             "".join(

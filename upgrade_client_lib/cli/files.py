@@ -57,7 +57,7 @@ def read_users(path: Path) -> Iterator[BatchUser]:
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         try:
             yield from read(_lines_of_utf_8(file))
-        except (ValueError, csv.Error) as error:
+        except ValueError as error:
             raise FileError(f"{path.name}: {error}") from None
 
 
@@ -78,21 +78,24 @@ def _lines_of_utf_8(lines: Iterable[str]) -> Iterator[str]:
 
 def _users_of_csv(lines: Iterable[str]) -> Iterator[BatchUser]:
     rows = csv.reader(lines, strict=True)
-    nothing: list[str] = []
-    columns = next(rows, nothing)
-    if "user" not in columns:
-        raise ValueError('the first line must name the columns, and one must be "user"')
-    for column, times in Counter(columns).items():
-        if times > 1 and (column == "user" or _group_type(column)):
-            raise ValueError(f"the first line names the column {column!r} {times} times")
-        if column.startswith(("group", "working_group")) and not _group_type(column):
-            raise ValueError(f"the column {column!r} must name a group type, as in group.class")
-    for row in rows:
-        if not row:
-            continue
-        if len(row) != len(columns):
-            raise ValueError(f"line {rows.line_num} has {len(row)} cells, not {len(columns)}")
-        yield _user_of_cells(dict(zip(columns, row)))
+    try:
+        nothing: list[str] = []
+        columns = next(rows, nothing)
+        if "user" not in columns:
+            raise ValueError('the first line must name the columns, and one must be "user"')
+        for column, times in Counter(columns).items():
+            if times > 1 and (column == "user" or _group_type(column)):
+                raise ValueError(f"the first line names the column {column!r} {times} times")
+            if column.startswith(("group", "working_group")) and not _group_type(column):
+                raise ValueError(f"the column {column!r} must name a group type, as in group.class")
+        for row in rows:
+            if not row:
+                continue
+            if len(row) != len(columns):
+                raise ValueError(f"line {rows.line_num} has {len(row)} cells, not {len(columns)}")
+            yield _user_of_cells(dict(zip(columns, row)))
+    except csv.Error as error:
+        raise ValueError(f"line {rows.line_num} is not CSV: {error}") from None
 
 
 def _group_type(column: str) -> str:
@@ -124,7 +127,7 @@ def _users_of_json_lines(lines: Iterable[str]) -> Iterator[BatchUser]:
         if line.strip():
             try:
                 value: Any = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"line {number} is not JSON: {error}") from None
             fields = {"user": value} if isinstance(value, str) else object_or_none(value) or {}
             user: Any = fields.get("user")
@@ -218,7 +221,7 @@ def _complete_rows(file: BinaryIO, path: Path) -> Iterator[tuple[Key | None, boo
                 user, site, target, *_, error = cells
                 key = None if tuple(cells) == COLUMNS else (user, site, target)
                 yield key, error != "", lines.end
-    except (ValueError, TypeError, KeyError, csv.Error) as error:
+    except (ValueError, TypeError, KeyError, RecursionError, csv.Error) as error:
         if not (isinstance(error, csv.Error) and lines.ended):  # the last row may be cut off
             raise FileError(f"{path.name} holds something that is no row") from None
 
