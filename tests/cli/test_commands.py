@@ -210,6 +210,14 @@ def test_a_terminal_gets_colours(command: Command) -> None:
     assert b"\x1b[32mok" in printed
 
 
+def test_a_narrow_terminal_gets_the_whole_of_each_cell(command: Command) -> None:
+    known(command, "student-1")
+    narrow = command("flags", "student-1", FORCE_COLOR="1", COLUMNS="10")
+    assert narrow.status == 0
+    assert max(map(len, narrow.out.splitlines()[3:])) <= 10  # below the heading, which is bold
+    assert "new-dashboard" in "".join(narrow.out.split())
+
+
 def test_the_shell_completes_commands_and_options() -> None:
     for words, wanted in [("upgrade-client do", "doctor"), ("upgrade-client assign --us", "--use")]:
         completed = CliRunner().invoke(

@@ -42,11 +42,16 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; as wide as it needs to be where standard output is no terminal."""
+    """Print a table; as wide as it needs to be where standard output is no terminal.
+
+    On a terminal that is not wide enough, cells go on in the next line: nothing is cut off.
+    """
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDE)
-    table = Table(*columns, box=box.SIMPLE, pad_edge=False)
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(shown(cell)) for cell in row))
     console.print(table)
