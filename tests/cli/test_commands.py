@@ -11,6 +11,7 @@ import subprocess
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import IO
 
 import pytest
 from click.testing import CliRunner
@@ -216,6 +217,48 @@ def test_a_narrow_terminal_gets_the_whole_of_each_cell(command: Command) -> None
     assert narrow.status == 0
     assert max(map(len, narrow.out.splitlines()[3:])) <= 10  # below the heading, which is bold
     assert "new-dashboard" in "".join(narrow.out.split())
+
+
+PRINTS = [
+    ["flags", "student-1"],
+    ["flags", "student-1", "--json"],
+    ["assign", "--users", "users.csv", "--point", "home", "banner"],
+]
+FULL = Path("/dev/full")
+
+
+def ended_with(
+    command: Command, tmp_path: Path, arguments: list[str], stdout: IO[str]
+) -> tuple[int, str]:
+    """Return the exit status and the errors of a command that prints to this."""
+    known(command, "student-1")
+    users = tmp_path / "users.csv"
+    users.write_text("user\nstudent-1\n")
+    given = [str(users) if argument == users.name else argument for argument in arguments]
+    with command.process(*given, stdout=stdout) as process:
+        _, err = process.communicate(timeout=60)
+    return process.returncode, err
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has a device that is full")
+@pytest.mark.parametrize("arguments", PRINTS)
+def test_output_that_cannot_be_written_is_status_1(
+    command: Command, tmp_path: Path, arguments: list[str]
+) -> None:
+    with FULL.open("w") as full:
+        ended = ended_with(command, tmp_path, arguments, full)
+    assert ended == (1, "Error: [Errno 28] No space left on device\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break in another way")
+@pytest.mark.parametrize("arguments", PRINTS)
+def test_output_that_nobody_reads_is_status_1_without_a_word(
+    command: Command, tmp_path: Path, arguments: list[str]
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as broken:
+        assert ended_with(command, tmp_path, arguments, broken) == (1, "")
 
 
 def test_the_shell_completes_commands_and_options() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Any
 
@@ -23,8 +24,12 @@ APPLIED = MarkedDecisionPointStatus.CONDITION_APPLIED
 NONE_ASSIGNED = MarkedDecisionPointStatus.NO_CONDITION_ASSIGNED
 
 
-class _StoppedByCtrlC(click.Group):
-    """Commands that end with status 130 on Ctrl-C, where click has 1."""
+class _Commands(click.Group):
+    """Commands that end with status 130 on Ctrl-C, where click has 1.
+
+    Where a file or standard output fails, they say so; where nobody reads on, as after ``| head``,
+    click ends them with status 1.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -32,10 +37,14 @@ class _StoppedByCtrlC(click.Group):
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
             ctx.exit(STOPPED)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            raise click.ClickException(str(error)) from None
 
 
 @click.group(
-    cls=_StoppedByCtrlC,
+    cls=_Commands,
     epilog=EXIT_STATUSES,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

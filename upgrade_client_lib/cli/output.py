@@ -72,8 +72,6 @@ def errors_reported() -> Generator[None, None, None]:
         yield
     except UpgradeApiError as error:
         raise click.ClickException(f"{error}\n{advice(error)}".strip()) from None
-    except OSError as error:
-        raise click.ClickException(str(error)) from None
     except (TypeError, ValueError) as error:
         raise click.UsageError(str(error)) from None
 
