@@ -245,6 +245,20 @@ def test_wrong_arguments_are_status_2(
     assert not Path("rows.txt").exists()
 
 
+@pytest.mark.parametrize(
+    "wrong", [["--point", "", "x"], [*BANNER, "--store", "nowhere:"]], ids=["point", "setting"]
+)
+def test_wrong_arguments_leave_no_file_of_rows(
+    command: Command, students: Path, tmp_path: Path, wrong: list[str]
+) -> None:
+    out = tmp_path / "rows.csv"
+    ended = command("assign", "--users", students, *wrong, "--out", out)
+    assert (ended.status, ended.out) == (2, "")
+    assert not out.exists()
+    assert command("assign", "--users", students, *wrong).out == ""
+    assert command("assign", "--users", students, *BANNER, "--out", out).status == 0
+
+
 def test_a_file_that_cannot_be_written_is_status_1(
     command: Command, students: Path, tmp_path: Path
 ) -> None:
