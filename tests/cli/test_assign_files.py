@@ -346,6 +346,9 @@ def test_cells_may_be_of_any_length(command: Command, local: LocalUpgrade, tmp_p
         ("rows.csv", 'a,"b"c,d\n', "holds something that is no row"),
         ("rows.csv", "u2,home,banner,control,,assigned,\r\n", "where the next user is 'u1'"),
         ("rows.csv", "u1,home,other,control,,assigned,\r\n", "is not of these users and points"),
+        ("rows.csv", "mine", "holds something that is no row"),
+        ("rows.csv", '"mine\n', "holds something that is no row"),
+        ("rows.jsonl", '{"mine": 1}', "holds something that is no row"),
         ("rows.jsonl", "[]\n", "holds something that is no row"),
         ("rows.jsonl", "{}\n", "holds something that is no row"),
         ("rows.jsonl", "u1\n", "holds something that is no row"),
@@ -368,6 +371,17 @@ def test_resume_leaves_a_file_of_something_else_alone(
     assert ended.status == 1
     assert message in ended.err
     assert out.read_bytes() == text.encode()
+
+
+@pytest.mark.parametrize(("name", "text"), [("u.csv", "user"), ("u.jsonl", '{"user": "u1"}')])
+def test_resume_leaves_the_file_of_users_alone(
+    command: Command, tmp_path: Path, name: str, text: str
+) -> None:
+    users = written(tmp_path / name, text)
+    ended = command("assign", "--users", users, *BANNER, "--out", users, "--resume")
+    assert ended.status == 2
+    assert "--out must be another file than --users" in ended.err
+    assert users.read_bytes() == text.encode()
 
 
 def many(tmp_path: Path) -> Path:

@@ -278,6 +278,8 @@ class _Batch:
         if self.out.exists():
             if not resume:
                 raise ValueError(f"{self.out} exists: go on with --resume, or name another file")
+            if self.out.samefile(self.users):
+                raise ValueError("--out must be another file than --users")
             done = done_before(self.out, users, self.points)
             os.truncate(self.out, done.end)
         with open_rows(self.out, "a") as file:

@@ -162,6 +162,10 @@ def open_rows(path: Path, mode: str) -> IO[str]:
     return path.open(mode, encoding="utf-8", errors="surrogatepass", newline="")
 
 
+_FIRST_LINES = {"csv": ",".join(COLUMNS).encode(), "jsonl": b'{"user": "'}
+"""How files of rows begin."""
+
+
 @attrs.frozen
 class Done:
     """How many users have all their rows in a file, and how many of them failed.
@@ -179,7 +183,7 @@ def done_before(path: Path, users: Iterator[BatchUser], points: Sequence[tuple[s
     """Tell what a file of rows has of these users and points, in their order.
 
     A writer that was killed leaves at most one row incomplete, and one user without all rows. A
-    ``FileError`` where the file has a row that does not come next.
+    ``FileError`` where the file has a row that does not come next, or something else.
     """
     done, failed, end, place = 0, 0, 0, 0
     has_failed = False
@@ -199,6 +203,11 @@ def done_before(path: Path, users: Iterator[BatchUser], points: Sequence[tuple[s
             if place == 0:
                 done, end = done + (key is not None), row_end
                 failed += key is not None and has_failed
+        if user is None and end == 0:  # at most the beginning of the first line was written
+            file.seek(0)
+            first_line = _FIRST_LINES[format_of(path)]
+            if not first_line.startswith(file.read(len(first_line))):
+                raise _no_row(path)
     return Done(done, failed, end, users if place == 0 or user is None else chain([user], users))
 
 
@@ -223,7 +232,11 @@ def _complete_rows(file: BinaryIO, path: Path) -> Iterator[tuple[Key | None, boo
                 yield key, error != "", lines.end
     except (ValueError, TypeError, KeyError, RecursionError, csv.Error) as error:
         if not (isinstance(error, csv.Error) and lines.ended):  # the last row may be cut off
-            raise FileError(f"{path.name} holds something that is no row") from None
+            raise _no_row(path) from None
+
+
+def _no_row(path: Path) -> FileError:
+    return FileError(f"{path.name} holds something that is no row")
 
 
 class _WholeLines:
