@@ -261,6 +261,19 @@ def test_output_that_nobody_reads_is_status_1_without_a_word(
         assert ended_with(command, tmp_path, arguments, broken) == (1, "")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="asks a shell to close it")
+def test_a_closed_standard_output_is_status_1() -> None:
+    closing = ["sh", "-c", 'exec "$@" >&-', "sh"]
+    done = subprocess.run(
+        [*closing, sys.executable, "-m", "upgrade_client_lib", "serve", "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr == ("Error: standard output is closed: have it go to a file, or nowhere\n")
+
+
 def test_the_shell_completes_commands_and_options() -> None:
     for words, wanted in [("upgrade-client do", "doctor"), ("upgrade-client assign --us", "--use")]:
         completed = CliRunner().invoke(

@@ -55,6 +55,8 @@ def upgrade_client() -> None:
     Only what is asked for goes to standard output. The token is never shown.
     """
     standard_output: Any = sys.stdout
+    if standard_output is None:
+        raise click.ClickException("standard output is closed: have it go to a file, or nowhere")
     standard_output.reconfigure(errors="backslashreplace")  # for what its encoding lacks
 
 
