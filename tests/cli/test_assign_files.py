@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 import weakref
 from pathlib import Path
@@ -102,6 +103,20 @@ def test_groups_are_those_of_the_columns(
     assert {"group": {"class": ["class-1", "class-2"], "school": ["school-1"]},
             "workingGroup": {"class": "class-2"}} in inits  # fmt: skip
     assert {"group": {}, "workingGroup": {}} in inits
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+def test_a_pipe_of_users_is_read_once(command: Command, tmp_path: Path) -> None:
+    pipe = tmp_path / "users.csv"
+    os.mkfifo(pipe)
+    # More than a pipe holds at a time.
+    text = "user,group.class\n" + "".join(f"{user},{'x' * 500}\n" for user in MANY)
+    writer = threading.Thread(target=pipe.write_text, args=(text,), daemon=True)
+    writer.start()
+    ended = command("assign", "--users", pipe, *BANNER)
+    writer.join(60)
+    assert ended.status == 0
+    assert [row["user"] for row in rows(ended.out)] == MANY
 
 
 def test_users_without_columns_of_groups_are_not_made_known(

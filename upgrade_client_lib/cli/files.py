@@ -62,7 +62,9 @@ def read_users(path: Path) -> Iterator[BatchUser]:
 
 
 def count_lines(path: Path) -> int:
-    """Return how many lines a file has, about as many as it has users."""
+    """Return how many lines a file has, about as many as it has users; 0 of a pipe."""
+    if not path.is_file():
+        return 0
     with path.open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 
