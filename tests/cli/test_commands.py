@@ -83,6 +83,29 @@ def test_a_missing_extra_says_what_to_install(missing: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_store_whose_extra_is_missing_says_what_to_install() -> None:
+    program = (
+        "import sys; sys.modules['redis'] = None\nfrom upgrade_client_lib.cli import main; main()"
+    )
+    options = [
+        "--host-url",
+        NOWHERE.host_url,
+        "--context",
+        "my-app",
+        "--store",
+        "redis://localhost",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", program, "flags", "student-1", *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert 'Error: RedisStore needs redis: pip install "upgrade-client-lib[redis]"' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_another_missing_module_is_the_error_that_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "upgrade_client_lib.cli.commands", None)
     with pytest.raises(ModuleNotFoundError, match=r"cli\.commands"):

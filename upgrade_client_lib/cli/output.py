@@ -67,12 +67,15 @@ def shown(value: object) -> str:
 
 @contextmanager
 def errors_reported() -> Generator[None, None, None]:
-    """End with status 1 and a line on standard error where the server fails, 2 where we do."""
+    """End with a line on standard error, and status 1 where the server fails, 2 where we do.
+
+    So do we where something is not installed.
+    """
     try:
         yield
     except UpgradeApiError as error:
         raise click.ClickException(f"{error}\n{advice(error)}".strip()) from None
-    except (TypeError, ValueError) as error:
+    except (ImportError, TypeError, ValueError) as error:
         raise click.UsageError(str(error)) from None
 
 
