@@ -509,26 +509,52 @@ def test_ctrl_c_stays_ignored_in_the_background(
         signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")
-def test_a_terminal_shows_how_far_it_is(command: Command, tmp_path: Path) -> None:
+def printed_on_a_terminal(
+    command: Command, users: Path, end: bytes, *, rows_too: bool = False
+) -> bytes:
+    """Return what a command prints there that fails for some users, up to these last words."""
     import pty
     import subprocess
 
-    lines = "".join(f"u{number},\n" for number in range(300))
-    users = written(tmp_path / "users.csv", f"user,group.class\n{lines}☃,\n")
     parent, child = pty.openpty()
     given = {name: value for name, value in command.environment({}).items() if value}
     with subprocess.Popen(
         [sys.executable, "-m", "upgrade_client_lib", "assign", "--users", str(users), *BANNER],
-        stdout=subprocess.DEVNULL,
+        stdout=child if rows_too else subprocess.DEVNULL,
         stderr=child,
-        env={**os.environ, **given, "TERM": "xterm-256color", "COLUMNS": "100"},
+        env={
+            **os.environ,
+            **given,
+            "TERM": "xterm-256color",
+            "COLUMNS": "100",
+            "PYTHONIOENCODING": "utf-8",
+        },
     ) as process:
         os.close(child)
         printed = b""
-        while b"301 users, 1 failed" not in printed:
+        while end not in printed:
             printed += os.read(parent, 65536)
         assert process.wait(60) == 3
     os.close(parent)
+    return printed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")
+def test_a_terminal_shows_how_far_it_is(command: Command, tmp_path: Path) -> None:
+    lines = "".join(f"u{number},\n" for number in range(300))
+    users = written(tmp_path / "users.csv", f"user,group.class\n{lines}☃,\n")
+    printed = printed_on_a_terminal(command, users, b"301 users, 1 failed")
     assert b"users/s" in printed
     assert b"1 failed" in printed
+    assert b"301/301" in printed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")
+def test_rows_on_a_terminal_are_not_mixed_with_a_bar(command: Command, tmp_path: Path) -> None:
+    users = written(tmp_path / "users.csv", "user,group.class\nu1,\n☃,\n")
+    printed = printed_on_a_terminal(command, users, b"2 users, 1 failed", rows_too=True)
+    assert b"\x1b" not in printed
+    lines = printed.splitlines()
+    assert [line.partition(b",")[0] for line in lines if line] == [
+        b"user", b"u1", "☃".encode(), b"2 users",
+    ]  # fmt: skip

@@ -199,8 +199,10 @@ class _Batch:
         connection = self._connection()  # nothing is wrong once there is a file of rows
         try:
             with cells_of_any_length(), self._rows_file(resume, standard_format) as rows:
-                expected = count_lines(self.users)
-                with shown_progress(expected, rows.users_done, rows.users_failed) as progress:
+                expected = count_lines(self.users) - (format_of(self.users) == "csv")
+                with shown_progress(
+                    expected, rows.users_done, rows.users_failed, rows.file
+                ) as progress:
                     return self._run(connection, rows, progress)
         except FileError as error:
             raise click.ClickException(str(error)) from None
