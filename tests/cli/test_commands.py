@@ -250,6 +250,12 @@ PRINTS = [
 FULL = Path("/dev/full")
 
 
+@pytest.fixture
+def _buffered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have programs keep what they print until they end."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+
+
 def ended_with(
     command: Command, tmp_path: Path, arguments: list[str], stdout: IO[str]
 ) -> tuple[int, str]:
@@ -264,6 +270,7 @@ def ended_with(
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="only Linux has a device that is full")
+@pytest.mark.usefixtures("_buffered")
 @pytest.mark.parametrize("arguments", PRINTS)
 def test_output_that_cannot_be_written_is_status_1(
     command: Command, tmp_path: Path, arguments: list[str]
@@ -274,6 +281,7 @@ def test_output_that_cannot_be_written_is_status_1(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes break in another way")
+@pytest.mark.usefixtures("_buffered")
 @pytest.mark.parametrize("arguments", PRINTS)
 def test_output_that_nobody_reads_is_status_1_without_a_word(
     command: Command, tmp_path: Path, arguments: list[str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..types import MarkedDecisionPointStatus
 from .assign import assign
 from .doctor import doctor
 from .outbox import outbox
-from .output import EXIT_STATUSES, errors_reported, json_option, print_json, print_table
+from .output import EXIT_STATUSES, FAILED, errors_reported, json_option, print_json, print_table
 from .settings import Settings, settings_options
 
 APPLIED = MarkedDecisionPointStatus.CONDITION_APPLIED
@@ -27,8 +28,8 @@ NONE_ASSIGNED = MarkedDecisionPointStatus.NO_CONDITION_ASSIGNED
 class _Commands(click.Group):
     """Commands that end with status 130 on Ctrl-C, where click has 1.
 
-    Where a file or standard output fails, they say so; where nobody reads on, as after ``| head``,
-    click ends them with status 1.
+    They end with 1 where a file or standard output fails, and say so, unless it is that nobody
+    reads on, as after ``| head``.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -38,9 +39,18 @@ class _Commands(click.Group):
             click.echo("stopped", err=True)
             ctx.exit(STOPPED)
         except OSError as error:
+            _drop_what_cannot_be_written()
             if error.errno == errno.EPIPE:
-                raise
+                ctx.exit(FAILED)
             raise click.ClickException(str(error)) from None
+
+
+def _drop_what_cannot_be_written() -> None:
+    """Else Python would try again at its end, and fail with a status and a message of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(
