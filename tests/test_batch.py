@@ -264,6 +264,28 @@ def test_what_the_users_raise_comes_after_the_rows_of_those_before(
     assert seen == ["u1", "u2"]
 
 
+def test_users_whose_query_was_cancelled_end_the_loop(connection: UpgradeConnection) -> None:
+    async def users() -> AsyncIterator[BatchUser]:
+        yield BatchUser("u1", group={})
+        query = asyncio.get_running_loop().create_future()
+        query.cancel()
+        await query
+
+    seen: list[str] = []
+
+    async def some() -> None:
+        async for row in decide_many(connection, "my-app", users(), [BANNER]):
+            seen.append(row.user)
+
+    async def ended_within(seconds: float) -> asyncio.Task[None]:
+        task = asyncio.create_task(some())
+        await asyncio.wait([task], timeout=seconds)
+        return task
+
+    assert asyncio.run(ended_within(60)).cancelled()
+    assert seen == ["u1"]
+
+
 def test_a_closed_connection_is_the_error_that_it_is(collected: Collect) -> None:
     connection = UpgradeConnection(
         "http://upgrade.local", timeout=60.0, transport=LocalUpgrade().transport

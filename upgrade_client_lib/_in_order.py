@@ -78,7 +78,7 @@ class _Tasks(Generic[Item, Result]):
         self._items = _async_iterator(items)
         self._concurrency = concurrency
         self._taking = asyncio.Lock()  # an async generator gives one item at a time
-        self._places: deque[list[Result | Exception]] = deque()
+        self._places: deque[list[Result | BaseException]] = deque()
         self._first_is_filled = asyncio.Event()
         self._has_room = asyncio.Event()
 
@@ -95,7 +95,7 @@ class _Tasks(Generic[Item, Result]):
                 self._has_room.set()
                 if isinstance(result, StopAsyncIteration):
                     return
-                if isinstance(result, Exception):
+                if isinstance(result, BaseException):
                     raise result
                 yield result
         finally:
@@ -104,18 +104,20 @@ class _Tasks(Generic[Item, Result]):
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _work(self) -> None:
-        result: Result | Exception | None = None
-        while not isinstance(result, Exception):
-            place: list[Result | Exception] = []
+        result: Result | BaseException | None = None
+        while not isinstance(result, BaseException):
+            place: list[Result | BaseException] = []
             try:
                 result = await self._work_on(await self._next_item(place))
-            except Exception as error:  # or the end of the items
+            except BaseException as error:  # or the end of the items
                 result = error
             place.append(result)
-            if self._places[0] is place:
+            if self._places and self._places[0] is place:
                 self._first_is_filled.set()
+        if not isinstance(result, Exception):
+            raise result
 
-    async def _next_item(self, place: list[Result | Exception]) -> Item:
+    async def _next_item(self, place: list[Result | BaseException]) -> Item:
         async with self._taking:
             while len(self._places) >= self._concurrency * AHEAD:
                 self._has_room.clear()

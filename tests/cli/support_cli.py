@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import attrs
 from click.testing import CliRunner
@@ -48,12 +48,17 @@ class Command:
         assert result.exception is None or isinstance(result.exception, SystemExit)
         return Ended(result.exit_code, result.stdout, result.stderr)
 
-    def process(self, *arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
+    def process(
+        self,
+        *arguments: str | Path,
+        stdout: int | IO[str] = subprocess.PIPE,
+        **environment: str,
+    ) -> subprocess.Popen[str]:
         """Run it as a process of its own."""
         given = {name: value for name, value in self.environment(environment).items() if value}
         return subprocess.Popen(
             [sys.executable, "-m", "upgrade_client_lib", *map(str, arguments)],
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONIOENCODING": "utf-8", **given},
             encoding="utf-8",

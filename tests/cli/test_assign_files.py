@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 import weakref
 from pathlib import Path
@@ -104,6 +105,20 @@ def test_groups_are_those_of_the_columns(
     assert {"group": {}, "workingGroup": {}} in inits
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+def test_a_pipe_of_users_is_read_once(command: Command, tmp_path: Path) -> None:
+    pipe = tmp_path / "users.csv"
+    os.mkfifo(pipe)
+    # More than a pipe holds at a time.
+    text = "user,group.class\n" + "".join(f"{user},{'x' * 500}\n" for user in MANY)
+    writer = threading.Thread(target=pipe.write_text, args=(text,), daemon=True)
+    writer.start()
+    ended = command("assign", "--users", pipe, *BANNER)
+    writer.join(60)
+    assert ended.status == 0
+    assert [row["user"] for row in rows(ended.out)] == MANY
+
+
 def test_users_without_columns_of_groups_are_not_made_known(
     command: Command, local: LocalUpgrade, tmp_path: Path
 ) -> None:
@@ -156,8 +171,11 @@ def test_users_who_fail_are_rows_and_status_3(command: Command, tmp_path: Path) 
         ("u.csv", "user,user\nu1,u2\n", "the first line names the column 'user' 2 times"),
         ("u.csv", "group.a,user,group.a\n,u1,\n", "names the column 'group.a' 2 times"),
         ("u.csv", "user,group.class\nu1\n", "line 2 has 1 cells, not 2"),
-        ("u.csv", 'user\n"u1\n', "unexpected end of data"),
+        ("u.csv", '"user"s\nu1\n', "line 1 is not CSV: "),
+        ("u.csv", 'user\n\n"u1"x\n', "line 3 is not CSV: "),
+        ("u.csv", 'user\n"u1\n', "line 2 is not CSV: unexpected end of data"),
         ("u.jsonl", "u1\n", "line 1 is not JSON"),
+        ("u.jsonl", '"u1"\n' + "[" * 100_000 + "\n", "line 2 is not JSON: "),
         ("u.jsonl", '"u1"\n5\n', "line 2 must be a text, or an object"),
         ("u.jsonl", '{"name": "Ada"}\n', "line 1 must be a text, or an object"),
     ],
@@ -240,6 +258,20 @@ def test_wrong_arguments_are_status_2(
     assert ended.status == 2
     assert message in ended.err
     assert not Path("rows.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--point", "", "x"], [*BANNER, "--store", "nowhere:"]], ids=["point", "setting"]
+)
+def test_wrong_arguments_leave_no_file_of_rows(
+    command: Command, students: Path, tmp_path: Path, wrong: list[str]
+) -> None:
+    out = tmp_path / "rows.csv"
+    ended = command("assign", "--users", students, *wrong, "--out", out)
+    assert (ended.status, ended.out) == (2, "")
+    assert not out.exists()
+    assert command("assign", "--users", students, *wrong).out == ""
+    assert command("assign", "--users", students, *BANNER, "--out", out).status == 0
 
 
 def test_a_file_that_cannot_be_written_is_status_1(
@@ -329,9 +361,13 @@ def test_cells_may_be_of_any_length(command: Command, local: LocalUpgrade, tmp_p
         ("rows.csv", 'a,"b"c,d\n', "holds something that is no row"),
         ("rows.csv", "u2,home,banner,control,,assigned,\r\n", "where the next user is 'u1'"),
         ("rows.csv", "u1,home,other,control,,assigned,\r\n", "is not of these users and points"),
+        ("rows.csv", "mine", "holds something that is no row"),
+        ("rows.csv", '"mine\n', "holds something that is no row"),
+        ("rows.jsonl", '{"mine": 1}', "holds something that is no row"),
         ("rows.jsonl", "[]\n", "holds something that is no row"),
         ("rows.jsonl", "{}\n", "holds something that is no row"),
         ("rows.jsonl", "u1\n", "holds something that is no row"),
+        ("rows.jsonl", "[" * 100_000 + "\n", "holds something that is no row"),
         (
             "rows.jsonl",
             "".join(
@@ -350,6 +386,17 @@ def test_resume_leaves_a_file_of_something_else_alone(
     assert ended.status == 1
     assert message in ended.err
     assert out.read_bytes() == text.encode()
+
+
+@pytest.mark.parametrize(("name", "text"), [("u.csv", "user"), ("u.jsonl", '{"user": "u1"}')])
+def test_resume_leaves_the_file_of_users_alone(
+    command: Command, tmp_path: Path, name: str, text: str
+) -> None:
+    users = written(tmp_path / name, text)
+    ended = command("assign", "--users", users, *BANNER, "--out", users, "--resume")
+    assert ended.status == 2
+    assert "--out must be another file than --users" in ended.err
+    assert users.read_bytes() == text.encode()
 
 
 def many(tmp_path: Path) -> Path:
@@ -462,26 +509,52 @@ def test_ctrl_c_stays_ignored_in_the_background(
         signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")
-def test_a_terminal_shows_how_far_it_is(command: Command, tmp_path: Path) -> None:
+def printed_on_a_terminal(
+    command: Command, users: Path, end: bytes, *, rows_too: bool = False
+) -> bytes:
+    """Return what a command prints there that fails for some users, up to these last words."""
     import pty
     import subprocess
 
-    lines = "".join(f"u{number},\n" for number in range(300))
-    users = written(tmp_path / "users.csv", f"user,group.class\n{lines}☃,\n")
     parent, child = pty.openpty()
     given = {name: value for name, value in command.environment({}).items() if value}
     with subprocess.Popen(
         [sys.executable, "-m", "upgrade_client_lib", "assign", "--users", str(users), *BANNER],
-        stdout=subprocess.DEVNULL,
+        stdout=child if rows_too else subprocess.DEVNULL,
         stderr=child,
-        env={**os.environ, **given, "TERM": "xterm-256color", "COLUMNS": "100"},
+        env={
+            **os.environ,
+            **given,
+            "TERM": "xterm-256color",
+            "COLUMNS": "100",
+            "PYTHONIOENCODING": "utf-8",
+        },
     ) as process:
         os.close(child)
         printed = b""
-        while b"301 users, 1 failed" not in printed:
+        while end not in printed:
             printed += os.read(parent, 65536)
         assert process.wait(60) == 3
     os.close(parent)
+    return printed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")
+def test_a_terminal_shows_how_far_it_is(command: Command, tmp_path: Path) -> None:
+    lines = "".join(f"u{number},\n" for number in range(300))
+    users = written(tmp_path / "users.csv", f"user,group.class\n{lines}☃,\n")
+    printed = printed_on_a_terminal(command, users, b"301 users, 1 failed")
     assert b"users/s" in printed
     assert b"1 failed" in printed
+    assert b"301/301" in printed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pty")
+def test_rows_on_a_terminal_are_not_mixed_with_a_bar(command: Command, tmp_path: Path) -> None:
+    users = written(tmp_path / "users.csv", "user,group.class\nu1,\n☃,\n")
+    printed = printed_on_a_terminal(command, users, b"2 users, 1 failed", rows_too=True)
+    assert b"\x1b" not in printed
+    lines = printed.splitlines()
+    assert [line.partition(b",")[0] for line in lines if line] == [
+        b"user", b"u1", "☃".encode(), b"2 users",
+    ]  # fmt: skip

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import IO
 
 import pytest
 from click.testing import CliRunner
@@ -79,6 +80,29 @@ def test_a_missing_extra_says_what_to_install(missing: str) -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert 'python -m pip install "upgrade-client-lib[cli]"' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_store_whose_extra_is_missing_says_what_to_install() -> None:
+    program = (
+        "import sys; sys.modules['redis'] = None\nfrom upgrade_client_lib.cli import main; main()"
+    )
+    options = [
+        "--host-url",
+        NOWHERE.host_url,
+        "--context",
+        "my-app",
+        "--store",
+        "redis://localhost",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", program, "flags", "student-1", *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert 'Error: RedisStore needs redis: pip install "upgrade-client-lib[redis]"' in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -208,6 +232,77 @@ def test_a_terminal_gets_colours(command: Command) -> None:
         assert process.wait(60) == 0
     os.close(parent)
     assert b"\x1b[32mok" in printed
+
+
+def test_a_narrow_terminal_gets_the_whole_of_each_cell(command: Command) -> None:
+    known(command, "student-1")
+    narrow = command("flags", "student-1", FORCE_COLOR="1", COLUMNS="10")
+    assert narrow.status == 0
+    assert max(map(len, narrow.out.splitlines()[3:])) <= 10  # below the heading, which is bold
+    assert "new-dashboard" in "".join(narrow.out.split())
+
+
+PRINTS = [
+    ["flags", "student-1"],
+    ["flags", "student-1", "--json"],
+    ["assign", "--users", "users.csv", "--point", "home", "banner"],
+]
+FULL = Path("/dev/full")
+
+
+@pytest.fixture
+def _buffered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have programs keep what they print until they end."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+
+
+def ended_with(
+    command: Command, tmp_path: Path, arguments: list[str], stdout: IO[str]
+) -> tuple[int, str]:
+    """Return the exit status and the errors of a command that prints to this."""
+    known(command, "student-1")
+    users = tmp_path / "users.csv"
+    users.write_text("user\nstudent-1\n")
+    given = [str(users) if argument == users.name else argument for argument in arguments]
+    with command.process(*given, stdout=stdout) as process:
+        _, err = process.communicate(timeout=60)
+    return process.returncode, err
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has a device that is full")
+@pytest.mark.usefixtures("_buffered")
+@pytest.mark.parametrize("arguments", PRINTS)
+def test_output_that_cannot_be_written_is_status_1(
+    command: Command, tmp_path: Path, arguments: list[str]
+) -> None:
+    with FULL.open("w") as full:
+        ended = ended_with(command, tmp_path, arguments, full)
+    assert ended == (1, "Error: [Errno 28] No space left on device\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break in another way")
+@pytest.mark.usefixtures("_buffered")
+@pytest.mark.parametrize("arguments", PRINTS)
+def test_output_that_nobody_reads_is_status_1_without_a_word(
+    command: Command, tmp_path: Path, arguments: list[str]
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as broken:
+        assert ended_with(command, tmp_path, arguments, broken) == (1, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="asks a shell to close it")
+def test_a_closed_standard_output_is_status_1() -> None:
+    closing = ["sh", "-c", 'exec "$@" >&-', "sh"]
+    done = subprocess.run(
+        [*closing, sys.executable, "-m", "upgrade_client_lib", "serve", "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr == ("Error: standard output is closed: have it go to a file, or nowhere\n")
 
 
 def test_the_shell_completes_commands_and_options() -> None:

@@ -256,6 +256,14 @@ def test_a_store_that_forgets(url: str, monkeypatch: pytest.MonkeyPatch) -> None
     )
 
 
+def test_addresses_of_store_and_outbox_that_are_wrong(url: str) -> None:
+    told = checked(url, "--store", "nowhere:", "--outbox", "nowhere:", status=1)
+    for name in ["store", "outbox"]:
+        ok, message = told[name]
+        assert ok is False
+        assert f"UPGRADE_{name.upper()} is wrong: the address of a store must be" in message
+
+
 # ---- The outbox ----
 
 

@@ -72,6 +72,17 @@ def test_it_tells_what_it_serves_logs_requests_and_stops(
     ]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break in another way")
+def test_requests_are_answered_when_nobody_reads_what_is_printed(
+    serving: subprocess.Popen[str],
+) -> None:
+    assert serving.stdout is not None
+    url = serving.stdout.readline().split()[3].rstrip(",")
+    serving.stdout.close()
+    for _ in range(2):
+        assert httpx.get(f"{url}/api/version").json() == "6.7.0"
+
+
 class UntilVisited(Event):
     """Waits once in vain; then lets somebody visit, and presses Ctrl-C."""
 

@@ -15,6 +15,7 @@ import attrs
 import click
 
 from .._delivering import outbox_problem
+from .._rules import arguments
 from .._rules.environment import OUTBOX
 from .._signals import STOPPED, run_until_ctrl_c
 from ..assignment import Assignment
@@ -193,17 +194,22 @@ class _Batch:
             raise ValueError(f"--mark goes with an --outbox ({OUTBOX}) that outlives this command")
         if resume and self.out is None:
             raise ValueError("--resume goes with --out, after whose rows it goes on")
+        for point in self.points:
+            arguments.point(*point)
+        connection = self._connection()  # nothing is wrong once there is a file of rows
         try:
             with cells_of_any_length(), self._rows_file(resume, standard_format) as rows:
-                expected = count_lines(self.users)
-                with shown_progress(expected, rows.users_done, rows.users_failed) as progress:
-                    return self._run(rows, progress)
+                expected = count_lines(self.users) - (format_of(self.users) == "csv")
+                with shown_progress(
+                    expected, rows.users_done, rows.users_failed, rows.file
+                ) as progress:
+                    return self._run(connection, rows, progress)
         except FileError as error:
             raise click.ClickException(str(error)) from None
 
-    def _run(self, rows: _Rows, progress: Progress) -> int:
+    def _run(self, connection: UpgradeConnection, rows: _Rows, progress: Progress) -> int:
         try:
-            run_until_ctrl_c(self._decide(rows, progress))
+            run_until_ctrl_c(self._decide(connection, rows, progress))
         except KeyboardInterrupt:
             progress.stopped(can_resume=self.out is not None)
             return STOPPED
@@ -214,15 +220,17 @@ class _Batch:
             return SOME_FAILED
         return FAILED if progress.outbox_failed else 0
 
-    async def _decide(self, rows: _Rows, progress: Progress) -> None:
-        """Write a row for each user and point; at least once a second they reach the file."""
-        connection = self.settings.connection(
+    def _connection(self) -> UpgradeConnection:
+        return self.settings.connection(
             max_connections=self.concurrency,
             retries=_PATIENT_RETRIES,
             timeout=_PATIENT_SECONDS,
             breaker=False,
             **({} if self.mark else {"outbox": None}),
         )
+
+    async def _decide(self, connection: UpgradeConnection, rows: _Rows, progress: Progress) -> None:
+        """Write a row for each user and point; at least once a second they reach the file."""
         async with connection:
             decided = decide_many(
                 connection,
@@ -272,6 +280,8 @@ class _Batch:
         if self.out.exists():
             if not resume:
                 raise ValueError(f"{self.out} exists: go on with --resume, or name another file")
+            if self.out.samefile(self.users):
+                raise ValueError("--out must be another file than --users")
             done = done_before(self.out, users, self.points)
             os.truncate(self.out, done.end)
         with open_rows(self.out, "a") as file:

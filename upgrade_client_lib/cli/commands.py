@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from typing import Any
 
@@ -16,15 +18,19 @@ from ..types import MarkedDecisionPointStatus
 from .assign import assign
 from .doctor import doctor
 from .outbox import outbox
-from .output import EXIT_STATUSES, errors_reported, json_option, print_json, print_table
+from .output import EXIT_STATUSES, FAILED, errors_reported, json_option, print_json, print_table
 from .settings import Settings, settings_options
 
 APPLIED = MarkedDecisionPointStatus.CONDITION_APPLIED
 NONE_ASSIGNED = MarkedDecisionPointStatus.NO_CONDITION_ASSIGNED
 
 
-class _StoppedByCtrlC(click.Group):
-    """Commands that end with status 130 on Ctrl-C, where click has 1."""
+class _Commands(click.Group):
+    """Commands that end with status 130 on Ctrl-C, where click has 1.
+
+    They end with 1 where a file or standard output fails, and say so, unless it is that nobody
+    reads on, as after ``| head``.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -32,10 +38,23 @@ class _StoppedByCtrlC(click.Group):
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
             ctx.exit(STOPPED)
+        except OSError as error:
+            _drop_what_cannot_be_written()
+            if error.errno == errno.EPIPE:
+                ctx.exit(FAILED)
+            raise click.ClickException(str(error)) from None
+
+
+def _drop_what_cannot_be_written() -> None:
+    """Else Python would try again at its end, and fail with a status and a message of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(
-    cls=_StoppedByCtrlC,
+    cls=_Commands,
     epilog=EXIT_STATUSES,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -46,6 +65,8 @@ def upgrade_client() -> None:
     Only what is asked for goes to standard output. The token is never shown.
     """
     standard_output: Any = sys.stdout
+    if standard_output is None:
+        raise click.ClickException("standard output is closed: have it go to a file, or nowhere")
     standard_output.reconfigure(errors="backslashreplace")  # for what its encoding lacks
 
 

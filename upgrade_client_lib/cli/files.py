@@ -57,12 +57,14 @@ def read_users(path: Path) -> Iterator[BatchUser]:
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         try:
             yield from read(_lines_of_utf_8(file))
-        except (ValueError, csv.Error) as error:
+        except ValueError as error:
             raise FileError(f"{path.name}: {error}") from None
 
 
 def count_lines(path: Path) -> int:
-    """Return how many lines a file has, about as many as it has users."""
+    """Return how many lines a file has, about as many as it has users; 0 of a pipe."""
+    if not path.is_file():
+        return 0
     with path.open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 
@@ -78,21 +80,24 @@ def _lines_of_utf_8(lines: Iterable[str]) -> Iterator[str]:
 
 def _users_of_csv(lines: Iterable[str]) -> Iterator[BatchUser]:
     rows = csv.reader(lines, strict=True)
-    nothing: list[str] = []
-    columns = next(rows, nothing)
-    if "user" not in columns:
-        raise ValueError('the first line must name the columns, and one must be "user"')
-    for column, times in Counter(columns).items():
-        if times > 1 and (column == "user" or _group_type(column)):
-            raise ValueError(f"the first line names the column {column!r} {times} times")
-        if column.startswith(("group", "working_group")) and not _group_type(column):
-            raise ValueError(f"the column {column!r} must name a group type, as in group.class")
-    for row in rows:
-        if not row:
-            continue
-        if len(row) != len(columns):
-            raise ValueError(f"line {rows.line_num} has {len(row)} cells, not {len(columns)}")
-        yield _user_of_cells(dict(zip(columns, row)))
+    try:
+        nothing: list[str] = []
+        columns = next(rows, nothing)
+        if "user" not in columns:
+            raise ValueError('the first line must name the columns, and one must be "user"')
+        for column, times in Counter(columns).items():
+            if times > 1 and (column == "user" or _group_type(column)):
+                raise ValueError(f"the first line names the column {column!r} {times} times")
+            if column.startswith(("group", "working_group")) and not _group_type(column):
+                raise ValueError(f"the column {column!r} must name a group type, as in group.class")
+        for row in rows:
+            if not row:
+                continue
+            if len(row) != len(columns):
+                raise ValueError(f"line {rows.line_num} has {len(row)} cells, not {len(columns)}")
+            yield _user_of_cells(dict(zip(columns, row)))
+    except csv.Error as error:
+        raise ValueError(f"line {rows.line_num} is not CSV: {error}") from None
 
 
 def _group_type(column: str) -> str:
@@ -124,7 +129,7 @@ def _users_of_json_lines(lines: Iterable[str]) -> Iterator[BatchUser]:
         if line.strip():
             try:
                 value: Any = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"line {number} is not JSON: {error}") from None
             fields = {"user": value} if isinstance(value, str) else object_or_none(value) or {}
             user: Any = fields.get("user")
@@ -159,6 +164,10 @@ def open_rows(path: Path, mode: str) -> IO[str]:
     return path.open(mode, encoding="utf-8", errors="surrogatepass", newline="")
 
 
+_FIRST_LINES = {"csv": ",".join(COLUMNS).encode(), "jsonl": b'{"user": "'}
+"""How files of rows begin."""
+
+
 @attrs.frozen
 class Done:
     """How many users have all their rows in a file, and how many of them failed.
@@ -176,7 +185,7 @@ def done_before(path: Path, users: Iterator[BatchUser], points: Sequence[tuple[s
     """Tell what a file of rows has of these users and points, in their order.
 
     A writer that was killed leaves at most one row incomplete, and one user without all rows. A
-    ``FileError`` where the file has a row that does not come next.
+    ``FileError`` where the file has a row that does not come next, or something else.
     """
     done, failed, end, place = 0, 0, 0, 0
     has_failed = False
@@ -196,6 +205,11 @@ def done_before(path: Path, users: Iterator[BatchUser], points: Sequence[tuple[s
             if place == 0:
                 done, end = done + (key is not None), row_end
                 failed += key is not None and has_failed
+        if user is None and end == 0:  # at most the beginning of the first line was written
+            file.seek(0)
+            first_line = _FIRST_LINES[format_of(path)]
+            if not first_line.startswith(file.read(len(first_line))):
+                raise _no_row(path)
     return Done(done, failed, end, users if place == 0 or user is None else chain([user], users))
 
 
@@ -218,9 +232,13 @@ def _complete_rows(file: BinaryIO, path: Path) -> Iterator[tuple[Key | None, boo
                 user, site, target, *_, error = cells
                 key = None if tuple(cells) == COLUMNS else (user, site, target)
                 yield key, error != "", lines.end
-    except (ValueError, TypeError, KeyError, csv.Error) as error:
+    except (ValueError, TypeError, KeyError, RecursionError, csv.Error) as error:
         if not (isinstance(error, csv.Error) and lines.ended):  # the last row may be cut off
-            raise FileError(f"{path.name} holds something that is no row") from None
+            raise _no_row(path) from None
+
+
+def _no_row(path: Path) -> FileError:
+    return FileError(f"{path.name} holds something that is no row")
 
 
 class _WholeLines:

@@ -42,11 +42,16 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table; as wide as it needs to be where standard output is no terminal."""
+    """Print a table; as wide as it needs to be where standard output is no terminal.
+
+    On a terminal that is not wide enough, cells go on in the next line: nothing is cut off.
+    """
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDE)
-    table = Table(*columns, box=box.SIMPLE, pad_edge=False)
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(shown(cell)) for cell in row))
     console.print(table)
@@ -62,14 +67,15 @@ def shown(value: object) -> str:
 
 @contextmanager
 def errors_reported() -> Generator[None, None, None]:
-    """End with status 1 and a line on standard error where the server fails, 2 where we do."""
+    """End with a line on standard error, and status 1 where the server fails, 2 where we do.
+
+    So do we where something is not installed.
+    """
     try:
         yield
     except UpgradeApiError as error:
         raise click.ClickException(f"{error}\n{advice(error)}".strip()) from None
-    except OSError as error:
-        raise click.ClickException(str(error)) from None
-    except (TypeError, ValueError) as error:
+    except (ImportError, TypeError, ValueError) as error:
         raise click.UsageError(str(error)) from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from typing import IO
 
 from rich.console import Console
 from rich.progress import (
@@ -79,10 +80,13 @@ class Progress:
 
 
 @contextmanager
-def shown_progress(expected: int, done: int, failed: int) -> Generator[Progress, None, None]:
+def shown_progress(
+    expected: int, done: int, failed: int, rows: IO[str]
+) -> Generator[Progress, None, None]:
     """Show the progress of about so many users, where standard error is a terminal.
 
-    ``done`` and ``failed`` are those of an earlier run.
+    ``done`` and ``failed`` are those of an earlier run. Where ``rows`` go to a terminal too, they
+    are what shows it.
     """
     console = Console(stderr=True)
     columns = (
@@ -92,5 +96,6 @@ def shown_progress(expected: int, done: int, failed: int) -> Generator[Progress,
         TimeRemainingColumn(),
         TextColumn("{task.fields[failed]}", markup=False),
     )
-    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+    is_hidden = not console.is_terminal or rows.isatty()
+    with Bar(*columns, console=console, disable=is_hidden) as bar:
         yield Progress(bar, expected, done, failed)

@@ -43,7 +43,8 @@ class Settings:
             ("store", environment.STORE, self.server.store_url),
             ("outbox", environment.OUTBOX, self.server.outbox_url),
         ]:
-            options.setdefault(name, store_of_environment(url, variable))
+            if name not in options:
+                options[name] = store_of_environment(url, variable)
         return UpgradeConnection(self.server.host_url, token=self.server.token, **options)
 
 

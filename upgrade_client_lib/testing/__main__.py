@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from threading import Event
 
 from .._signals import stopped_by_signals, wait_until_stopped
@@ -45,10 +46,10 @@ def main(
             stopped_by_signals(Event() if stopped is None else stopped) as stop,
             local.serve(options.host, options.port, report=_report) as url,
         ):
-            print(f"UpGrade {options.server} at {url}, until Ctrl-C", flush=True)
+            _print(f"UpGrade {options.server} at {url}, until Ctrl-C")
             if sample:
-                print(_SAMPLE)
-            print(*_served(local), sep="\n", flush=True)
+                _print(_SAMPLE)
+            _print(*_served(local))
             wait_until_stopped(stop)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -68,7 +69,12 @@ def _served(local: LocalUpgrade) -> Iterator[str]:
 
 
 def _report(method: str, path: str, user: str | None, status: int, seconds: float) -> None:
-    print(f"{status} {method} {path} {user or '-'} {seconds * 1000:.1f} ms", flush=True)
+    _print(f"{status} {method} {path} {user or '-'} {seconds * 1000:.1f} ms")
+
+
+def _print(*lines: str) -> None:
+    with suppress(BrokenPipeError):  # whoever has read enough may still send requests
+        print(*lines, sep="\n", flush=True)
 
 
 def _parser(name: str) -> argparse.ArgumentParser:
