@@ -192,6 +192,28 @@ def test_flush_returns_early_where_nothing_can_be_sent_in_time(
     assert call(connection.outbox.flush, PATIENCE) == 0
 
 
+@both_forms
+def test_flush_waits_for_what_another_process_is_sending(
+    call: Form, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliverer, "LEASE_SECONDS", 3600.0)
+    other, connection = served.connect(), served.connect()
+    client = known_user(other)
+    holds = [served.server.hold_next("log")]
+    client.enqueue_log_sync(LOG)
+    holds[0].wait()
+    look = served.store.seconds_until_due
+
+    def look_and_release(queue: str) -> float | None:
+        due: float | None = look(queue)
+        while holds:
+            holds.pop().release()
+        return due
+
+    monkeypatch.setattr(served.store, "seconds_until_due", look_and_release)
+    assert call(connection.outbox.flush, PATIENCE) == 0
+
+
 # ---- Ends ----
 
 
