@@ -130,12 +130,13 @@ class EventQueue:
                 f"the {event.kind} was not handed over, since the outbox's store failed:"
                 f" {type(error).__name__}: {error}"
             ) from error
+        finally:
+            self._deliverer.wake()  # also where it failed or was cancelled: it may have been kept
         if result == "full":
             raise OutboxFullError(
                 f"the {event.kind} was not handed over: the outbox holds {self._max_events} events,"
                 " which is its max_events; see to what was set aside, or to the server"
             )
-        self._deliverer.wake()
         return describe(event, event_id, OutboxEventState.WAITING)
 
     async def standing(self, backend: Backend, user_id: str) -> tuple[tuple[str, Event], ...]:
