@@ -59,6 +59,11 @@ class EventQueue:
         flush_at_exit: float,
     ) -> None:
         arguments.store("outbox", store, "a store that keeps events", _METHODS)
+        if not getattr(store, "_serves_threads", True):
+            raise TypeError(
+                "outbox must serve threads, which deliver, and this store has an asyncio client,"
+                " which serves async calls alone: make it from an address or a redis.Redis"
+            )
         self._store = store
         self._queue = server.host_url
         self._max_events = max_events
