@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Awaitable
 from functools import partial
+from multiprocessing import util
 from typing import Any, Callable, Protocol
 
 from .._fork import call_after_fork_on
@@ -228,13 +229,23 @@ async def _tried_twice(add: Callable[[], Awaitable[Any]]) -> Any:
 
 
 _queues: weakref.WeakSet[EventQueue] = weakref.WeakSet()
+_seconds_waited = 0.0
 
 
 def _flush_all() -> None:
     """At exit, before those handlers run that were registered earlier."""
-    began = time.monotonic()
+    global _seconds_waited
     for queue in list(_queues):
-        queue.flush_at_exit(time.monotonic() - began)
+        began = time.monotonic()
+        queue.flush_at_exit(_seconds_waited)
+        _seconds_waited += time.monotonic() - began
+
+
+def _flush_at_end_of_child(_: object = None) -> None:
+    """In a child of multiprocessing, which may end without the handlers of atexit."""
+    util.Finalize(None, _flush_all, exitpriority=0)
 
 
 atexit.register(_flush_all)
+util.register_after_fork(_queues, _flush_at_end_of_child)
+_flush_at_end_of_child()  # this may be such a child already
