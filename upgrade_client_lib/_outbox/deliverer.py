@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from contextlib import suppress
 
 from .._fork import call_after_fork_on
@@ -120,29 +121,56 @@ class Deliverer:
         """Start a thread if all are busy; called under the lock."""
         if self._is_stopping or self._idle or self._threads >= MAX_THREADS:
             return
-        thread = threading.Thread(target=self._run, name="upgrade_client_lib outbox", daemon=True)
+        thread = threading.Thread(
+            target=self._run,
+            args=[weakref.ref(self)],
+            name="upgrade_client_lib outbox",
+            daemon=True,
+        )
         with suppress(RuntimeError):  # the interpreter shuts down
             thread.start()
             self._threads += 1
 
-    def _run(self) -> None:
+    @staticmethod
+    def _run(reference: weakref.ref[Deliverer]) -> None:
+        """Deliver in a thread. What has nothing to do, and nobody else has any more, is freed."""
         owner = os.urandom(8).hex()
         idle_since: float | None = None
         while True:
-            if self._work_once(owner):
+            deliverer = reference()
+            if deliverer is None:
+                return
+            if deliverer._work_once(owner):
                 idle_since = None
                 continue
-            with held(self._lock):
-                now = time.monotonic()
-                idle_since = now if idle_since is None else idle_since
-                is_needless = self._threads > 1 and now - idle_since >= IDLE_SECONDS
-                if self._is_stopping or is_needless:
-                    self._threads -= 1
-                    self._done.notify_all()
+            idle_since = time.monotonic() if idle_since is None else idle_since
+            kept = deliverer if deliverer._has_events() else None
+            lock, work = deliverer._lock, deliverer._work
+            with held(lock):
+                if deliverer._ends(idle_since):
                     return
-                self._idle += 1
-                self._work.wait(POLL_SECONDS)
-                self._idle -= 1
+                deliverer._idle += 1
+                del deliverer
+                work.wait(POLL_SECONDS)
+                deliverer = kept or reference()
+                if deliverer is not None:
+                    deliverer._idle -= 1
+
+    def _ends(self, idle_since: float) -> bool:
+        """Whether a thread ends that found nothing to do since then; called under the lock."""
+        is_needless = self._threads > 1 and time.monotonic() - idle_since >= IDLE_SECONDS
+        if self._is_stopping or is_needless:
+            self._threads -= 1
+            self._done.notify_all()
+            return True
+        return False
+
+    def _has_events(self) -> bool:
+        """Whether there is something to deliver, now or later, as far as is known."""
+        try:
+            return self._delivery.store.seconds_until_due(self._delivery.queue) is not None
+        except Exception:
+            return True
 
     def _work_once(self, owner: str) -> bool:
         """Deliver an event; return whether there may be more to do at once."""
