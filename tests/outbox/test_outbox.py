@@ -215,6 +215,36 @@ def test_flush_waits_for_what_another_process_is_sending(
     assert call(connection.outbox.flush, PATIENCE) == 0
 
 
+def test_a_flush_that_is_cancelled_does_not_keep_the_event_loop_from_ending(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = served.connect()
+    client = known_user(connection)
+    hold = served.server.hold_next("log")
+    client.enqueue_log_sync(LOG)
+    hold.wait()
+    is_waiting = threading.Event()
+    look = served.store.seconds_until_due
+
+    def look_and_tell(queue: str) -> float | None:
+        is_waiting.set()
+        due: float | None = look(queue)
+        return due
+
+    monkeypatch.setattr(served.store, "seconds_until_due", look_and_tell)
+
+    async def scenario() -> None:
+        flush = asyncio.create_task(connection.outbox.flush(10 * MARGIN))
+        assert await asyncio.to_thread(is_waiting.wait, PATIENCE)
+        flush.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await flush
+
+    with taking(0, MARGIN):
+        asyncio.run(scenario())
+    hold.release()
+
+
 # ---- Ends ----
 
 

@@ -71,8 +71,11 @@ class Deliverer:
             self._paused_until = 0.0
         self.wake()
 
-    def flush(self, seconds: float) -> None:
-        """Wait until nothing is left to deliver, or cannot be in time; ``seconds`` at the most."""
+    def flush(self, seconds: float, given_up: threading.Event | None = None) -> None:
+        """Wait until nothing is left to deliver, or cannot be in time; ``seconds`` at the most.
+
+        It ends soon after ``given_up`` is set.
+        """
         deadline = time.monotonic() + seconds
         self.try_now()
         while True:
@@ -85,7 +88,8 @@ class Deliverer:
             with held(self._lock):
                 waits = max(due or 0.0, self._paused_until - time.monotonic())
                 is_over = due is None or waits > left
-                if left <= 0 or (is_over and not self._busy):
+                is_over = is_over and not self._busy
+                if left <= 0 or is_over or (given_up is not None and given_up.is_set()):
                     return
                 if self._threads or self._is_stopping or waits > 0:
                     self._done.wait(min(left, 0.05))

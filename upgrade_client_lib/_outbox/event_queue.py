@@ -188,9 +188,9 @@ class EventQueue:
         except Exception as error:
             _logger.warning("the outbox's store failed: %s: %s", type(error).__name__, error)
 
-    def flush(self, seconds: float) -> None:
-        """Wait until everything was delivered, or cannot be in time."""
-        self._deliverer.flush(seconds)
+    def flush(self, seconds: float, given_up: threading.Event | None = None) -> None:
+        """Wait until everything was delivered, or cannot be in time, or ``given_up`` is set."""
+        self._deliverer.flush(seconds, given_up)
 
     def try_now(self) -> None:
         """End a pause: the server is tried again at once."""
