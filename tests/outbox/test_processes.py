@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -145,6 +146,20 @@ def test_a_forked_child_of_multiprocessing_delivers_at_its_end(
     ended = run(["-c", IN_A_FORKED_CHILD, url, made_in])
     assert (ended.returncode, ended.stderr) == (0, "")
     assert [log.user for log in local.logs] == ["child"]
+
+
+@needs_fork
+def test_a_forked_child_of_multiprocessing_does_not_wait_for_what_others_handed_over(
+    url: str, tmp_path: Path
+) -> None:
+    store = SQLiteStore(tmp_path / "outbox.db")
+    store.add_event(url, "event", "user", b"", max_events=1, remember=0)
+    connection = UpgradeConnection(url, outbox=store, flush_at_exit=PATIENCE)
+    child = multiprocessing.get_context("fork").Process(target=id, args=[connection])
+    child.start()
+    child.join()
+    assert store.count_events(url) == {"waiting": 1}
+    connection.close()
 
 
 @needs_fork

@@ -59,6 +59,11 @@ class Deliverer:
         self._store_failed = False
         self.pausing_error: UpgradeApiError | None = None
 
+    @property
+    def has_threads(self) -> bool:
+        """Whether a thread of this process delivers."""
+        return self._threads > 0
+
     def wake(self) -> None:
         """Have somebody look for an event that was just added."""
         with held(self._lock):

@@ -92,6 +92,11 @@ class EventQueue:
         """What is the same for queues of the same events, as far as this process can tell."""
         return id(self._store), self._queue
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether this process delivers events."""
+        return self._deliverer.has_threads
+
     def watch(self, user_id: str, answers: Answers) -> None:
         """Have a user's cached answers cleared once one of their marks is set aside."""
         with held(self._lock):
@@ -232,18 +237,23 @@ _queues: weakref.WeakSet[EventQueue] = weakref.WeakSet()
 _seconds_waited = 0.0
 
 
-def _flush_all() -> None:
+def _flush_all(*, only_begun: bool = False) -> None:
     """At exit, before those handlers run that were registered earlier."""
     global _seconds_waited
     for queue in list(_queues):
+        if only_begun and not queue.has_begun:
+            continue
         began = time.monotonic()
         queue.flush_at_exit(_seconds_waited)
         _seconds_waited += time.monotonic() - began
 
 
 def _flush_at_end_of_child(_: object = None) -> None:
-    """In a child of multiprocessing, which may end without the handlers of atexit."""
-    util.Finalize(None, _flush_all, exitpriority=0)
+    """In a child of multiprocessing, which may end without the handlers of atexit.
+
+    It waits for what it began to deliver, not for what others share with it.
+    """
+    util.Finalize(None, _flush_all, kwargs={"only_begun": True}, exitpriority=0)
 
 
 atexit.register(_flush_all)
