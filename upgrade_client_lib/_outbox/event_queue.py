@@ -150,9 +150,11 @@ class EventQueue:
             )
         return describe(event, event_id, OutboxEventState.WAITING)
 
-    async def standing(self, backend: Backend, user_id: str) -> tuple[tuple[str, Event], ...]:
+    async def standing(
+        self, backend: Backend, user_id: str, deadline: float
+    ) -> tuple[tuple[str, Event], ...]:
         """Return a user's events that wait or are being sent, each with its state, in order."""
-        stored = await self.ask(backend, "line_events", user_id)
+        stored = await self._line_events(backend, user_id, deadline)
         events = [(one.state, decode(one.data)) for one in stored]
         return tuple((state, event) for state, event in events if event is not None)
 
@@ -166,9 +168,15 @@ class EventQueue:
         is_first = True
         while True:
             try:
-                standing = await self.ask(backend, "line_events", user_id)
+                standing = await self._line_events(backend, user_id, deadline)
             except Exception as error:  # what is sent now may overtake what waits
                 _logger.warning("the outbox's store failed: %s: %s", type(error).__name__, error)
+                if time.monotonic() >= deadline:
+                    raise RequestTimeoutError(
+                        "not sent: events of this user may wait in the outbox, and come first; its"
+                        " store did not tell in time",
+                        attempts=0,
+                    ) from error
                 standing = ()
             left = deadline - time.monotonic()
             if not standing:
@@ -219,6 +227,12 @@ class EventQueue:
         if error is None:
             return RequestTimeoutError(said, attempts=0)
         return type(error)(f"{said}: {error.message}", attempts=0)
+
+    async def _line_events(self, backend: Backend, user_id: str, deadline: float) -> Any:
+        """Return what stands in a user's line; in an event loop, in time for the call."""
+        left = max(deadline - time.monotonic(), LONGEST_LOOK_SECONDS)
+        seconds = min(left, STORE_SECONDS)
+        return await backend.call_either(self._store, "line_events", seconds, self._queue, user_id)
 
     async def ask(self, backend: Backend, method: str, *asked: object) -> Any:
         """Return what a method of the store returns."""
