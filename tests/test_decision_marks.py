@@ -10,7 +10,7 @@ import attrs
 import httpx
 import pytest
 
-from tests.support_assignments import item
+from tests.support_assignments import condition, item
 from tests.support_clients import client_at
 from tests.support_clock import Clock
 from tests.support_forms import Form, both_forms
@@ -47,6 +47,18 @@ each_time = pytest.mark.parametrize("times", [1, 2, 3])
 
 
 # ---- What is sent ----
+
+
+@both_forms
+def test_a_condition_that_is_no_valid_unicode_is_marked_as_it_was_answered(
+    call: Form, client: UpgradeClient, server: SteeredServer
+) -> None:
+    server.answer("assign", [item(assignedCondition=[condition("half \ud83d")])])
+    server.answer("mark", {"id": "an id", "userId": "user", "site": "home"})
+    decision = decided(call, client, "home", "banner")
+    assert decision.condition == "half \ud83d"
+    assert isinstance(call(decision.mark), MarkedDecisionPoint)
+    assert marks(server)[-1]["data"]["assignedCondition"]["conditionCode"] == decision.condition
 
 
 @both_forms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 from datetime import datetime, timezone
 from typing import Any, Callable
@@ -9,6 +10,7 @@ from typing import Any, Callable
 import pytest
 
 from tests.outbox.support_outbox import LOG, STATUS, Served, decided, known_user, served
+from tests.support_clock import until
 from tests.support_forms import Form, both_forms
 from tests.support_server import HOST, PATIENCE, one_factor
 from upgrade_client_lib import OutboxError, OutboxFullError, UpgradeConnection
@@ -314,4 +316,25 @@ def test_a_store_that_fails_is_tried_twice(
     assert call(decision.mark) is None
     assert [type(error) for error in served.heard.errors] == [OutboxError]
     assert "was not handed over" in caplog.text
+    served.close()
+
+
+def test_what_was_kept_for_a_caller_who_was_cancelled_is_delivered() -> None:
+    class SlowStore(MemoryStore):
+        async def add_event_async(self, *args: Any, **kwargs: Any) -> Any:
+            self.add_event(*args, **kwargs)
+            await asyncio.Event().wait()
+
+    served = Served(SlowStore())
+    client = known_user(served.connect())
+
+    async def scenario() -> None:
+        task = asyncio.create_task(client.enqueue_log(LOG))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(scenario())
+    until(lambda: served.server.count("log") == 1)
     served.close()

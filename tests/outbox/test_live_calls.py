@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tests.outbox.support_outbox import LOG, Served, decided, known_user, served
 from tests.outbox.test_queues import Unlisted
+from tests.support_clock import MARGIN, taking
 from tests.support_forms import Form, both_forms
 from tests.support_server import PATIENCE, Background
 from upgrade_client_lib import (
+    Decision,
     NotAuthorizedError,
     RequestTimeoutError,
     UpgradeApiError,
     UpgradeClient,
 )
+from upgrade_client_lib.stores import MemoryStore
 
 __all__ = ["served"]
 
@@ -118,6 +123,37 @@ def test_a_store_that_fails_does_not_keep_a_live_call_from_being_sent(
     call(client.mark_decision_point, "home", "footer", None, "no condition assigned")
     assert served.server.count("mark") == 1
     assert "the outbox's store failed" in caplog.text
+    served.close()
+
+
+def test_calls_in_an_event_loop_do_not_outlast_their_time_where_the_store_hangs() -> None:
+    is_over = threading.Event()
+
+    class HangingStore(MemoryStore):
+        def line_events(self, *args: Any, **kwargs: Any) -> Any:
+            is_over.wait(PATIENCE)
+            return super().line_events(*args, **kwargs)
+
+    served = Served(HangingStore())
+    connection = served.connect()
+    known_user(connection)
+    client = connection.client("user", "my-app").with_options(timeout=0.2)
+
+    async def log() -> None:
+        with taking(0, MARGIN), pytest.raises(RequestTimeoutError, match="wait in the outbox"):
+            await client.log(LOG)
+        is_over.set()
+
+    async def page() -> Decision:
+        deciding = asyncio.ensure_future(client.decide("single", "queue"))
+        deciding.add_done_callback(lambda _: is_over.set())
+        return await deciding
+
+    asyncio.run(log())
+    assert served.server.count("log") == 0
+    is_over.clear()
+    with ThreadPoolExecutor(1) as thread, taking(0, MARGIN):
+        assert isinstance(thread.submit(asyncio.run, page()).result(), Decision)
     served.close()
 
 

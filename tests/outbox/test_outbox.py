@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from typing import Any
 
@@ -21,8 +22,8 @@ __all__ = ["served"]
 NAME = "upgrade_client_lib outbox"
 
 
-def threads() -> int:
-    return sum(thread.name == NAME for thread in threading.enumerate())
+def threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == NAME}
 
 
 def refused_reward(served: Served, connection: Any, user_id: str = "user") -> str:
@@ -192,6 +193,58 @@ def test_flush_returns_early_where_nothing_can_be_sent_in_time(
     assert call(connection.outbox.flush, PATIENCE) == 0
 
 
+@both_forms
+def test_flush_waits_for_what_another_process_is_sending(
+    call: Form, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliverer, "LEASE_SECONDS", 3600.0)
+    other, connection = served.connect(), served.connect()
+    client = known_user(other)
+    holds = [served.server.hold_next("log")]
+    client.enqueue_log_sync(LOG)
+    holds[0].wait()
+    look = served.store.seconds_until_due
+
+    def look_and_release(queue: str) -> float | None:
+        due: float | None = look(queue)
+        while holds:
+            holds.pop().release()
+        return due
+
+    monkeypatch.setattr(served.store, "seconds_until_due", look_and_release)
+    assert call(connection.outbox.flush, PATIENCE) == 0
+
+
+def test_a_flush_that_is_cancelled_does_not_keep_the_event_loop_from_ending(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = served.connect()
+    client = known_user(connection)
+    hold = served.server.hold_next("log")
+    client.enqueue_log_sync(LOG)
+    hold.wait()
+    is_waiting = threading.Event()
+    look = served.store.seconds_until_due
+
+    def look_and_tell(queue: str) -> float | None:
+        is_waiting.set()
+        due: float | None = look(queue)
+        return due
+
+    monkeypatch.setattr(served.store, "seconds_until_due", look_and_tell)
+
+    async def scenario() -> None:
+        flush = asyncio.create_task(connection.outbox.flush(10 * MARGIN))
+        assert await asyncio.to_thread(is_waiting.wait, PATIENCE)
+        flush.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await flush
+
+    with taking(0, MARGIN):
+        asyncio.run(scenario())
+    hold.release()
+
+
 # ---- Ends ----
 
 
@@ -228,20 +281,44 @@ def test_threads_end_when_there_is_nothing_to_do_but_for_one(
 ) -> None:
     before = threads()
     connection = served.connect()
-    assert threads() == before
+    assert not threads() - before
     holds = [served.server.hold_next("log") for _ in range(3)]
     for number in range(3):
         known_user(connection, f"user-{number}").enqueue_log_sync(LOG)
     for hold in holds:
         hold.wait()
-    assert threads() >= before + 3
+    assert len(threads() - before) >= 3
     monkeypatch.setattr(deliverer, "IDLE_SECONDS", 0.0)
     for hold in holds:
         hold.release()
-    until(lambda: threads() <= before + 1)
-    assert threads() == before + 1
+    until(lambda: len(threads() - before) <= 1)
+    assert len(threads() - before) == 1
     connection.close()
-    assert threads() == before
+    until(lambda: not threads() - before)
+
+
+def test_threads_end_with_a_connection_that_is_dropped(served: Served) -> None:
+    before = threads()
+    connection = UpgradeConnection(HOST, transport=served.server, outbox=served.store)
+    known_user(connection).enqueue_log_sync(LOG)
+    assert connection.outbox.flush_sync(PATIENCE) == 0
+    assert threads() - before
+    del connection
+    until(lambda: gc.collect() >= 0 and not threads() - before)
+
+
+def test_what_a_connection_that_is_dropped_has_not_delivered_arrives(served: Served) -> None:
+    connection = UpgradeConnection(HOST, transport=served.server, outbox=served.store)
+    client = known_user(connection)
+    for endpoint in ("log", "assign"):
+        served.server.answer(endpoint, "wait", 401)
+    client.enqueue_log_sync(LOG)
+    until(lambda: served.server.count("assign") >= 1)
+    del client, connection
+    gc.collect()
+    served.server.forget_answers()
+    until(lambda: served.store.count_events(HOST) == {})
+    assert served.local.logs
 
 
 def test_no_more_threads_are_started_than_are_allowed(
@@ -255,7 +332,7 @@ def test_no_more_threads_are_started_than_are_allowed(
         known_user(connection, f"user-{number}").enqueue_log_sync(LOG)
     for hold in holds:
         hold.wait()
-    assert threads() == before + 2
+    assert len(threads() - before) == 2
     for hold in holds:
         hold.release()
     assert connection.outbox.flush_sync(PATIENCE) == 0
@@ -285,7 +362,7 @@ def test_after_the_end_nobody_is_woken(served: Served) -> None:
     with pytest.raises(RuntimeError, match="closed"):
         client.enqueue_log_sync(LOG)
     connection.outbox.flush_sync(0)
-    assert threads() == before
+    assert not threads() - before
 
 
 def test_connections_to_other_servers_share_a_store_but_no_events(served: Served) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -53,6 +54,26 @@ async def page():
 
 asyncio.run(page())
 """
+IN_A_FORKED_CHILD = """
+import multiprocessing, sys
+
+def connect():
+    from upgrade_client_lib import UpgradeConnection
+    from upgrade_client_lib.stores import MemoryStore
+
+    return UpgradeConnection(sys.argv[1], outbox=MemoryStore())
+
+preloaded = connect() if sys.argv[2] == "parent" else None
+
+def work():
+    connection = preloaded or connect()
+    client = connection.client("child", "my-app", group={})
+    client.enqueue_log_sync([{"timestamp": "2026-11-20", "metrics": {"attributes": {"a": 1}}}])
+
+child = multiprocessing.get_context("fork").Process(target=work)
+child.start()
+child.join()
+"""
 
 
 @pytest.fixture
@@ -95,7 +116,7 @@ def test_a_program_that_ends_delivers_what_it_handed_over(
 
 def test_a_program_whose_server_is_away_ends_in_time(url: str) -> None:
     away = url.rsplit(":", 1)[0] + ":1"
-    ended = run(["-c", SCRIPT.format(options={"flush_at_exit": 0.1}), away])
+    ended = run(["-c", SCRIPT.format(options={"flush_at_exit": 1.0}), away])
     assert ended.returncode == 0
     assert "the outbox pauses" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -115,6 +136,30 @@ def test_a_child_delivers_what_it_handed_over_itself_and_nothing_of_its_parent(
     assert in_children([work, work]) == ["0", "0"]
     connection.close()
     assert sorted(log.user for log in local.logs) == ["child", "child", "user"]
+
+
+@needs_fork
+@pytest.mark.parametrize("made_in", ["parent", "child"])
+def test_a_forked_child_of_multiprocessing_delivers_at_its_end(
+    local: LocalUpgrade, url: str, made_in: str
+) -> None:
+    ended = run(["-c", IN_A_FORKED_CHILD, url, made_in])
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert [log.user for log in local.logs] == ["child"]
+
+
+@needs_fork
+def test_a_forked_child_of_multiprocessing_does_not_wait_for_what_others_handed_over(
+    url: str, tmp_path: Path
+) -> None:
+    store = SQLiteStore(tmp_path / "outbox.db")
+    store.add_event(url, "event", "user", b"", max_events=1, remember=0)
+    connection = UpgradeConnection(url, outbox=store, flush_at_exit=PATIENCE)
+    child = multiprocessing.get_context("fork").Process(target=id, args=[connection])
+    child.start()
+    child.join()
+    assert store.count_events(url) == {"waiting": 1}
+    connection.close()
 
 
 @needs_fork

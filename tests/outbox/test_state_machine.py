@@ -7,11 +7,13 @@ Hypothesis chooses.
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable
 
 import attrs
@@ -45,7 +47,8 @@ CODES = ["first", "second", "third"]
 MAX_EVENTS = 8
 MOMENT = 0.0005
 SOME_MORE = 0.00137
-"""What is due is due for longer than a moment, or will be after more than one: no flush waits."""
+"""What is due is due for longer than a moment, or will be after more than one: no flush waits for
+more than what another process, which was killed, seems to be sending."""
 
 MAX_EVENT_AGE = 24 * 3600.0
 
@@ -373,6 +376,14 @@ def test_an_outbox_keeps_to_the_model(
     monkeypatch.setattr(deliverer, "MAX_THREADS", 0)  # who waits delivers
     clocks = Clock.stopped(monkeypatch), Clock.stopped(monkeypatch, "time")
     monkeypatch.setattr(time, "sleep", partial(pass_time, clocks))
+
+    class PassingCondition(threading.Condition):
+        def wait(self, timeout: float | None = None) -> bool:
+            pass_time(clocks, timeout or 0.0)
+            return False
+
+    names = {"RLock": threading.RLock, "Condition": PassingCondition, "Thread": threading.Thread}
+    monkeypatch.setattr(deliverer, "threading", SimpleNamespace(**names))
     files = itertools.count()
 
     def open_store() -> EventStore:

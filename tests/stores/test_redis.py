@@ -26,6 +26,7 @@ from tests.stores.support_stores import version_of
 from tests.support_children import FORK_WARNING, in_children, needs_fork
 from tests.support_clock import MARGIN, taking
 from tests.support_redis import REQUIRED, RedisServer, free_port, want_redis
+from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib.stores import RedisStore, redis_clients
 
 pytestmark = pytest.mark.filterwarnings(FORK_WARNING)
@@ -288,6 +289,15 @@ def test_an_asyncio_client_serves_its_event_loop_alone(
             own.close()
             assert in_children([lambda: repr(own)]) == [repr(own)]
             assert await own.get_async("key") is None
+
+    asyncio.run(scenario())
+
+
+def test_an_asyncio_client_cannot_keep_the_events_of_an_outbox() -> None:
+    async def scenario() -> None:
+        store = RedisStore(redis.asyncio.Redis())
+        with pytest.raises(TypeError, match="outbox must serve threads"):
+            UpgradeConnection("http://127.0.0.1:3030", outbox=store)
 
     asyncio.run(scenario())
 

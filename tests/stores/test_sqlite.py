@@ -245,6 +245,17 @@ def test_a_write_gives_up_in_time_and_a_read_does_not_wait(store: SQLiteStore, p
     assert store.get("key") == before
 
 
+def test_threads_that_hand_events_over_give_up_together(store: SQLiteStore, path: Path) -> None:
+    def add(number: int) -> None:
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            store.add_event("queue", f"event {number}", "line", b"", max_events=99, remember=0)
+
+    assert store.count_events("queue") == {}
+    with locked(path), ThreadPoolExecutor(40) as threads, taking(0.25, 0.25 + MARGIN):
+        list(threads.map(add, range(40)))
+    assert store.count_events("queue") == {}
+
+
 def test_an_event_loop_goes_on_while_a_write_waits(store: SQLiteStore, path: Path) -> None:
     async def scenario() -> int:
         assert await store.replace_async("key", b"one", None, 60)

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from contextlib import suppress
 
 from .._fork import call_after_fork_on
@@ -58,6 +59,11 @@ class Deliverer:
         self._store_failed = False
         self.pausing_error: UpgradeApiError | None = None
 
+    @property
+    def has_threads(self) -> bool:
+        """Whether a thread of this process delivers."""
+        return self._threads > 0
+
     def wake(self) -> None:
         """Have somebody look for an event that was just added."""
         with held(self._lock):
@@ -70,27 +76,44 @@ class Deliverer:
             self._paused_until = 0.0
         self.wake()
 
-    def flush(self, seconds: float) -> None:
-        """Wait until nothing is left to deliver, or cannot be in time; ``seconds`` at the most."""
+    def flush(self, seconds: float, given_up: threading.Event | None = None) -> None:
+        """Wait until nothing is left to deliver, or cannot be in time; ``seconds`` at the most.
+
+        It ends soon after ``given_up`` is set.
+        """
         deadline = time.monotonic() + seconds
-        queue, store = self._delivery.queue, self._delivery.store
         self.try_now()
         while True:
             left = deadline - time.monotonic()
             try:
-                due = store.seconds_until_due(queue)
+                due = self._seconds_until_due(left)
             except Exception as error:
                 self._note_store_failure(error)
                 due = STORE_PAUSE_SECONDS
             with held(self._lock):
                 waits = max(due or 0.0, self._paused_until - time.monotonic())
                 is_over = due is None or waits > left
-                if left <= 0 or (is_over and not self._busy):
+                is_over = is_over and not self._busy
+                if left <= 0 or is_over or (given_up is not None and given_up.is_set()):
                     return
                 if self._threads or self._is_stopping or waits > 0:
                     self._done.wait(min(left, 0.05))
                     continue
             self._work_once(os.urandom(8).hex())  # no thread could be started
+
+    def _seconds_until_due(self, left: float) -> float | None:
+        """Return when there is something to deliver; ``left`` seconds while somebody is sending.
+
+        What another process sends is leased for longer than it mostly takes.
+        """
+        was_sending = self._is_sending()
+        due = self._delivery.store.seconds_until_due(self._delivery.queue)
+        if due is not None and due > left and (was_sending or self._is_sending()):
+            return left
+        return due
+
+    def _is_sending(self) -> bool:
+        return SENDING in self._delivery.store.count_events(self._delivery.queue)
 
     def stop(self, seconds: float) -> None:
         """Have all threads end after the event at hand; wait for them for some time."""
@@ -107,29 +130,56 @@ class Deliverer:
         """Start a thread if all are busy; called under the lock."""
         if self._is_stopping or self._idle or self._threads >= MAX_THREADS:
             return
-        thread = threading.Thread(target=self._run, name="upgrade_client_lib outbox", daemon=True)
+        thread = threading.Thread(
+            target=self._run,
+            args=[weakref.ref(self)],
+            name="upgrade_client_lib outbox",
+            daemon=True,
+        )
         with suppress(RuntimeError):  # the interpreter shuts down
             thread.start()
             self._threads += 1
 
-    def _run(self) -> None:
+    @staticmethod
+    def _run(reference: weakref.ref[Deliverer]) -> None:
+        """Deliver in a thread. What has nothing to do, and nobody else has any more, is freed."""
         owner = os.urandom(8).hex()
         idle_since: float | None = None
         while True:
-            if self._work_once(owner):
+            deliverer = reference()
+            if deliverer is None:
+                return
+            if deliverer._work_once(owner):
                 idle_since = None
                 continue
-            with held(self._lock):
-                now = time.monotonic()
-                idle_since = now if idle_since is None else idle_since
-                is_needless = self._threads > 1 and now - idle_since >= IDLE_SECONDS
-                if self._is_stopping or is_needless:
-                    self._threads -= 1
-                    self._done.notify_all()
+            idle_since = time.monotonic() if idle_since is None else idle_since
+            kept = deliverer if deliverer._has_events() else None
+            lock, work = deliverer._lock, deliverer._work
+            with held(lock):
+                if deliverer._ends(idle_since):
                     return
-                self._idle += 1
-                self._work.wait(POLL_SECONDS)
-                self._idle -= 1
+                deliverer._idle += 1
+                del deliverer
+                work.wait(POLL_SECONDS)
+                deliverer = kept or reference()
+                if deliverer is not None:
+                    deliverer._idle -= 1
+
+    def _ends(self, idle_since: float) -> bool:
+        """Whether a thread ends that found nothing to do since then; called under the lock."""
+        is_needless = self._threads > 1 and time.monotonic() - idle_since >= IDLE_SECONDS
+        if self._is_stopping or is_needless:
+            self._threads -= 1
+            self._done.notify_all()
+            return True
+        return False
+
+    def _has_events(self) -> bool:
+        """Whether there is something to deliver, now or later, as far as is known."""
+        try:
+            return self._delivery.store.seconds_until_due(self._delivery.queue) is not None
+        except Exception:
+            return True
 
     def _work_once(self, owner: str) -> bool:
         """Deliver an event; return whether there may be more to do at once."""

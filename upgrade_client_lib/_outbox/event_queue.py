@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Awaitable
 from functools import partial
+from multiprocessing import util
 from typing import Any, Callable, Protocol
 
 from .._fork import call_after_fork_on
@@ -59,6 +60,11 @@ class EventQueue:
         flush_at_exit: float,
     ) -> None:
         arguments.store("outbox", store, "a store that keeps events", _METHODS)
+        if not getattr(store, "_serves_threads", True):
+            raise TypeError(
+                "outbox must serve threads, which deliver, and this store has an asyncio client,"
+                " which serves async calls alone: make it from an address or a redis.Redis"
+            )
         self._store = store
         self._queue = server.host_url
         self._max_events = max_events
@@ -85,6 +91,11 @@ class EventQueue:
     def key(self) -> tuple[int, str]:
         """What is the same for queues of the same events, as far as this process can tell."""
         return id(self._store), self._queue
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether this process delivers events."""
+        return self._deliverer.has_threads
 
     def watch(self, user_id: str, answers: Answers) -> None:
         """Have a user's cached answers cleared once one of their marks is set aside."""
@@ -130,17 +141,20 @@ class EventQueue:
                 f"the {event.kind} was not handed over, since the outbox's store failed:"
                 f" {type(error).__name__}: {error}"
             ) from error
+        finally:
+            self._deliverer.wake()  # also where it failed or was cancelled: it may have been kept
         if result == "full":
             raise OutboxFullError(
                 f"the {event.kind} was not handed over: the outbox holds {self._max_events} events,"
                 " which is its max_events; see to what was set aside, or to the server"
             )
-        self._deliverer.wake()
         return describe(event, event_id, OutboxEventState.WAITING)
 
-    async def standing(self, backend: Backend, user_id: str) -> tuple[tuple[str, Event], ...]:
+    async def standing(
+        self, backend: Backend, user_id: str, deadline: float
+    ) -> tuple[tuple[str, Event], ...]:
         """Return a user's events that wait or are being sent, each with its state, in order."""
-        stored = await self.ask(backend, "line_events", user_id)
+        stored = await self._line_events(backend, user_id, deadline)
         events = [(one.state, decode(one.data)) for one in stored]
         return tuple((state, event) for state, event in events if event is not None)
 
@@ -154,9 +168,15 @@ class EventQueue:
         is_first = True
         while True:
             try:
-                standing = await self.ask(backend, "line_events", user_id)
+                standing = await self._line_events(backend, user_id, deadline)
             except Exception as error:  # what is sent now may overtake what waits
                 _logger.warning("the outbox's store failed: %s: %s", type(error).__name__, error)
+                if time.monotonic() >= deadline:
+                    raise RequestTimeoutError(
+                        "not sent: events of this user may wait in the outbox, and come first; its"
+                        " store did not tell in time",
+                        attempts=0,
+                    ) from error
                 standing = ()
             left = deadline - time.monotonic()
             if not standing:
@@ -181,9 +201,9 @@ class EventQueue:
         except Exception as error:
             _logger.warning("the outbox's store failed: %s: %s", type(error).__name__, error)
 
-    def flush(self, seconds: float) -> None:
-        """Wait until everything was delivered, or cannot be in time."""
-        self._deliverer.flush(seconds)
+    def flush(self, seconds: float, given_up: threading.Event | None = None) -> None:
+        """Wait until everything was delivered, or cannot be in time, or ``given_up`` is set."""
+        self._deliverer.flush(seconds, given_up)
 
     def try_now(self) -> None:
         """End a pause: the server is tried again at once."""
@@ -208,6 +228,12 @@ class EventQueue:
             return RequestTimeoutError(said, attempts=0)
         return type(error)(f"{said}: {error.message}", attempts=0)
 
+    async def _line_events(self, backend: Backend, user_id: str, deadline: float) -> Any:
+        """Return what stands in a user's line; in an event loop, in time for the call."""
+        left = max(deadline - time.monotonic(), LONGEST_LOOK_SECONDS)
+        seconds = min(left, STORE_SECONDS)
+        return await backend.call_either(self._store, "line_events", seconds, self._queue, user_id)
+
     async def ask(self, backend: Backend, method: str, *asked: object) -> Any:
         """Return what a method of the store returns."""
         return await backend.call_either(self._store, method, STORE_SECONDS, self._queue, *asked)
@@ -222,13 +248,28 @@ async def _tried_twice(add: Callable[[], Awaitable[Any]]) -> Any:
 
 
 _queues: weakref.WeakSet[EventQueue] = weakref.WeakSet()
+_seconds_waited = 0.0
 
 
-def _flush_all() -> None:
+def _flush_all(*, only_begun: bool = False) -> None:
     """At exit, before those handlers run that were registered earlier."""
-    began = time.monotonic()
+    global _seconds_waited
     for queue in list(_queues):
-        queue.flush_at_exit(time.monotonic() - began)
+        if only_begun and not queue.has_begun:
+            continue
+        began = time.monotonic()
+        queue.flush_at_exit(_seconds_waited)
+        _seconds_waited += time.monotonic() - began
+
+
+def _flush_at_end_of_child(_: object = None) -> None:
+    """In a child of multiprocessing, which may end without the handlers of atexit.
+
+    It waits for what it began to deliver, not for what others share with it.
+    """
+    util.Finalize(None, _flush_all, kwargs={"only_begun": True}, exitpriority=0)
 
 
 atexit.register(_flush_all)
+util.register_after_fork(_queues, _flush_at_end_of_child)
+_flush_at_end_of_child()  # this may be such a child already

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 
@@ -88,7 +89,12 @@ class Outbox:
         count.
         """
         seconds = arguments.seconds("timeout", timeout)
-        await ASYNC.call_either(self._queue, "flush", seconds + STORE_SECONDS, seconds)
+        given_up = threading.Event()
+        try:
+            most = seconds + STORE_SECONDS
+            await ASYNC.call_either(self._queue, "flush", most, seconds, given_up)
+        finally:
+            given_up.set()  # where this was cancelled: the event loop ends once its threads do
         return await self._left(ASYNC)
 
     def flush_sync(self, timeout: float) -> int:

@@ -39,9 +39,9 @@ async def ask_beside_marks(
     end = time.monotonic() + options.timeout.total
     deadline = end - options.timeout.total / 2
     while True:
-        before = await _marks(outbox, backend, user)
+        before = await _marks(outbox, backend, user, deadline)
         items = await assign(options.within(end - time.monotonic()))
-        after = await _marks(outbox, backend, user)
+        after = await _marks(outbox, backend, user, end)
         record = Record(user.identity, items, is_shared=user.shared is not None)
         is_certain = _apply(record, before, after, user.rotation)
         if is_certain or is_current(record):
@@ -79,13 +79,13 @@ async def _stand_still(outbox: EventQueue, backend: Backend, user: Caller, deadl
     Return whether that was so before the deadline.
     """
     pause = FIRST_LOOK_SECONDS
-    marks = await _marks(outbox, backend, user)
+    marks = await _marks(outbox, backend, user, deadline)
     while (left := deadline - time.monotonic()) > 0:
         if not marks:
             return True
         await backend.sleep(min(pause, left))
         pause = min(2 * pause, LONGEST_LOOK_SECONDS)
-        seen, marks = marks, await _marks(outbox, backend, user)
+        seen, marks = marks, await _marks(outbox, backend, user, deadline)
         if marks == seen and _are_waiting(seen):
             return True
     return False
@@ -95,10 +95,10 @@ def _are_waiting(marks: tuple[tuple[str, MarkToSend], ...]) -> bool:
     return all(state == "waiting" for state, _ in marks)
 
 
-async def _marks(outbox: EventQueue, backend: Backend, user: Caller) -> Marks:
+async def _marks(outbox: EventQueue, backend: Backend, user: Caller, deadline: float) -> Marks:
     """Return the marks of the user's context that wait or are being sent, in order."""
     try:
-        standing = await outbox.standing(backend, user.identity.user_id)
+        standing = await outbox.standing(backend, user.identity.user_id, deadline)
     except Exception:
         return None
     context = user.identity.context

@@ -87,6 +87,7 @@ class RedisStore(RedisEvents):
             self._loops = redis_clients.LoopClients(url_or_client, timeout)
         else:
             self._client, self._loops = redis_clients.given_clients(url_or_client, timeout)
+        self._serves_threads = self._client is not None
         self._clients_of_parents: list[Any] = []
         call_after_fork_on(self, RedisStore._after_fork)
 

@@ -143,9 +143,12 @@ def is_busy(error: sqlite3.OperationalError) -> bool:
     return "locked" in str(error)  # Python 3.9 and 3.10 do not tell SQLite's error code
 
 
-def patiently(work: Callable[[], T]) -> T:
-    """Do some work, again and again while other processes or threads keep the file locked."""
-    give_up = time.monotonic() + BUSY_SECONDS
+def patiently(work: Callable[[], T], *, once: bool = False) -> T:
+    """Do some work, again and again while other processes or threads keep the file locked.
+
+    With ``once``, it is not done again.
+    """
+    give_up = time.monotonic() + (0.0 if once else BUSY_SECONDS)
     while True:
         try:
             return work()

@@ -14,7 +14,7 @@ from .._fork import call_after_fork_on
 from .._locks import held
 from .arguments import check_event, check_key
 from .event_protocol import ACTIVE, SENDING, WAITING, Added, StoredEvent
-from .sqlite_connections import Connections, patiently
+from .sqlite_connections import BUSY_SECONDS, Connections, patiently
 
 T = TypeVar("T")
 
@@ -121,6 +121,7 @@ class SQLiteEvents:
     def _begin_events(self) -> None:
         # Threads wait for each other here, rather than for SQLite's lock, which is not fair.
         self._events_lock = threading.RLock()
+        self._hurries_until = 0.0
 
     def add_event(
         self, queue: str, event_id: str, line: str, data: bytes, *, max_events: int, remember: float
@@ -300,7 +301,13 @@ class SQLiteEvents:
                 return work(connection)
 
         with held(self._events_lock):
-            return patiently(change)
+            hurries = time.monotonic() < self._hurries_until
+            try:
+                return patiently(change, once=hurries)
+            except sqlite3.OperationalError:
+                if not hurries:  # threads that waited here meanwhile need not wait in vain, too
+                    self._hurries_until = time.monotonic() + BUSY_SECONDS
+                raise
 
 
 @contextmanager
