@@ -79,7 +79,7 @@ def test_a_live_call_fails_where_what_waits_cannot_be_sent(
         served.server.answer(endpoint, "wait", 401)
     client.enqueue_log_sync(LOG)
     before = served.server.count(kind)
-    with pytest.raises(NotAuthorizedError, match="1 events of this user wait in the outbox") as no:
+    with pytest.raises(NotAuthorizedError, match="the outbox has an event of this user to send first") as no:
         live(call, client, kind)
     assert not no.value.may_have_been_applied
     assert no.value.attempts == 0

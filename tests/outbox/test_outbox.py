@@ -276,6 +276,13 @@ def test_closing_waits_no_longer_than_it_is_told(served: Served) -> None:
     hold.release()
 
 
+def test_closing_may_be_given_any_finite_time(served: Served) -> None:
+    connection = served.connect(flush_at_exit=1e300)
+    known_user(connection).enqueue_log_sync(LOG)
+    connection.close()
+    assert served.server.count("log") == 1
+
+
 def test_threads_end_when_there_is_nothing_to_do_but_for_one(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,7 +122,8 @@ class Deliverer:
             self._is_stopping = True
             self._work.notify_all()
             while self._threads and time.monotonic() < deadline:
-                self._done.wait(deadline - time.monotonic())
+                # A wait of any length is more than some platforms can count.
+                self._done.wait(min(deadline - time.monotonic(), POLL_SECONDS))
 
     # ---- Threads ----
 

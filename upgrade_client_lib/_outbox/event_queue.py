@@ -223,7 +223,8 @@ class EventQueue:
             self._deliverer.flush(max(self._flush_at_exit - waited, 0.0))
 
     def _still_standing(self, number: int, error: UpgradeApiError | None) -> UpgradeApiError:
-        said = f"not sent: {number} events of this user wait in the outbox, and come first"
+        waiting = "an event" if number == 1 else f"{number} events"
+        said = f"not sent: the outbox has {waiting} of this user to send first"
         if error is None:
             return RequestTimeoutError(said, attempts=0)
         return type(error)(f"{said}: {error.message}", attempts=0)

@@ -303,11 +303,13 @@ class SQLiteEvents:
         with held(self._events_lock):
             hurries = time.monotonic() < self._hurries_until
             try:
-                return patiently(change, once=hurries)
+                result = patiently(change, once=hurries)
             except sqlite3.OperationalError:
                 if not hurries:  # threads that waited here meanwhile need not wait in vain, too
                     self._hurries_until = time.monotonic() + BUSY_SECONDS
                 raise
+            self._hurries_until = 0.0
+            return result
 
 
 @contextmanager
