@@ -75,8 +75,8 @@ def signed_in_user(request: HttpRequest) -> str | None:
     user: Any = getattr(request, "user", None)
     if user is None:
         raise ImproperlyConfigured(
-            'the request has no user: add django.contrib.auth to the middleware, or set "USER" in'
-            " the setting UPGRADE"
+            "the request has no user: put django.contrib.auth.middleware.AuthenticationMiddleware"
+            ' before what asks for it in MIDDLEWARE, or set "USER" in the setting UPGRADE'
         )
     return str(user.pk) if user.is_authenticated else None
 
@@ -186,13 +186,15 @@ def flag(context: Mapping[str, Any], key: str, default: bool = False) -> FlagDec
 
 
 def _request(context: Mapping[str, Any]) -> HttpRequest:
-    try:
-        request: HttpRequest = context["request"]
-    except KeyError:
+    # What a template is rendered with also goes into {% include ... only %}, which variables do
+    # not, and a view may have a variable of this name for something else.
+    request: HttpRequest | None = getattr(context, "request", None)
+    if request is None:
+        request = context.get("request")
+    if request is None:
         raise ImproperlyConfigured(
-            "the template has no request: render it with one, and add"
-            " django.template.context_processors.request to its context_processors"
-        ) from None
+            "the template has no request: render it with one, as render(request, ...) does"
+        )
     return request
 
 
