@@ -199,6 +199,13 @@ def test_templates_show_decisions_as_text() -> None:
     assert shown(text) == "&lt;b&gt; False"
 
 
+def test_templates_that_do_not_escape_show_decisions_as_text_too() -> None:
+    text = '{% decision "home" "banner" default="<b>" %} {% flag "new-dashboard" %}'
+    text = "{% autoescape off %}" + text + "{% endautoescape %}"
+    assert shown(text, **SIGNED_IN) == "treatment True"
+    assert shown(text) == "<b> False"
+
+
 @pytest.mark.parametrize("headers", [SIGNED_IN, {}])
 @pytest.mark.parametrize(
     ("text", "problem"),

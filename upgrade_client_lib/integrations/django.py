@@ -39,7 +39,7 @@ from __future__ import annotations
 import atexit
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import attrs
 
@@ -63,6 +63,9 @@ except ImportError as error:
     raise ImportError(
         'this module needs the package django: pip install "upgrade-client-lib[django]"'
     ) from error
+
+if TYPE_CHECKING:
+    from django.template.base import Parser, Token
 
 __all__ = ["aclient_of", "client_of", "connection", "health", "register"]
 
@@ -183,6 +186,30 @@ def flag(context: Mapping[str, Any], key: str, default: bool = False) -> FlagDec
     if client is None:
         return undecided_flag(_settings().context, key, default)
     return client.decide_flag_sync(key, default=default)
+
+
+def _shown_as_text(tag: str) -> None:
+    """Have a tag without ``as`` be text also where templates do not escape, as Django wants it."""
+    compile_tag = register.tags[tag]
+
+    def compile_to_text(parser: Parser, token: Token) -> template.Node:
+        return _Text(compile_tag(parser, token))
+
+    register.tag(tag, compile_to_text)
+
+
+class _Text(template.Node):
+    """What another node renders, as text."""
+
+    def __init__(self, node: template.Node) -> None:
+        self.node = node
+
+    def render(self, context: template.Context) -> str:
+        return str(self.node.render(context))
+
+
+_shown_as_text("decision")
+_shown_as_text("flag")
 
 
 def _request(context: Mapping[str, Any]) -> HttpRequest:
