@@ -140,6 +140,30 @@ def test_a_request_has_one_client(connect: Callable[[], UpgradeConnection]) -> N
         assert browser.get("/same", headers=SIGNED_IN).json() == {"same": True}
 
 
+def test_after_a_sign_in_a_request_has_the_client_of_its_new_user(
+    connect: Callable[[], UpgradeConnection],
+) -> None:
+    upgrade = Upgrade(
+        "my-app", user=lambda request: request.scope["state"].get("student"), connect=connect
+    )
+
+    async def sign_in(request: Request) -> JSONResponse:
+        seen: list[str | None] = []
+        for user in (None, "student-1", "student-2", None):
+            request.state.student = user
+            for client in (
+                await upgrade.client_or_none(request),
+                await upgrade.client_or_none(request),
+            ):
+                seen.append(None if client is None else client.user_id)
+        return JSONResponse(seen)
+
+    app = Starlette(routes=[Route("/", sign_in)], lifespan=upgrade.lifespan)
+    with browsing(app) as browser:
+        users = browser.get("/").json()
+    assert users == [None, None, "student-1", "student-1", "student-2", "student-2", None, None]
+
+
 def test_a_websocket_has_a_client(connect: Callable[[], UpgradeConnection]) -> None:
     upgrade = Upgrade("my-app", user=student, group=classes, connect=connect)
     with browsing(fastapi_app(upgrade)) as browser:
