@@ -36,6 +36,7 @@ class Told:
 
     hook: OpenTelemetryHook
     provider: TracerProvider
+    meters: MeterProvider
     exporter: InMemorySpanExporter
     reader: InMemoryMetricReader
 
@@ -63,7 +64,7 @@ def told() -> Iterator[Told]:
     provider, meters = TracerProvider(), MeterProvider([reader])
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     hook = OpenTelemetryHook(tracer_provider=provider, meter_provider=meters)
-    yield Told(hook, provider, exporter, reader)
+    yield Told(hook, provider, meters, exporter, reader)
     provider.shutdown()
     meters.shutdown()
 
@@ -482,6 +483,18 @@ def test_observed_connections_to_other_servers_are_told_of_apart(
     open_circuit(other)
     observed = {attributes["server.address"]: value for value, attributes in circuits(told)}
     assert observed == {"upgrade.local": 0, "other.local": 1}
+
+
+def test_the_connections_of_several_hooks_of_a_provider_are_all_told_of(
+    told: Told, local: LocalUpgrade
+) -> None:
+    second = OpenTelemetryHook(meter_provider=told.meters)
+    one = connected(told, local.transport)
+    other = UpgradeConnection("http://other.local", transport=local.transport, hooks=[second])
+    told.hook.observe(one)
+    second.observe(other)
+    servers = [attributes["server.address"] for _, attributes in circuits(told)]
+    assert sorted(servers) == ["other.local", "upgrade.local"]
 
 
 def test_an_abandoned_call_is_timed(told: Told, local: LocalUpgrade) -> None:
