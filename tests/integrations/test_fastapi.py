@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any, Callable
@@ -138,6 +139,28 @@ def test_where_nobody_has_signed_in_nothing_is_sent(
 def test_a_request_has_one_client(connect: Callable[[], UpgradeConnection]) -> None:
     with browsing(fastapi_app(Upgrade("my-app", user=student, connect=connect))) as browser:
         assert browser.get("/same", headers=SIGNED_IN).json() == {"same": True}
+
+
+def test_a_request_has_one_client_also_where_several_ask_at_once(
+    connect: Callable[[], UpgradeConnection], local: LocalUpgrade
+) -> None:
+    async def classes_from_a_database(request: HTTPConnection) -> Mapping[str, Sequence[str]]:
+        await asyncio.sleep(0)  # the others go on meanwhile
+        return CLASS_1
+
+    upgrade = Upgrade("my-app", user=student, group=classes_from_a_database, connect=connect)
+
+    async def resolve(request: Request) -> str:
+        client = await upgrade.client(request)
+        return (await client.decide("home", "banner", default="control")).condition
+
+    async def page(request: Request) -> JSONResponse:
+        return JSONResponse(await asyncio.gather(*(resolve(request) for _ in range(3))))
+
+    app = Starlette(routes=[Route("/", page)], lifespan=upgrade.lifespan)
+    with browsing(app) as browser:
+        assert browser.get("/", headers=SIGNED_IN).json() == ["treatment"] * 3
+    assert [request.endpoint for request in local.requests] == ["assign", "init", "assign"]
 
 
 def test_after_a_sign_in_a_request_has_the_client_of_its_new_user(
@@ -279,6 +302,16 @@ def test_the_connection_is_made_from_the_environment_by_default(
     upgrade = Upgrade("my-app", user=student)
     with browsing(FastAPI(lifespan=upgrade.lifespan)):
         assert upgrade.connection.host_url == "http://upgrade.example.org"
+
+
+def test_a_user_who_is_no_text_is_refused(connect: Callable[[], UpgradeConnection]) -> None:
+    users: Any = lambda request: {"id": 7}  # noqa: E731
+    upgrade = Upgrade("my-app", user=users, connect=connect)
+    with (
+        browsing(fastapi_app(upgrade)) as browser,
+        pytest.raises(TypeError, match=r"^user_id must be a string, not dict"),
+    ):
+        browser.get("/maybe")
 
 
 def test_a_context_is_wanted() -> None:

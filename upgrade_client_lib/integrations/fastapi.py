@@ -113,10 +113,11 @@ class Upgrade:
         user_id = await _read(self._user, request)
         if user_id is None:
             return None
-        clients: dict[Upgrade, UpgradeClient] = request.scope.setdefault(_CLIENTS, {})
-        client = clients.get(self)
-        if client is None or client.user_id != user_id:
-            client = clients[self] = connection.client(
+        clients: dict[tuple[Upgrade, str], UpgradeClient]
+        clients = request.scope.setdefault(_CLIENTS, {})
+        key = self, arguments.text("user_id", user_id)
+        if key not in clients:
+            client = connection.client(
                 user_id,
                 self._context,
                 group=None if self._group is None else await _read(self._group, request),
@@ -126,7 +127,8 @@ class Upgrade:
                     else await _read(self._working_group, request)
                 ),
             )
-        return client
+            clients.setdefault(key, client)  # another may have been made meanwhile
+        return clients[key]
 
     async def health(self, request: HTTPConnection) -> JSONResponse:
         """Respond with ``{"upgrade": "ok"}``, or ``"unreachable"`` while the server is away.
