@@ -305,8 +305,10 @@ def test_the_connection_is_made_from_the_environment_by_default(
 
 
 def test_a_user_who_is_no_text_is_refused(connect: Callable[[], UpgradeConnection]) -> None:
-    users: Any = lambda request: {"id": 7}  # noqa: E731
-    upgrade = Upgrade("my-app", user=users, connect=connect)
+    def record(request: HTTPConnection) -> Any:
+        return {"id": 7}
+
+    upgrade = Upgrade("my-app", user=record, connect=connect)
     with (
         browsing(fastapi_app(upgrade)) as browser,
         pytest.raises(TypeError, match=r"^user_id must be a string, not dict"),
