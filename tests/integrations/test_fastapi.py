@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any, Callable
@@ -140,6 +141,52 @@ def test_a_request_has_one_client(connect: Callable[[], UpgradeConnection]) -> N
         assert browser.get("/same", headers=SIGNED_IN).json() == {"same": True}
 
 
+def test_a_request_has_one_client_also_where_several_ask_at_once(
+    connect: Callable[[], UpgradeConnection], local: LocalUpgrade
+) -> None:
+    async def classes_from_a_database(request: HTTPConnection) -> Mapping[str, Sequence[str]]:
+        await asyncio.sleep(0)  # the others go on meanwhile
+        return CLASS_1
+
+    upgrade = Upgrade("my-app", user=student, group=classes_from_a_database, connect=connect)
+
+    async def resolve(request: Request) -> str:
+        client = await upgrade.client(request)
+        return (await client.decide("home", "banner", default="control")).condition
+
+    async def page(request: Request) -> JSONResponse:
+        return JSONResponse(await asyncio.gather(*(resolve(request) for _ in range(3))))
+
+    app = Starlette(routes=[Route("/", page)], lifespan=upgrade.lifespan)
+    with browsing(app) as browser:
+        assert browser.get("/", headers=SIGNED_IN).json() == ["treatment"] * 3
+    assert [request.endpoint for request in local.requests] == ["assign", "init", "assign"]
+
+
+def test_after_a_sign_in_a_request_has_the_client_of_its_new_user(
+    connect: Callable[[], UpgradeConnection],
+) -> None:
+    upgrade = Upgrade(
+        "my-app", user=lambda request: request.scope["state"].get("student"), connect=connect
+    )
+
+    async def sign_in(request: Request) -> JSONResponse:
+        seen: list[str | None] = []
+        for user in (None, "student-1", "student-2", None):
+            request.state.student = user
+            for client in (
+                await upgrade.client_or_none(request),
+                await upgrade.client_or_none(request),
+            ):
+                seen.append(None if client is None else client.user_id)
+        return JSONResponse(seen)
+
+    app = Starlette(routes=[Route("/", sign_in)], lifespan=upgrade.lifespan)
+    with browsing(app) as browser:
+        users = browser.get("/").json()
+    assert users == [None, None, "student-1", "student-1", "student-2", "student-2", None, None]
+
+
 def test_a_websocket_has_a_client(connect: Callable[[], UpgradeConnection]) -> None:
     upgrade = Upgrade("my-app", user=student, group=classes, connect=connect)
     with browsing(fastapi_app(upgrade)) as browser:
@@ -255,6 +302,18 @@ def test_the_connection_is_made_from_the_environment_by_default(
     upgrade = Upgrade("my-app", user=student)
     with browsing(FastAPI(lifespan=upgrade.lifespan)):
         assert upgrade.connection.host_url == "http://upgrade.example.org"
+
+
+def test_a_user_who_is_no_text_is_refused(connect: Callable[[], UpgradeConnection]) -> None:
+    def record(request: HTTPConnection) -> Any:
+        return {"id": 7}
+
+    upgrade = Upgrade("my-app", user=record, connect=connect)
+    with (
+        browsing(fastapi_app(upgrade)) as browser,
+        pytest.raises(TypeError, match=r"^user_id must be a string, not dict"),
+    ):
+        browser.get("/maybe")
 
 
 def test_a_context_is_wanted() -> None:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import queue
 import textwrap
+import threading
 from collections.abc import Iterator
 from typing import Any, Callable, Protocol
 
@@ -391,6 +392,27 @@ def test_the_breaker_tells_when_the_server_is_away_and_when_it_is_back(
     told, details = heard.get(timeout=PATIENCE)
     assert (told, details.message) == (ready, "http://upgrade.local answers")
     assert heard.empty()
+
+
+def test_who_hears_of_an_outage_holds_up_no_other_evaluation(local: LocalUpgrade) -> None:
+    provider = UpgradeProvider(connected(local), "my-app")
+    heard: list[ProviderEvent] = []
+
+    def evaluate() -> None:
+        provider.resolve_boolean_details("new-dashboard", False, STUDENT)
+
+    def hear(_: Any, event: ProviderEvent, details: Any) -> None:
+        heard.append(event)
+        other = threading.Thread(target=evaluate, daemon=True)
+        other.start()
+        other.join(PATIENCE)
+        assert not other.is_alive()
+
+    provider.attach(hear)  # as OpenFeature does; its older versions call handlers in there
+    local.down()
+    for _ in range(7):
+        evaluate()
+    assert heard == [ProviderEvent.PROVIDER_ERROR]
 
 
 def test_a_closed_connection_is_an_error_of_the_evaluation(local: LocalUpgrade) -> None:

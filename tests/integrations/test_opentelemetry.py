@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -23,7 +24,7 @@ from tests.support_server import SteeredServer
 from upgrade_client_lib import UnreadableAnswerError, UpgradeApiError, UpgradeConnection
 from upgrade_client_lib.hooks import Call
 from upgrade_client_lib.integrations.opentelemetry import OpenTelemetryHook
-from upgrade_client_lib.stores import MemoryStore
+from upgrade_client_lib.stores import MemoryStore, SQLiteStore
 from upgrade_client_lib.testing import LocalUpgrade
 
 SERVER = {"server.address": "upgrade.local", "server.port": 80}
@@ -36,6 +37,7 @@ class Told:
 
     hook: OpenTelemetryHook
     provider: TracerProvider
+    meters: MeterProvider
     exporter: InMemorySpanExporter
     reader: InMemoryMetricReader
 
@@ -63,7 +65,7 @@ def told() -> Iterator[Told]:
     provider, meters = TracerProvider(), MeterProvider([reader])
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     hook = OpenTelemetryHook(tracer_provider=provider, meter_provider=meters)
-    yield Told(hook, provider, exporter, reader)
+    yield Told(hook, provider, meters, exporter, reader)
     provider.shutdown()
     meters.shutdown()
 
@@ -482,6 +484,35 @@ def test_observed_connections_to_other_servers_are_told_of_apart(
     open_circuit(other)
     observed = {attributes["server.address"]: value for value, attributes in circuits(told)}
     assert observed == {"upgrade.local": 0, "other.local": 1}
+
+
+def test_an_outbox_that_cannot_be_read_leaves_the_others_told_of(
+    told: Told, local: LocalUpgrade, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    closed = SQLiteStore(str(tmp_path / "events.db"))
+    unreadable = [
+        UpgradeConnection(f"http://{host}.local", transport=local.transport, outbox=closed)
+        for host in ("first", "last")
+    ]
+    with connected(told, local.transport, outbox=MemoryStore()) as readable:
+        for connection in (unreadable[0], readable, unreadable[1]):
+            told.hook.observe(connection)
+            connection.close()
+        closed.close()
+        assert events_by_state(told) == NO_EVENTS
+    assert caplog.messages == []
+
+
+def test_the_connections_of_several_hooks_of_a_provider_are_all_told_of(
+    told: Told, local: LocalUpgrade
+) -> None:
+    second = OpenTelemetryHook(meter_provider=told.meters)
+    one = connected(told, local.transport)
+    other = UpgradeConnection("http://other.local", transport=local.transport, hooks=[second])
+    told.hook.observe(one)
+    second.observe(other)
+    servers = [attributes["server.address"] for _, attributes in circuits(told)]
+    assert sorted(servers) == ["other.local", "upgrade.local"]
 
 
 def test_an_abandoned_call_is_timed(told: Told, local: LocalUpgrade) -> None:

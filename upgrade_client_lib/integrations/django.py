@@ -39,7 +39,7 @@ from __future__ import annotations
 import atexit
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import attrs
 
@@ -64,6 +64,9 @@ except ImportError as error:
         'this module needs the package django: pip install "upgrade-client-lib[django]"'
     ) from error
 
+if TYPE_CHECKING:
+    from django.template.base import Parser, Token
+
 __all__ = ["aclient_of", "client_of", "connection", "health", "register"]
 
 register = template.Library()
@@ -75,8 +78,8 @@ def signed_in_user(request: HttpRequest) -> str | None:
     user: Any = getattr(request, "user", None)
     if user is None:
         raise ImproperlyConfigured(
-            'the request has no user: add django.contrib.auth to the middleware, or set "USER" in'
-            " the setting UPGRADE"
+            "the request has no user: put django.contrib.auth.middleware.AuthenticationMiddleware"
+            ' before what asks for it in MIDDLEWARE, or set "USER" in the setting UPGRADE'
         )
     return str(user.pk) if user.is_authenticated else None
 
@@ -185,14 +188,40 @@ def flag(context: Mapping[str, Any], key: str, default: bool = False) -> FlagDec
     return client.decide_flag_sync(key, default=default)
 
 
+def _shown_as_text(tag: str) -> None:
+    """Have a tag without ``as`` be text also where templates do not escape, as Django wants it."""
+    compile_tag = register.tags[tag]
+
+    def compile_to_text(parser: Parser, token: Token) -> template.Node:
+        return _Text(compile_tag(parser, token))
+
+    register.tag(tag, compile_to_text)
+
+
+class _Text(template.Node):
+    """What another node renders, as text."""
+
+    def __init__(self, node: template.Node) -> None:
+        self.node = node
+
+    def render(self, context: template.Context) -> str:
+        return str(self.node.render(context))
+
+
+_shown_as_text("decision")
+_shown_as_text("flag")
+
+
 def _request(context: Mapping[str, Any]) -> HttpRequest:
-    try:
-        request: HttpRequest = context["request"]
-    except KeyError:
+    # What a template is rendered with also goes into {% include ... only %}, which variables do
+    # not, and a view may have a variable of this name for something else.
+    request: HttpRequest | None = getattr(context, "request", None)
+    if request is None:
+        request = context.get("request")
+    if request is None:
         raise ImproperlyConfigured(
-            "the template has no request: render it with one, and add"
-            " django.template.context_processors.request to its context_processors"
-        ) from None
+            "the template has no request: render it with one, as render(request, ...) does"
+        )
     return request
 
 

@@ -45,8 +45,8 @@ class Upgrade:
 
     Give :attr:`lifespan` to the application: it makes one connection when a process begins to
     serve, and closes it when it stops. ``Depends(upgrade.client)`` is the client of the user whom a
-    request or a websocket comes from, made once for each; with Starlette alone, it is
-    ``await upgrade.client(request)``.
+    request or a websocket comes from, made once for each, and anew for another user, after a
+    sign-in; with Starlette alone, it is ``await upgrade.client(request)``.
 
     Args:
         context: the application's context, exactly as UpGrade has it.
@@ -109,10 +109,26 @@ class Upgrade:
 
     async def client_or_none(self, request: HTTPConnection) -> UpgradeClient | None:
         """Return the client of the user; ``None`` where nobody has signed in."""
-        clients: dict[Upgrade, UpgradeClient | None] = request.scope.setdefault(_CLIENTS, {})
-        if self not in clients:
-            clients[self] = await self._make_client(request)
-        return clients[self]
+        connection = self.connection
+        user_id = await _read(self._user, request)
+        if user_id is None:
+            return None
+        clients: dict[tuple[Upgrade, str], UpgradeClient]
+        clients = request.scope.setdefault(_CLIENTS, {})
+        key = self, arguments.text("user_id", user_id)
+        if key not in clients:
+            client = connection.client(
+                user_id,
+                self._context,
+                group=None if self._group is None else await _read(self._group, request),
+                working_group=(
+                    None
+                    if self._working_group is None
+                    else await _read(self._working_group, request)
+                ),
+            )
+            clients.setdefault(key, client)  # another may have been made meanwhile
+        return clients[key]
 
     async def health(self, request: HTTPConnection) -> JSONResponse:
         """Respond with ``{"upgrade": "ok"}``, or ``"unreachable"`` while the server is away.
@@ -121,20 +137,6 @@ class Upgrade:
         tells what the last calls of this process saw.
         """
         return JSONResponse(health_of(self.connection))
-
-    async def _make_client(self, request: HTTPConnection) -> UpgradeClient | None:
-        connection = self.connection
-        user_id = await _read(self._user, request)
-        if user_id is None:
-            return None
-        return connection.client(
-            user_id,
-            self._context,
-            group=None if self._group is None else await _read(self._group, request),
-            working_group=(
-                None if self._working_group is None else await _read(self._working_group, request)
-            ),
-        )
 
 
 async def _read(reader: OfRequest[T], request: HTTPConnection) -> T:

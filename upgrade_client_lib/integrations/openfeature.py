@@ -277,8 +277,14 @@ class UpgradeProvider(AbstractProvider):
     # ---- Events ----
 
     def _tell_availability(self) -> None:
-        """Emit an event if the circuit breaker has opened or closed since the last one."""
-        with self._lock:
+        """Emit an event if the circuit breaker has opened or closed since the last one.
+
+        While another evaluation does, it is left to the next: handlers may run within, and a page
+        is not to wait for them.
+        """
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
             event = self._availability()
             if event is self._told:
                 return
@@ -287,6 +293,8 @@ class UpgradeProvider(AbstractProvider):
             if event is ProviderEvent.PROVIDER_READY:
                 message = f"{self._connection.host_url} answers"
             self.emit(event, ProviderEventDetails(message=message))
+        finally:
+            self._lock.release()
 
     def _availability(self) -> ProviderEvent:
         if not self._connection.circuit_open:

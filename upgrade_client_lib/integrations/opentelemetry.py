@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -72,7 +73,6 @@ class OpenTelemetryHook(Hook):
         self._tracer = trace.get_tracer(_SCOPE, __version__, tracer_provider=tracer_provider)
         # Hooks run in the thread or task of the call, and a call makes no other one.
         self._running: ContextVar[tuple[Span, Any] | None] = ContextVar("running", default=None)
-        self._connections: weakref.WeakSet[UpgradeConnection] = weakref.WeakSet()
         meter = metrics.get_meter(_SCOPE, __version__, meter_provider=meter_provider)
         self._durations = meter.create_histogram(
             "upgrade.client.call.duration",
@@ -83,18 +83,7 @@ class OpenTelemetryHook(Hook):
         self._decisions = meter.create_counter(
             "upgrade.client.decisions", unit="{decision}", description="Decisions, by reason."
         )
-        meter.create_observable_gauge(
-            "upgrade.client.circuit.open",
-            callbacks=[self._circuits],
-            unit="1",
-            description="1 while reads fail at once, since the server could not be reached.",
-        )
-        meter.create_observable_gauge(
-            "upgrade.client.outbox.events",
-            callbacks=[self._outboxes],
-            unit="{event}",
-            description="Events in the outbox, by state.",
-        )
+        self._observed = _observed(meter_provider)
 
     def observe(self, connection: UpgradeConnection) -> None:
         """Have the metrics tell of a connection's circuit breaker and outbox, while it lives.
@@ -102,7 +91,7 @@ class OpenTelemetryHook(Hook):
         Of several connections to one server, the circuit is open where that of one is, and the
         events of their outboxes are added up. Those that share a store object are counted once.
         """
-        self._connections.add(connection)
+        self._observed.add(connection)
 
     # ---- Calls ----
 
@@ -185,29 +174,66 @@ class OpenTelemetryHook(Hook):
         self._decisions.add(1, counted)
         trace.get_current_span().add_event("feature_flag.evaluation", event)
 
-    # ---- Connections ----
 
-    def _circuits(self, options: CallbackOptions) -> Iterator[Observation]:
-        for server, connections in self._by_server():
-            yield Observation(int(any(one.circuit_open for one in connections)), server)
+# ---- Connections ----
 
-    def _outboxes(self, options: CallbackOptions) -> Iterator[Observation]:
-        for server, connections in self._by_server():
-            # Outboxes of the same events are equal, and counted once.
-            outboxes = {one.outbox for one in connections if one.has_outbox}
-            counts = Counter(_NO_EVENTS if outboxes else {})
+
+@cache
+def _observed(meter_provider: MeterProvider | None) -> weakref.WeakSet[UpgradeConnection]:
+    """Return the connections that the gauges of a provider tell of.
+
+    All hooks of a provider have them in common: it keeps the gauges that it is told of first, and
+    not those of a second hook.
+    """
+    connections: weakref.WeakSet[UpgradeConnection] = weakref.WeakSet()
+    meter = metrics.get_meter(_SCOPE, __version__, meter_provider=meter_provider)
+    meter.create_observable_gauge(
+        "upgrade.client.circuit.open",
+        callbacks=[partial(_circuits, connections)],
+        unit="1",
+        description="1 while reads fail at once, since the server could not be reached.",
+    )
+    meter.create_observable_gauge(
+        "upgrade.client.outbox.events",
+        callbacks=[partial(_outboxes, connections)],
+        unit="{event}",
+        description="Events in the outbox, by state.",
+    )
+    return connections
+
+
+def _circuits(
+    observed: Iterable[UpgradeConnection], options: CallbackOptions
+) -> Iterator[Observation]:
+    for server, connections in _by_server(observed):
+        yield Observation(int(any(one.circuit_open for one in connections)), server)
+
+
+def _outboxes(
+    observed: Iterable[UpgradeConnection], options: CallbackOptions
+) -> Iterator[Observation]:
+    for server, connections in _by_server(observed):
+        # Outboxes of the same events are equal, and counted once.
+        outboxes = {one.outbox for one in connections if one.has_outbox}
+        counts = Counter(_NO_EVENTS if outboxes else {})
+        try:
             for outbox in outboxes:
                 counts.update(outbox.counts_sync())
-            for state, count in counts.items():
-                yield Observation(count, {"state": state, **server})
+        except Exception:  # a store raises what it likes; those of other servers are told of
+            continue
+        for state, count in counts.items():
+            yield Observation(count, {"state": state, **server})
 
-    def _by_server(self) -> Iterator[tuple[dict[str, str | int], list[UpgradeConnection]]]:
-        """Yield servers as attributes, of which one observation is kept, with their connections."""
-        servers: defaultdict[Any, list[UpgradeConnection]] = defaultdict(list)
-        for connection in list(self._connections):
-            servers[tuple(_server(connection.host_url).items())].append(connection)
-        for server, connections in servers.items():
-            yield dict(server), connections
+
+def _by_server(
+    observed: Iterable[UpgradeConnection],
+) -> Iterator[tuple[dict[str, str | int], list[UpgradeConnection]]]:
+    """Yield servers as attributes, of which one observation is kept, with their connections."""
+    servers: defaultdict[Any, list[UpgradeConnection]] = defaultdict(list)
+    for connection in list(observed):
+        servers[tuple(_server(connection.host_url).items())].append(connection)
+    for server, connections in servers.items():
+        yield dict(server), connections
 
 
 def _key(decision: Decision | FlagDecision) -> str:
