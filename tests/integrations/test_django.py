@@ -206,6 +206,12 @@ def test_templates_that_do_not_escape_show_decisions_as_text_too() -> None:
     assert shown(text) == "<b> False"
 
 
+def test_a_default_in_a_template_may_be_translated() -> None:
+    text = '{% decision "away" default=_("control") %}'
+    assert shown(text, **SIGNED_IN) == "control"
+    assert shown(text) == "control"
+
+
 @pytest.mark.parametrize("headers", [SIGNED_IN, {}])
 @pytest.mark.parametrize(
     ("text", "problem"),

@@ -58,6 +58,7 @@ try:
     from django.core.exceptions import ImproperlyConfigured
     from django.core.signals import setting_changed
     from django.http import HttpRequest, JsonResponse
+    from django.utils.functional import Promise
     from django.utils.module_loading import import_string
 except ImportError as error:
     raise ImportError(
@@ -173,6 +174,8 @@ def decision(
     context: Mapping[str, Any], site: str, target: str = "", default: str = ""
 ) -> Decision:
     """Decide, blocking, as ``{% decision "home" "banner" default="control" as banner %}``."""
+    if isinstance(default, Promise):  # as _("control") is, which is translated once it is shown
+        default = str(default)
     client = client_of(_request(context))
     if client is None:
         return undecided(_settings().context, site, target, default)
