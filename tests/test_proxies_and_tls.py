@@ -20,6 +20,7 @@ from tests.support_faulty_server import (
     LONGEST,
     Fault,
     FaultyServer,
+    answers_more_than_was_asked,
     never_answers,
     refusing_address,
 )
@@ -73,6 +74,34 @@ def test_a_certificate_of_the_users_own_authority_is_trusted(
         operation.call(call, connection.client("user", "my-app"))
 
     assert server.count(operation.endpoint) == 1
+
+
+@every_way
+@pytest.mark.parametrize("is_proxied", [False, True])
+def test_an_answer_that_nobody_asked_for_is_not_taken_for_that_of_the_next_call(
+    call: Form, is_proxied: bool
+) -> None:
+    """It has arrived, and waits between the socket, which shows nothing, and what reads it."""
+
+    async def scenario() -> None:
+        with UpgradeConnection(
+            server.url,
+            proxy=proxy.url if is_proxied else None,
+            ssl_context=trusting(),
+            retries=0,
+        ) as connection:
+            client = connection.client("user", "my-app")
+            for _ in range(2):
+                user = call(client.init) if call is blocking else await client.init()
+                assert user.id == "user"
+
+    with (
+        FaultyServer(tls=serving_tls("127.0.0.1"), init=answers_more_than_was_asked) as server,
+        Proxy(server.port) as proxy,
+    ):
+        asyncio.run(scenario())
+
+    assert server.connections == 2
 
 
 @every_way

@@ -98,6 +98,10 @@ class AiohttpConnection:
         """Whether a request that failed left something to close."""
         return self._connector.is_looking_up or (self._httpx is not None and self._httpx.is_open())
 
+    def is_out_of_step(self) -> bool:
+        """Whether the server sent more than a response; aiohttp itself closes such connections."""
+        return self._httpx is not None and self._httpx.is_out_of_step()
+
     async def aclose(self) -> None:
         """Close the connection."""
         if self._httpx is not None:
