@@ -149,6 +149,13 @@ def test_a_keepalive_expiry_that_is_no_time_is_refused(expiry: Any, error: type[
         UpgradeConnection(URL, keepalive_expiry=expiry)
 
 
+@pytest.mark.parametrize("word", ["false", 0, None])
+def test_a_trust_env_that_is_no_boolean_is_refused(word: Any) -> None:
+    """Of which "false" would be true."""
+    with pytest.raises(TypeError, match="trust_env must be True or False, not"):
+        UpgradeConnection(URL, trust_env=word)
+
+
 @both_forms
 def test_compressed_answers_are_read(call: Form) -> None:
     import gzip
