@@ -235,9 +235,10 @@ class BaseClient:
 
     def __copy__(self: Self) -> Self:
         copied: Self = object.__new__(type(self))
-        state: Any = object.__reduce_ex__(self, 4)[2]  # what it has in a dictionary, and in slots
-        for attributes in state:
-            for name, value in (attributes or {}).items():
+        # What it has in a dictionary, or None, and in slots.
+        state: tuple[dict[str, Any] | None, ...] = cast(Any, object.__reduce_ex__(self, 4)[2])
+        for attributes in filter(None, state):
+            for name, value in attributes.items():
                 setattr(copied, name, value)
         return copied
 
