@@ -29,6 +29,7 @@ from tests.support_proxy import Proxy, SocksProxy
 from upgrade_client_lib import (
     NoConnectionError,
     RequestTimeoutError,
+    Timeout,
     UpgradeConnection,
 )
 from upgrade_client_lib.testing import LocalUpgrade
@@ -102,6 +103,23 @@ def test_an_answer_that_nobody_asked_for_is_not_taken_for_that_of_the_next_call(
         asyncio.run(scenario())
 
     assert server.connections == 2
+
+
+@every_way
+def test_a_time_limit_over_tls_is_told_in_the_words_of_time_limits(call: Form) -> None:
+    limits = Timeout(total=LONGEST, connect=LONGEST, read=0.1)
+    with (
+        FaultyServer(tls=serving_tls("127.0.0.1"), init=never_answers) as server,
+        UpgradeConnection(
+            server.url, ssl_context=trusting(), timeout=limits, retries=0
+        ) as connection,
+        pytest.raises(RequestTimeoutError) as caught,
+    ):
+        call(connection.client("user", "my-app").init)
+
+    said = caught.value.message
+    assert said.startswith(f"no answer from {server.url} in time")
+    assert "did not complete" not in said
 
 
 @every_way
