@@ -239,6 +239,15 @@ def _answer_well(connection: socket.socket, answer: bytes) -> bool:
     return True
 
 
+def _answer_and_go_on(connection: socket.socket, answer: bytes) -> bool:
+    corking = getattr(socket, "TCP_CORK", socket.TCP_NODELAY)  # only Linux has it
+    connection.setsockopt(socket.IPPROTO_TCP, corking, 1)
+    connection.sendall(answer)
+    connection.sendall(http_answer(200, b'{"id": "somebody else"}', {}))
+    connection.setsockopt(socket.IPPROTO_TCP, corking, 0)  # with TLS, two records arrive at once
+    return True
+
+
 def _answer_and_hang_up(connection: socket.socket, answer: bytes) -> bool:
     connection.sendall(answer)
     return False
@@ -314,6 +323,7 @@ def _drip(connection: socket.socket, data: bytes) -> bool:
 
 WELL = Fault(_answer_well)
 hangs_up_after_answer = Fault(_answer_and_hang_up)
+answers_more_than_was_asked = Fault(_answer_and_go_on)
 never_answers = Fault(_never_answer)
 hangs_up = Fault(_hang_up)
 ends_in_body = Fault(_end_in_body)

@@ -115,7 +115,16 @@ def test_own_clients_for_blocking_calls_go_with_it() -> None:
 
 @each_engine
 @pytest.mark.parametrize("user_id", ["user", "Zoë", "ÿ"])
-@pytest.mark.parametrize("extra", [{}, {"X-Key": "caf\xe9"}, {"user-agent": "mine/1.0"}])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"X-Key": "caf\xe9"},
+        {"user-agent": "mine/1.0"},
+        {"X-Key": "one", "x-key": "another"},
+        {"Expect": "100-continue"},
+    ],
+)
 def test_both_engines_send_the_same(engine: str, user_id: str, extra: dict[str, str]) -> None:
     async def scenario() -> None:
         async with UpgradeConnection(server.url, headers=extra, token="secret") as connection:
@@ -219,6 +228,20 @@ def test_a_large_request_arrives_whole(engine: str) -> None:
 
 
 # ---- Idle connections ----
+
+
+@each_engine
+def test_a_connection_that_the_headers_close_is_not_used_again(engine: str) -> None:
+    async def scenario() -> None:
+        async with UpgradeConnection(server.url, headers={"Connection": "close"}) as connection:
+            client = connection.client("user", "my-app")
+            await client.init()
+            await client.init()
+
+    with FaultyServer() as server:
+        asyncio.run(scenario())
+
+    assert server.connections == 2
 
 
 def test_what_a_server_sends_unasked_is_no_answer() -> None:

@@ -298,6 +298,26 @@ def test_a_cancelled_aclose_closes_all_the_same() -> None:
 
 
 @each_engine
+@pytest.mark.parametrize("is_cancelled", [True, False])
+def test_an_aclose_waits_for_what_another_one_began(is_cancelled: bool) -> None:
+    async def scenario() -> None:
+        connection = UpgradeConnection(server.url)
+        client = connection.client("user", "my-app")
+        await asyncio.gather(*(client.init() for _ in range(5)))
+        before = asyncio.all_tasks()
+        closing = asyncio.ensure_future(connection.aclose())
+        await asyncio.sleep(0)
+        if is_cancelled:
+            closing.cancel()
+        await connection.aclose()
+        assert asyncio.all_tasks() - before <= {closing}
+        await asyncio.wait([closing])
+
+    with FaultyServer() as server:
+        asyncio.run(scenario())
+
+
+@each_engine
 def test_closing_ends_the_calls_under_way_in_event_loops() -> None:
     async def scenario() -> None:
         connection = UpgradeConnection(server.url, timeout=30.0, retries=0)

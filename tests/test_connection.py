@@ -135,11 +135,25 @@ def test_a_connection_that_was_idle_for_longer_is_not_used_again(call: Form, exp
 
 @pytest.mark.parametrize(
     ("expiry", "error"),
-    [("4", TypeError), (True, TypeError), (-1, ValueError), (math.nan, ValueError)],
+    [
+        ("4", TypeError),
+        (True, TypeError),
+        (-1, ValueError),
+        (math.nan, ValueError),
+        (math.inf, ValueError),
+        pytest.param(10**400, ValueError, id="an int that no float holds"),
+    ],
 )
 def test_a_keepalive_expiry_that_is_no_time_is_refused(expiry: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="keepalive_expiry must be"):
         UpgradeConnection(URL, keepalive_expiry=expiry)
+
+
+@pytest.mark.parametrize("word", ["false", 0, None])
+def test_a_trust_env_that_is_no_boolean_is_refused(word: Any) -> None:
+    """Of which "false" would be true."""
+    with pytest.raises(TypeError, match="trust_env must be True or False, not"):
+        UpgradeConnection(URL, trust_env=word)
 
 
 @both_forms

@@ -245,6 +245,29 @@ def test_an_answer_that_a_newer_one_replaced_is_marked_while_that_says_the_same(
 
 
 @both_forms
+@each_time
+def test_a_point_whose_assignment_cannot_be_read_is_not_marked(
+    call: Form, client: UpgradeClient, server: SteeredServer, times: int
+) -> None:
+    """The mark would enrol the user in an experiment whose condition they did not see."""
+    unreadable = item("home", "page", assignedCondition=[condition({})])  # type: ignore[arg-type]
+    server.answer("assign", [unreadable])
+    server.answer("mark", {"id": "1", "userId": "user", "site": "home", "target": "page"})
+    call(client.init)
+    unassigned = decided(call, client, *UNASSIGNED)
+    decision = decided(call, client, "home", "page", times=times)
+    assert (decision.condition, decision.assignment) == ("the default", None)
+    assert call(decision.mark) is None
+    assert server.count("mark") == 0
+
+    unreadable["site"], unreadable["target"] = UNASSIGNED
+    server.answer("assign", [unreadable])
+    call(client.get_all_experiment_conditions, ignore_cache=True)
+    assert call(unassigned.mark) is None
+    assert server.count("mark") == 0
+
+
+@both_forms
 def test_a_point_that_a_mark_invalidated_is_not_marked(
     call: Form, client: UpgradeClient, server: SteeredServer
 ) -> None:

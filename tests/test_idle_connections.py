@@ -9,7 +9,11 @@ import pytest
 
 from tests.support_calls import COUNTED, INIT, Operation, by_endpoint, upgrade_with_user
 from tests.support_clock import Clock
-from tests.support_faulty_server import FaultyServer, hangs_up_after_answer
+from tests.support_faulty_server import (
+    FaultyServer,
+    answers_more_than_was_asked,
+    hangs_up_after_answer,
+)
 from tests.support_forms import Form, blocking, each_engine, every_way
 from upgrade_client_lib import UpgradeClient, UpgradeConnection
 
@@ -112,6 +116,25 @@ def test_a_call_notices_what_the_server_closed_while_the_event_loop_was_busy(
         asyncio.run(scenario())
 
     assert server.count(operation.endpoint) == 5
+
+
+@every_way
+@pytest.mark.parametrize("is_proxy", [False, True], ids=["server", "proxy"])
+@pytest.mark.parametrize("user_id", ["user", "usér"])  # aiohttp sends ASCII alone
+def test_an_answer_that_nobody_asked_for_is_not_taken_for_that_of_the_next_call(
+    call: Form, is_proxy: bool, user_id: str
+) -> None:
+    async def scenario() -> None:
+        url, proxy = ("http://upgrade.local", server.url) if is_proxy else (server.url, None)
+        with UpgradeConnection(url, proxy=proxy, retries=0) as connection:
+            client = connection.client(user_id, "my-app")
+            for _ in range(2):
+                result = call(client.init) if call is blocking else await client.init()
+                assert result.id == user_id
+            assert server.connections == 2
+
+    with FaultyServer(init=answers_more_than_was_asked) as server:
+        asyncio.run(scenario())
 
 
 @each_engine

@@ -171,6 +171,23 @@ def test_a_child_looks_up_for_itself_what_its_parent_is_looking_up(names: Names)
         assert looking_up.result(LONG) == ["127.0.0.1"]
 
 
+@every_way
+def test_a_host_without_an_address_cannot_be_reached(
+    call: Form, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look_up(*_: object, **__: object) -> list[Any]:
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with (
+        UpgradeConnection(f"http://{HOST}", trust_env=False, retries=0) as connection,
+        pytest.raises(NoConnectionError, match="the host's name has no address") as caught,
+    ):
+        call(connection.client("user", "my-app").init)
+
+    assert not caught.value.may_have_been_applied
+
+
 def test_what_fails_outside_the_resolver_reaches_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     def look_up(host: str, port: int, *_: object, **__: object) -> list[Any]:
         raise MemoryError

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from upgrade_client_lib import Hook, Timeout, UpgradeConnection
+from upgrade_client_lib import Hook, Timeout, UpgradeClient, UpgradeConnection
 from upgrade_client_lib.batch import decide_many
 from upgrade_client_lib.stores import MemoryStore
 from upgrade_client_lib.testing import LocalUpgrade
@@ -65,6 +65,35 @@ def test_the_settings_are_kept() -> None:
     server = connection._server  # pyright: ignore[reportPrivateUsage]
     assert (server.options.timeout, server.options.retries) == (timeout, 5)
     assert server.hooks
+
+
+class School(UpgradeClient):
+    """A client of an application's own, with an attribute of its own."""
+
+    name = ""
+
+
+def test_a_client_is_not_pickled_and_the_error_says_what_is() -> None:
+    client = UpgradeConnection(HOST).client("u1", "my-app")
+    for one in (client, client.with_options(retries=0)):
+        with pytest.raises(TypeError, match="pickle its connection, and make the client where"):
+            pickle.dumps(one)
+
+
+def test_a_client_is_copied_as_itself_where_what_holds_it_is() -> None:
+    client = UpgradeConnection(HOST).client("u1", "my-app")
+    assert copy.deepcopy({"client": client})["client"] is client
+
+
+def test_a_view_of_an_applications_own_client_has_its_attributes_and_what_it_knows() -> None:
+    local = LocalUpgrade()
+    local.experiment("home", "banner", conditions=["warm"])
+    client = School("u1", "http://upgrade.local", "my-app", transport=local.transport, group={})
+    client.name = "a school"
+    assignment = client.get_decision_point_assignment_sync("home", "banner")
+    view = client.with_options(retries=0)
+    assert view.name == "a school"
+    assert view.get_decision_point_assignment_sync("home", "banner") == assignment
 
 
 @pytest.mark.parametrize("name", SECRETS)

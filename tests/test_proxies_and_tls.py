@@ -20,6 +20,7 @@ from tests.support_faulty_server import (
     LONGEST,
     Fault,
     FaultyServer,
+    answers_more_than_was_asked,
     never_answers,
     refusing_address,
 )
@@ -28,6 +29,7 @@ from tests.support_proxy import Proxy, SocksProxy
 from upgrade_client_lib import (
     NoConnectionError,
     RequestTimeoutError,
+    Timeout,
     UpgradeConnection,
 )
 from upgrade_client_lib.testing import LocalUpgrade
@@ -73,6 +75,51 @@ def test_a_certificate_of_the_users_own_authority_is_trusted(
         operation.call(call, connection.client("user", "my-app"))
 
     assert server.count(operation.endpoint) == 1
+
+
+@every_way
+@pytest.mark.parametrize("is_proxied", [False, True])
+def test_an_answer_that_nobody_asked_for_is_not_taken_for_that_of_the_next_call(
+    call: Form, is_proxied: bool
+) -> None:
+    """It has arrived, and waits between the socket, which shows nothing, and what reads it."""
+
+    async def scenario() -> None:
+        with UpgradeConnection(
+            server.url,
+            proxy=proxy.url if is_proxied else None,
+            ssl_context=trusting(),
+            retries=0,
+        ) as connection:
+            client = connection.client("user", "my-app")
+            for _ in range(2):
+                user = call(client.init) if call is blocking else await client.init()
+                assert user.id == "user"
+
+    with (
+        FaultyServer(tls=serving_tls("127.0.0.1"), init=answers_more_than_was_asked) as server,
+        Proxy(server.port) as proxy,
+    ):
+        asyncio.run(scenario())
+
+    assert server.connections == 2
+
+
+@every_way
+def test_a_time_limit_over_tls_is_told_in_the_words_of_time_limits(call: Form) -> None:
+    limits = Timeout(total=LONGEST, connect=LONGEST, read=0.1)
+    with (
+        FaultyServer(tls=serving_tls("127.0.0.1"), init=never_answers) as server,
+        UpgradeConnection(
+            server.url, ssl_context=trusting(), timeout=limits, retries=0
+        ) as connection,
+        pytest.raises(RequestTimeoutError) as caught,
+    ):
+        call(connection.client("user", "my-app").init)
+
+    said = caught.value.message
+    assert said.startswith(f"no answer from {server.url} in time")
+    assert "did not complete" not in said
 
 
 @every_way

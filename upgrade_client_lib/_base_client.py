@@ -6,7 +6,7 @@ import copy
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar, cast
 
 from . import _user
 from ._api import Identity
@@ -232,6 +232,24 @@ class BaseClient:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    def __copy__(self: Self) -> Self:
+        copied: Self = object.__new__(type(self))
+        # What it has in a dictionary, or None, and in slots.
+        state: tuple[dict[str, Any] | None, ...] = cast(Any, object.__reduce_ex__(self, 4)[2])
+        for attributes in filter(None, state):
+            for name, value in attributes.items():
+                setattr(copied, name, value)
+        return copied
+
+    def __deepcopy__(self: Self, memo: object) -> Self:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(
+            "a client cannot be pickled, since it belongs to this process: pickle its connection,"
+            " and make the client where it is used, with connection.client(user_id, context)"
+        )
 
     def __repr__(self) -> str:
         return (

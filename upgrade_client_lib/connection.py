@@ -173,7 +173,7 @@ class UpgradeConnection:
                 keepalive_expiry=arguments.seconds("keepalive_expiry", keepalive_expiry),
                 max_response_bytes=arguments.positive("max_response_bytes", max_response_bytes),
                 proxy=proxy,
-                trust_env=trust_env,
+                trust_env=arguments.boolean("trust_env", trust_env),
                 ssl_context=ssl_context,
                 http_client=http_client,
                 async_http_client=async_http_client,

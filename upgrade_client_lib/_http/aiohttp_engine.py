@@ -29,6 +29,7 @@ from .sockets import SocketOptions
 
 _USER_AGENT = user_agent(f"aiohttp/{aiohttp.__version__}")
 _LONGEST_HEADER = 100 * 1024  # as httpx's engine has it
+_FOLLOWED = frozenset({"connection", "expect"})
 _NEVER_ROUNDED = math.inf  # aiohttp rounds longer limits up to whole seconds
 
 
@@ -36,7 +37,8 @@ class AiohttpConnection:
     """Sends one request at a time, over a connection that it opens and keeps.
 
     aiohttp sends headers as UTF-8, where servers expect latin-1; what is not plain ASCII goes
-    through httpx.
+    through httpx. So does what has a header that aiohttp follows in a way of its own: after
+    ``Expect``, it would wait for a consent that many servers never give.
     """
 
     def __init__(self, requests: RequestBuilder, options: SocketOptions, max_bytes: int) -> None:
@@ -51,7 +53,7 @@ class AiohttpConnection:
         headers = requests.common_headers(_USER_AGENT)
         if not requests.is_https:  # where there is no tunnel to ask for
             headers.update(self._proxy_headers)
-        self._is_ascii = _is_ascii(headers)
+        self._sends_headers = _is_ascii(headers) and _FOLLOWED.isdisjoint(map(str.lower, headers))
         self._connector = _Connector(
             ssl=arguments["verify"],
             use_dns_cache=False,
@@ -70,7 +72,7 @@ class AiohttpConnection:
 
     async def send(self, request: Request, limits: AttemptLimits) -> Response:
         """Send a request and read the response until the deadline."""
-        if not (self._is_ascii and _is_ascii(request.headers)):
+        if not (self._sends_headers and _is_ascii(request.headers)):
             return await self._send_through_httpx(request, limits)
         content = _Content(request.content, limits.write, self._connector)
         try:
@@ -97,6 +99,10 @@ class AiohttpConnection:
     def is_open(self) -> bool:
         """Whether a request that failed left something to close."""
         return self._connector.is_looking_up or (self._httpx is not None and self._httpx.is_open())
+
+    def is_out_of_step(self) -> bool:
+        """Whether the server sent more than a response; aiohttp itself closes such connections."""
+        return self._httpx is not None and self._httpx.is_out_of_step()
 
     async def aclose(self) -> None:
         """Close the connection."""

@@ -50,7 +50,7 @@ class AsyncPool:
                     self._discard(transport)
                 raise
             lease.transport = None
-            if self._closed:
+            if self._closed or transport.is_out_of_step():
                 self._discard(transport)
             else:
                 self._idle.put(transport)

@@ -57,23 +57,21 @@ class AsyncTransport:
 
     def close_soon(self) -> None:
         """Have event loops close their pools; the origin is closed already."""
-        for pool in self._take_pools():
+        for pool in self._all_pools():
             pool.close_soon()
 
     async def aclose(self) -> None:
         """Close the running loop's pool, and have other loops close theirs."""
         running = asyncio.get_running_loop()
-        for pool in self._take_pools():
+        for pool in self._all_pools():
             if pool.loop is running:
                 await pool.aclose()
             else:
                 pool.close_soon()
 
-    def _take_pools(self) -> list[AsyncPool | BorrowedAsyncPool]:
+    def _all_pools(self) -> list[AsyncPool | BorrowedAsyncPool]:
         with held(self._lock):
-            pools = list(self.pools.values())
-            self.pools.clear()
-        return pools
+            return list(self.pools.values())
 
     async def _send_with_client(
         self, client: httpx.AsyncClient, request: Request, limits: AttemptLimits

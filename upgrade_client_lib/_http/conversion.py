@@ -42,9 +42,8 @@ class RequestBuilder:
     def common_headers(self, user_agent: str) -> dict[str, str]:
         """Return what every request has, unless it has another header of that name."""
         ours = {**self._host, **_OUR_HEADERS, "User-Agent": user_agent}
-        given = {name.lower() for name in self._extra_headers}
-        kept = {name: value for name, value in ours.items() if name.lower() not in given}
-        return {**kept, **self._extra_headers}
+        both = (*ours.items(), *self._extra_headers.items())
+        return dict({name.lower(): (name, value) for name, value in both}.values())
 
     def for_transport(self, request: Request, limits: AttemptLimits) -> httpx.Request:
         """Return what transports take, faster than httpx does when it is given ``content=``."""

@@ -154,6 +154,28 @@ def close(transport: Any) -> None:
         transport._pool._network_backend.close()
 
 
+def is_out_of_step(transport: Any) -> bool:
+    """Whether the server sent more than the response, which would pass for the next one's."""
+    for link in transport._pool.connections:
+        while not hasattr(link, "_h11_state"):  # on top of which there is one for each proxy
+            link = link._connection
+        encryption = link._network_stream.get_extra_info("ssl_object")
+        if link._h11_state.trailing_data[0] or _has_received(encryption):
+            return True
+    return False
+
+
+def _has_received(encryption: Any) -> bool:
+    """Whether there is more that a socket does not tell of, since it was taken from it already."""
+    if not isinstance(encryption, ssl.SSLObject):
+        return False
+    try:
+        encryption.read(1)
+    except ssl.SSLError as error:
+        return not isinstance(error, ssl.SSLWantReadError)
+    return True
+
+
 def wrap_backend(transport: Any, wrapper: Callable[[Any], Any]) -> Any:
     """Have a transport open its connections with a network backend around its own."""
     # httpcore documents network backends (https://www.encode.io/httpcore/network-backends/), but

@@ -28,6 +28,9 @@ _NOT_SENT = (
     *POOL_TIMEOUTS,
 )
 
+# How TLS tells whoever reads for it that more must arrive: nothing went wrong.
+_TLS_WAITS = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
 # httpx has one class for responses that break off and responses that are not HTTP.
 _ENDED_EARLY = ("disconnected", "peer closed connection")
 
@@ -120,6 +123,8 @@ def classify(
 def _detail(error: BaseException, outer_exception: BaseException | None) -> str:
     """The operating system's words for what went wrong, where there are any; else httpx's."""
     for cause in causes(error, outer_exception):
+        if isinstance(cause, _TLS_WAITS):
+            continue
         if isinstance(cause, OSError) and cause.strerror:
             return str(cause)
     return str(error) or type(error).__name__

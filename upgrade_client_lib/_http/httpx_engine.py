@@ -6,7 +6,7 @@ import httpx
 
 from .async_deadline import aclose, enforce_async, is_connected
 from .conversion import RequestBuilder, read_and_close
-from .deadline import abort, ending_at
+from .deadline import abort, ending_at, is_out_of_step
 from .messages import AttemptLimits, Request, Response
 from .sockets import SocketOptions
 
@@ -35,6 +35,10 @@ class HttpxConnection:
     def is_open(self) -> bool:
         """Whether a request that failed left something to close."""
         return is_connected(self._transport)
+
+    def is_out_of_step(self) -> bool:
+        """Whether the server sent more than the response, which would pass for the next one's."""
+        return is_out_of_step(self._transport)
 
     async def aclose(self) -> None:
         """Close the connection."""

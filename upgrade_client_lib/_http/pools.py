@@ -11,7 +11,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Callable
 
-from .deadline import abort, close
+from .deadline import abort, close, is_out_of_step
 from .idle import IdleTransports
 from .slots import SyncSlots
 
@@ -39,7 +39,10 @@ class SyncPool:
                 close(transport)
                 raise
             lease.transport = None
-            self._idle.put(transport)
+            if is_out_of_step(transport):
+                close(transport)
+            else:
+                self._idle.put(transport)
             for expired in self._idle.take_expired():
                 close(expired)
         finally:

@@ -84,6 +84,8 @@ def _is_address(host: str) -> bool:
 
 def _addresses(host: str, port: int) -> list[str]:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    if not found:  # as resolvers do that stand in for the system's
+        raise socket.gaierror(socket.EAI_NONAME, "the host's name has no address")
     return list(dict.fromkeys(_with_scope(address) for *_, address in found))
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable, Mapping
 from enum import Enum
@@ -124,7 +124,7 @@ def seconds(argument: str, value: object) -> float:
     """A number of seconds, 0 or more."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{argument} must be a number of seconds, not {_type_name(value)}")
-    if not 0 <= value < math.inf:
+    if not 0 <= value <= sys.float_info.max:
         raise ValueError(f"{argument} must be 0 or more seconds, and finite, not {value}")
     return float(value)
 

@@ -104,6 +104,9 @@ def _decided(
     source: DecisionSource,
 ) -> Decision:
     assignment = record.current(point, user.default_marker)
+    validity = record.validity
+    if assignment is None and point in record.items:
+        validity = Validity({point})  # a mark would enrol in what cannot be read, and was not shown
     if assignment is not None:
         if source is DecisionSource.STALE:
             assignment = stale(assignment, VerifyingMarker(user, options))
@@ -121,7 +124,7 @@ def _decided(
             assignment=assignment,
             answered_at=record.answered_at,
         ),
-        UserDecisionMarker(user, options, record.validity),
+        UserDecisionMarker(user, options, validity),
     )
     cached = source is DecisionSource.CACHE
     if cached and options is user.server.options and not user.server.hooks:
@@ -234,7 +237,7 @@ class UserDecisionMarker:
             if self.user.server.hooks:
                 self.user.server.hooks.call("handover_failed", error)
             return None
-        _logger.info("%r is not marked: the answer that it rests on is no longer fresh", point)
+        _logger.info("%r is not marked: its answer is no longer fresh, or could not be read", point)
         return None
 
     def _is_still_unassigned(self, decision: Decision, point: PointKey) -> bool:
@@ -250,4 +253,4 @@ class UserDecisionMarker:
         if not self.validity.is_discarded:
             return point not in self.validity.invalidated
         record = user.assignments.get_valid(point)
-        return record is not None and record.current(point, user.default_marker) is None
+        return record is not None and point not in record.items
