@@ -129,8 +129,8 @@ def decide_many(
     or a generator of millions takes no more memory than one of thousands. With ``async for``,
     they may be an async iterable too.
 
-    One request is sent for each user, however many points there are, and one to make them known
-    where that is needed. Nothing is marked without ``mark=True``, no flags are asked for, and a
+    One request is sent for each user, however many points there are; three for one whom the server
+    does not know: that, ``init``, and the first once more. Nothing is marked without ``mark=True``, no flags are asked for, and a
     user's rows are decided by ``UpgradeClient.decide``, so that hooks hear of them and a store
     knows them afterwards.
 
