@@ -159,7 +159,7 @@ class Decision(_HasMarker):
 
         If the connection has an outbox, the mark is handed over to it, and the event is returned.
 
-        Nothing that server or network do raises: it is logged, and hooks hear of it. Wrong
+        Nothing that server, network or outbox do raises: it is logged, and hooks hear of it. Wrong
         arguments raise. Without a status, an assigned condition is marked "condition applied", and
         a default that was shown because nothing is assigned "no condition assigned", without a
         condition. After an error nothing is sent, since UpGrade enrols whoever is marked in what
