@@ -39,11 +39,12 @@ class UpgradeClient(EnqueuingClient):
     >>> client.init_sync(group={"class": ["class-1"]}, working_group={"class": "class-1"})
     >>> assignment = client.get_decision_point_assignment_sync("home", "banner")
 
-    Before :meth:`init`, a user whom the server does not know gets a ``UserNotInitializedError``
-    from every other method that asks it (one whom it knows from earlier does not, nor do flags by
-    session groups alone). What goes wrong with the
-    server is an ``UpgradeApiError``; wrong arguments are a ``TypeError`` or ``ValueError`` before
-    anything is sent; using a closed client is a ``RuntimeError``.
+    Without ``group``, and before :meth:`init`, a user whom the server does not know gets a
+    ``UserNotInitializedError`` from every other method that asks it (one whom it knows from earlier
+    does not, nor do flags by session groups alone). What goes wrong with the server is an
+    ``UpgradeApiError``, which :meth:`decide` and :meth:`decide_flag` do not raise but hold; wrong
+    arguments are a ``TypeError`` or ``ValueError`` before anything is sent; using a closed client
+    is a ``RuntimeError``.
 
     Args:
         user_id: the user; latin-1 text without control characters or blanks at its ends, since
