@@ -158,9 +158,10 @@ class UpgradeClient(EnqueuingClient):
     async def get_all_experiment_conditions(self, ignore_cache: bool = False) -> list[Assignment]:
         """Return what every decision point of the context assigns to the user, in no order.
 
-        The server is asked once, then the cache answers until it is cleared;
-        ``ignore_cache=True`` asks again, each time. Points without an experiment for this user are
-        absent. Callers that wait for the cache at the same time share one request.
+        The server is asked once, then the cache answers until it is cleared or, with a store,
+        older than ``max_age``; ``ignore_cache=True`` asks again, each time. Points without an
+        experiment for this user are absent. Callers that wait for the cache at the same time share
+        one request.
         """
         return await self._user.all_assignments(ASYNC, self._options, ignore_cache)
 
@@ -326,9 +327,9 @@ class UpgradeClient(EnqueuingClient):
     async def get_all_feature_flags(self, ignore_cache: bool = False) -> list[FeatureFlag]:
         """Return the flags that are on for the user, in the server's order.
 
-        The server is asked once, then the cache answers until it is cleared;
-        ``ignore_cache=True`` asks again, each time. Callers that wait for the cache at the same
-        time share one request.
+        The server is asked once, then the cache answers until it is cleared or, with a store,
+        older than ``max_age``; ``ignore_cache=True`` asks again, each time. Callers that wait for
+        the cache at the same time share one request.
         """
         return await self._user.all_flags(ASYNC, self._options, ignore_cache)
 
