@@ -80,8 +80,9 @@ class UpgradeClient(EnqueuingClient):
         """Make the user known to the server, with their groups, and clear what is cached.
 
         ``group`` maps group types to the groups the user belongs to, ``working_group`` to the
-        one they work in; what is left out stays as the server has it. Returns the user as stored.
-        When it fails, the caches stay as they were.
+        one they work in; what is left out stays as the server has it, and a new user has none of
+        it, also where the client was made with ``group``, which sends its groups by itself. Returns
+        the user as stored. When it fails, the caches stay as they were.
 
         >>> await client.init(group={"class": ["class-1"]}, working_group={"class": "class-1"})
         """
