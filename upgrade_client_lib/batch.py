@@ -129,10 +129,11 @@ def decide_many(
     or a generator of millions takes no more memory than one of thousands. With ``async for``,
     they may be an async iterable too.
 
-    One request is sent for each user, however many points there are, and one to make them known
-    where that is needed. Nothing is marked without ``mark=True``, no flags are asked for, and a
-    user's rows are decided by ``UpgradeClient.decide``, so that hooks hear of them and a store
-    knows them afterwards.
+    One request is sent for each user, however many points there are. For one with groups whom the
+    server does not know, ``init`` follows, and the request is sent again; with a store that does
+    not know them, ``init`` comes first. Nothing is marked without ``mark=True``, no flags are asked
+    for, and a user's rows are decided by ``UpgradeClient.decide``, so that hooks hear of them and a
+    store knows them afterwards.
 
     >>> rows = decide_many(connection, "my-app", ["u1", BatchUser("u2", group={})], points)
     >>> async for row in rows:

@@ -39,11 +39,12 @@ class UpgradeClient(EnqueuingClient):
     >>> client.init_sync(group={"class": ["class-1"]}, working_group={"class": "class-1"})
     >>> assignment = client.get_decision_point_assignment_sync("home", "banner")
 
-    Before :meth:`init`, a user whom the server does not know gets a ``UserNotInitializedError``
-    from every other method that asks it (one whom it knows from earlier does not, nor do flags by
-    session groups alone). What goes wrong with the
-    server is an ``UpgradeApiError``; wrong arguments are a ``TypeError`` or ``ValueError`` before
-    anything is sent; using a closed client is a ``RuntimeError``.
+    Without ``group``, and before :meth:`init`, a user whom the server does not know gets a
+    ``UserNotInitializedError`` from every other method that asks it (one whom it knows from earlier
+    does not, nor do flags by session groups alone). What goes wrong with the server is an
+    ``UpgradeApiError``, which :meth:`decide` and :meth:`decide_flag` do not raise but hold; wrong
+    arguments are a ``TypeError`` or ``ValueError`` before anything is sent; using a closed client
+    is a ``RuntimeError``.
 
     Args:
         user_id: the user; latin-1 text without control characters or blanks at its ends, since
@@ -79,8 +80,9 @@ class UpgradeClient(EnqueuingClient):
         """Make the user known to the server, with their groups, and clear what is cached.
 
         ``group`` maps group types to the groups the user belongs to, ``working_group`` to the
-        one they work in; what is left out stays as the server has it. Returns the user as stored.
-        When it fails, the caches stay as they were.
+        one they work in; what is left out stays as the server has it, and a new user has none of
+        it, also where the client was made with ``group``, which sends its groups by itself. Returns
+        the user as stored. When it fails, the caches stay as they were.
 
         >>> await client.init(group={"class": ["class-1"]}, working_group={"class": "class-1"})
         """
@@ -157,9 +159,10 @@ class UpgradeClient(EnqueuingClient):
     async def get_all_experiment_conditions(self, ignore_cache: bool = False) -> list[Assignment]:
         """Return what every decision point of the context assigns to the user, in no order.
 
-        The server is asked once, then the cache answers until it is cleared;
-        ``ignore_cache=True`` asks again, each time. Points without an experiment for this user are
-        absent. Callers that wait for the cache at the same time share one request.
+        The server is asked once, then the cache answers until it is cleared or, with a store,
+        older than ``max_age``; ``ignore_cache=True`` asks again, each time. Points without an
+        experiment for this user are absent. Callers that wait for the cache at the same time share
+        one request.
         """
         return await self._user.all_assignments(ASYNC, self._options, ignore_cache)
 
@@ -325,9 +328,9 @@ class UpgradeClient(EnqueuingClient):
     async def get_all_feature_flags(self, ignore_cache: bool = False) -> list[FeatureFlag]:
         """Return the flags that are on for the user, in the server's order.
 
-        The server is asked once, then the cache answers until it is cleared;
-        ``ignore_cache=True`` asks again, each time. Callers that wait for the cache at the same
-        time share one request.
+        The server is asked once, then the cache answers until it is cleared or, with a store,
+        older than ``max_age``; ``ignore_cache=True`` asks again, each time. Callers that wait for
+        the cache at the same time share one request.
         """
         return await self._user.all_flags(ASYNC, self._options, ignore_cache)
 

@@ -83,7 +83,8 @@ class UpgradeConnection:
         max_event_age: for how many seconds an event waits for delivery; a week by default.
         flush_at_exit: for how many seconds :meth:`close` and the end of the process wait for the
             delivery of what was handed over.
-        hash_key: a secret, with which the user ids in the store's keys are hashed.
+        hash_key: a secret, with which the user ids in the store's keys are hashed, but not those of
+            the outbox, which has to send them.
         breaker: whether reads (assignments and flags) fail at once, with a ``CircuitOpenError``,
             after five in a row found no server. They do for a second at first and for half a minute
             at the most, after which one read tries again. Marks, logs, rewards and ``init`` are
@@ -294,8 +295,9 @@ class UpgradeConnection:
     async def forget(self, user_id: str) -> None:
         """Remove what the connection's store knows of a user; nothing is sent to the server.
 
-        Clients that live go on with what they were answered, for a second at most. A
-        ``RuntimeError`` where the store fails, since it may still know the user then.
+        The outbox keeps the user's events. Clients that live go on with what they were answered,
+        for a second at most. A ``RuntimeError`` where the store fails, since it may still know the
+        user then.
         """
         await _user.forget(self._server, ASYNC, user_id)
 

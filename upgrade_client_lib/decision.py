@@ -157,9 +157,10 @@ class Decision(_HasMarker):
     ) -> MarkedDecisionPoint | OutboxEvent | None:
         """Tell the server what was shown, and return the mark; ``None`` where none was made.
 
-        If the connection has an outbox, the mark is handed over to it, and the event is returned.
+        If the connection has an outbox, the mark is handed over to it, and the event is returned;
+        but the mark of a client with a token of its own is sent.
 
-        Nothing that server or network do raises: it is logged, and hooks hear of it. Wrong
+        Nothing that server, network or outbox do raises: it is logged, and hooks hear of it. Wrong
         arguments raise. Without a status, an assigned condition is marked "condition applied", and
         a default that was shown because nothing is assigned "no condition assigned", without a
         condition. After an error nothing is sent, since UpGrade enrols whoever is marked in what

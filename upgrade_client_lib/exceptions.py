@@ -5,9 +5,11 @@
     UpgradeApiError              anything that goes wrong with the server
     ├── NotAuthorizedError       401, 403: the token is missing, wrong or expired; or a firewall
     │                            before the server refused, which the message says then
-    ├── UserNotInitializedError  404: call init() for this user first
-    ├── BadRequestError          any other 4xx: the server refuses this request
-    ├── ConflictError            409: no adaptive experiment, or no enrolment, to reward
+    ├── UserNotInitializedError  404 for an unknown user: call init() for this user first
+    ├── BadRequestError          any other 4xx: the server refuses this request, or there is no
+    │                            UpGrade at this address (404)
+    ├── ConflictError            409: no adaptive experiment, or no enrolment, to reward; or the
+    │                            mark of an outdated assignment that no longer holds
     ├── TooManyRequestsError     429: slow down
     ├── ServerError              5xx: the server, or a proxy before it, failed
     ├── NoConnectionError        the server cannot be reached, or hung up
@@ -119,11 +121,18 @@ class UserNotInitializedError(UpgradeApiError):
 
 
 class BadRequestError(UpgradeApiError):
-    """The server refuses this request, and will refuse it again."""
+    """The server refuses this request, and will refuse it again.
+
+    So does what is no UpGrade server, with status 404: then check ``host_url``.
+    """
 
 
 class ConflictError(UpgradeApiError):
-    """A reward that fits no adaptive experiment, or a user who is not enrolled in it."""
+    """A reward that fits no adaptive experiment, or a user who is not enrolled in it.
+
+    Or the assignment of a stale decision was to be marked, and the server no longer assigns the
+    same: the mark was not sent, and ``status_code`` is ``None``.
+    """
 
 
 class TooManyRequestsError(UpgradeApiError):

@@ -117,6 +117,26 @@ def test_the_clients_own_arguments_are_handed_on(application: pytest.Pytester) -
     application.runpytest("--strict-markers").assert_outcomes(passed=1)
 
 
+def test_groups_are_stated_for_the_client_where_init_is_not_called(
+    application: pytest.Pytester,
+) -> None:
+    application.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.upgrade_client(
+            init=False, group={"class": ["c1"]}, working_group={"class": "c1"}
+        )
+        def test_stated(local_upgrade, upgrade_client):
+            assert local_upgrade.requests == ()
+            assert upgrade_client.get_all_feature_flags_sync() == []
+            inits = [one.json for one in local_upgrade.requests if one.endpoint == "init"]
+            assert inits == [{"group": {"class": ["c1"]}, "workingGroup": {"class": "c1"}}]
+        """
+    )
+    application.runpytest("--strict-markers").assert_outcomes(passed=1)
+
+
 def test_a_conftest_may_fill_the_server(application: pytest.Pytester) -> None:
     application.makepyfile(
         """

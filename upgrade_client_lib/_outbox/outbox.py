@@ -75,7 +75,10 @@ class Outbox:
         run_sync(self._retry(SYNC, event_id))
 
     async def discard(self, event_id: str) -> None:
-        """Remove an event, which is not sent then. A ``ValueError`` while it is being sent."""
+        """Remove an event, which is not sent then.
+
+        A ``ValueError`` where there is none of this id, or it is being sent.
+        """
         await self._discard(ASYNC, event_id)
 
     def discard_sync(self, event_id: str) -> None:

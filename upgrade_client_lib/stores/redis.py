@@ -41,9 +41,10 @@ _SCRIPT_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 class RedisStore(RedisEvents):
     """Keeps values and events in Redis, for all processes that reach it.
 
-    They survive as long as the Redis server keeps them. A read is one ``GET``, a write one call of
-    a script that the server keeps; both fail at once if the server does, and are never sent again.
-    Errors are those of the ``redis`` package. Nothing is sent before the first call.
+    They survive as long as the Redis server keeps them; for events, its ``maxmemory-policy`` must
+    be ``noeviction``. A read is one ``GET``, a write one call of a script that the server keeps;
+    both fail at once if the server does, and are never sent again. Errors are those of the
+    ``redis`` package. Nothing is sent before the first call.
 
     Needs ``pip install "upgrade-client-lib[redis]"``; without it, an ``ImportError`` says so.
 

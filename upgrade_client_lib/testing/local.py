@@ -179,9 +179,9 @@ class LocalUpgrade(Outages):
 
         ``points`` are further decision points, as (site, target) pairs; a dictionary of them gives
         each its own payloads. ``unit`` is "individual", "group" (with the ``group_type`` whose
-        working group decides) or "within-subjects" (with an ``order``: "random", "ordered round
-        robin" or "random round robin"). ``factors`` make it factorial: levels by factor, as a list
-        or with their payloads; its conditions are then all combinations, such as
+        working group decides) or "within-subjects" (with an ``order``: "random", the default,
+        "ordered round robin" or "random round robin"). ``factors`` make it factorial: levels by
+        factor, as a list or with their payloads; its conditions are then all combinations, such as
         "color=red; shape=circle", or those of them that ``conditions`` names.
 
         Everybody may enter whom ``exclude`` (group ids by group type) and ``exclude_users`` leave;

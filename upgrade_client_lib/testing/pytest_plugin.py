@@ -54,7 +54,8 @@ def upgrade_client(
 
     It is of ``"user"`` in ``"my-app"``, without groups, and with a token where the server checks
     them, unless the marker of this name says otherwise. The marker takes ``user_id``, ``context``,
-    ``group``, ``working_group``, ``init`` and what else ``UpgradeClient`` does.
+    ``group``, ``working_group``, ``init`` and what else ``UpgradeClient`` does. With
+    ``init=False``, the groups are stated for the client, as by its own arguments.
     """
     client, init = _client(local_upgrade, **_arguments(request, "upgrade_client"))
     with client:
@@ -81,10 +82,13 @@ def _client(
     context = DEFAULT_CONTEXT if context is None else context
     local.context(context)
     options.setdefault("token", local.token)
+    groups: dict[str, Any] = {"group": group, "working_group": working_group}
+    if not init:
+        options.update(groups)
     client = UpgradeClient(
         user_id, "http://upgrade.local", context, transport=local.transport, **options
     )
-    return client, {"group": group, "working_group": working_group} if init else None
+    return client, groups if init else None
 
 
 def _arguments(request: pytest.FixtureRequest, name: str) -> dict[str, Any]:
