@@ -135,12 +135,16 @@ def test_after_its_end_an_experiment_has_a_condition_for_the_enrolled(
         (attrs.evolve(INDIVIDUAL, state=OVER), Participation(), {}, EXCLUDE),
         (attrs.evolve(INDIVIDUAL, state=OVER), ENROLLED, {}, NOTHING),
         (attrs.evolve(INDIVIDUAL, state=OVER), ENROLLED, {"applied": False}, EXCLUDE),
+        (attrs.evolve(INDIVIDUAL, state=OVER), ENROLLED, {"enrolled_here": False}, EXCLUDE),
+        (attrs.evolve(BY["group"], state=OVER), GROUP_ENROLLED, {}, NOTHING),
+        (attrs.evolve(BY["experiment"], state=OVER), Participation(), {}, NOTHING),
     ],
 )
 def test_what_a_mark_stores(
     experiment: Experiment, stored: Participation, changes: dict[str, bool], effect: MarkEffect
 ) -> None:
-    facts = {"applied": True, "admitted": True, "valid_group": True, **changes}
+    facts = {"applied": True, "admitted": True, "valid_group": True}
+    facts |= {"enrolled_here": stored.condition is not None, **changes}
     assert effect_of_mark(experiment, stored, **facts) is effect
 
 

@@ -81,21 +81,24 @@ def effect_of_mark(
     applied: bool,
     admitted: bool,
     valid_group: bool,
+    enrolled_here: bool,
 ) -> MarkEffect:
     """Return what a mark stores in an experiment that enrols, or did until it was completed.
 
     ``applied`` is False for the status "condition not applied"; ``admitted`` and ``valid_group``
-    tell of the user's lists and groups.
+    tell of the user's lists and groups. ``enrolled_here`` is whether a mark of the same decision
+    point enrolled the user: the server does not look at the experiment's other points.
     """
     by_experiment = experiment.unit == GROUP and experiment.consistency == EXPERIMENT
     if not admitted or not applied:
         return MarkEffect.EXCLUDE
-    if not valid_group:
-        kept = by_experiment or stored.condition is not None
-        return MarkEffect.NOTHING if kept else MarkEffect.EXCLUDE
     if experiment.state == ENROLLMENT_COMPLETE:
-        enrolled = enrolled_condition(experiment, stored) is not None
-        return MarkEffect.NOTHING if enrolled else MarkEffect.EXCLUDE
+        kept = enrolled_here or experiment.consistency == EXPERIMENT
+        of_group = experiment.unit == GROUP and stored.group_condition is not None
+        return MarkEffect.NOTHING if kept or of_group else MarkEffect.EXCLUDE
+    if not valid_group:
+        kept = by_experiment or enrolled_here
+        return MarkEffect.NOTHING if kept else MarkEffect.EXCLUDE
     if stored.excluded and not (experiment.within_subjects or by_experiment):
         return MarkEffect.NOTHING
     return MarkEffect.ENROL

@@ -95,18 +95,20 @@ def _take_part(
     if experiment.filter.include_all and excluded_by_group and user.working_group is None:
         message = "Cannot convert undefined or null to object"
         raise Refused(Reason.NO_WORKING_GROUP, message)
+    enrolment = store.enrolments.get(key)
     effect = effect_of_mark(
         experiment,
         participation(store, experiment, user),
         applied=applied,
         admitted=is_admitted(experiment, user, state.catalogue.excluded),
         valid_group=has_valid_group(experiment, user),
+        enrolled_here=enrolment is not None and point in enrolment.points,
     )
     if effect is MarkEffect.EXCLUDE:
         store.exclusions.add(key)
     elif effect is MarkEffect.ENROL:
         store.turns[(experiment.id, user.id, *point)] += 1
-        _enrol(state, user, experiment, code)
+        _enrol(state, user, experiment, point, code)
 
 
 def _check_version(experiment: Experiment, condition: str | None) -> None:
@@ -117,20 +119,25 @@ def _check_version(experiment: Experiment, condition: str | None) -> None:
         raise Refused(Reason.NO_VERSION, message)
 
 
-def _enrol(state: ServerState, user: User, experiment: Experiment, code: str | None) -> None:
-    """Enrol a user who is not enrolled yet.
+def _enrol(
+    state: ServerState, user: User, experiment: Experiment, point: PointKey, code: str | None
+) -> None:
+    """Enrol a user at a decision point; the condition of the first one stays.
 
     The condition sent counts where the user's queue or the engine decides, and the one that the
     server assigns everywhere else.
     """
     store, key = state.store, (experiment.id, user.id)
-    if key in store.enrolments:
+    enrolment = store.enrolments.get(key)
+    if enrolment is not None:
+        points = enrolment.points | {point}
+        store.enrolments[key] = attrs.evolve(enrolment, points=points)
         return
     as_sent = experiment.within_subjects or (experiment.adaptive and state.adaptive)
     if code is None or not as_sent:
         code = experiment.conditions[condition_index(state, user, experiment)].code
     group = working_group(experiment, user) if experiment.unit == GROUP else None
-    store.enrolments[key] = Enrolment(code, group)
+    store.enrolments[key] = Enrolment(code, group, frozenset({point}))
     if group:
         store.group_enrolments.setdefault((experiment.id, group), code)
 

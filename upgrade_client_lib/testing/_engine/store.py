@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import attrs
 
+from .._definitions import PointKey
 from .records import LoggedMetric, Mark, Reward
 
 Groups = dict[str, list[str]]
@@ -55,10 +56,11 @@ class User:
 
 @attrs.frozen
 class Enrolment:
-    """The condition in which a user entered an experiment, and in which working group."""
+    """The condition in which a user entered an experiment, in which working group, and where."""
 
     condition: str
     group: str | None = None
+    points: frozenset[PointKey] = frozenset()
 
 
 @attrs.define
