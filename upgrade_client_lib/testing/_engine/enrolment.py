@@ -14,12 +14,14 @@ class Participation:
     """What is stored of a user in one experiment.
 
     ``condition`` is that of the user's own enrolment, ``group_condition`` that of the user's
-    working group; both are None where there is none.
+    working group; both are None where there is none. ``excluded`` and ``group_excluded`` are
+    whether the user and the working group were excluded by marks.
     """
 
     condition: str | None = None
     group_condition: str | None = None
     excluded: bool = False
+    group_excluded: bool = False
 
 
 class MarkEffect(Enum):
@@ -48,15 +50,15 @@ def is_shut_out(experiment: Experiment, stored: Participation) -> bool:
     """Return whether an exclusion keeps the user from a condition.
 
     Where users get one condition after the other, or are to see an experiment consistently, an
-    enrolment outweighs it; where they are assigned by their group, the group's enrolment does.
+    enrolment outweighs it. Where groups are assigned, the rule says what counts first: what is
+    stored of the group, or what is stored of the user.
     """
-    if experiment.within_subjects:
-        return stored.excluded and stored.condition is None
+    if experiment.within_subjects or experiment.consistency == EXPERIMENT:
+        excluded = stored.excluded or stored.group_excluded
+        return excluded and enrolled_condition(experiment, stored) is None
     if assigns_by_group(experiment):
-        return stored.excluded and stored.group_condition is None
-    if experiment.unit == INDIVIDUAL and experiment.consistency == EXPERIMENT:
-        return stored.excluded and stored.condition is None
-    return stored.excluded
+        return stored.group_excluded or (stored.excluded and stored.group_condition is None)
+    return stored.excluded or (stored.group_excluded and stored.condition is None)
 
 
 def has_condition(experiment: Experiment, stored: Participation) -> bool:
@@ -96,12 +98,23 @@ def effect_of_mark(
         kept = enrolled_here or experiment.consistency == EXPERIMENT
         of_group = experiment.unit == GROUP and stored.group_condition is not None
         return MarkEffect.NOTHING if kept or of_group else MarkEffect.EXCLUDE
+    if stored.group_excluded and not by_experiment:
+        return MarkEffect.EXCLUDE
     if not valid_group:
         kept = by_experiment or enrolled_here
         return MarkEffect.NOTHING if kept else MarkEffect.EXCLUDE
     if stored.excluded and not (experiment.within_subjects or by_experiment):
         return MarkEffect.NOTHING
     return MarkEffect.ENROL
+
+
+def excludes_late_group(
+    experiment: Experiment, stored: Participation, *, valid_group: bool
+) -> bool:
+    """Return whether a mark that is applied excludes the working group: it came after the end."""
+    over = experiment.unit == GROUP and experiment.state == ENROLLMENT_COMPLETE
+    late = over and experiment.consistency != EXPERIMENT and valid_group
+    return late and stored.group_condition is None
 
 
 def enrolment_ends_with_group(experiment: Experiment) -> bool:

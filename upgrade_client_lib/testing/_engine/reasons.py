@@ -19,6 +19,7 @@ class Reason(Enum):
     CONDITION_NOT_FOUND = "the experiment has no such condition"
     NO_VERSION = "the adaptive engine knows no such condition"
     NO_WORKING_GROUP = "a user excluded by group has no working group"
+    NO_GROUP_TO_EXCLUDE = "a user excluded by group has no working group of the experiment's type"
     NUL_CHARACTER = "a text holds a NUL character"
     NUL_CHARACTER_IN_QUERY = "the value of a metric, or a context, holds a NUL character"
     UNREADABLE_TIMESTAMP = "a timestamp cannot be read"

@@ -97,6 +97,7 @@ class Store:
         self.enrolments: dict[tuple[str, str], Enrolment] = {}
         self.group_enrolments: dict[tuple[str, str], str] = {}
         self.exclusions: set[tuple[str, str]] = set()
+        self.group_exclusions: set[tuple[str, str]] = set()
         self.forced: dict[str, dict[str, int]] = {}
         self.visits: dict[tuple[str, str, str | None], Visit] = {}
         self.turns: Counter[tuple[str, str, str, str | None]] = Counter()
@@ -116,6 +117,10 @@ class Store:
             self.roots[alias] = root
             if alias in self.forced:
                 self.forced[root] = {**self.forced.pop(alias), **self.forced.get(root, {})}
+
+    def exclude_group(self, experiment_id: str, group: str) -> None:
+        """Exclude a working group from an experiment."""
+        self.group_exclusions.add((experiment_id, group))
 
     def forced_for(self, user_id: str) -> dict[str, int]:
         """Return the conditions forced for this root user, by experiment, the latest last."""

@@ -32,6 +32,7 @@ _OF_REASONS: dict[Reason, tuple[int, str | None, str]] = {
     Reason.CONDITION_NOT_FOUND: (500, "Condition not found", "Error"),
     Reason.NO_VERSION: (500, "Mooclet synchronization error", "MoocletError"),
     Reason.NO_WORKING_GROUP: (500, None, "TypeError"),
+    Reason.NO_GROUP_TO_EXCLUDE: (500, QUERY_FAILED, "QueryFailedError"),
     Reason.NUL_CHARACTER: (500, None, "QueryFailedError"),
     Reason.NUL_CHARACTER_IN_QUERY: (500, QUERY_FAILED, "QueryFailedError"),
     Reason.UNREADABLE_TIMESTAMP: (500, None, "QueryFailedError"),
