@@ -22,6 +22,7 @@ class Reason(Enum):
     NO_GROUP_TO_EXCLUDE = "a user excluded by group has no working group of the experiment's type"
     NUL_CHARACTER = "a text holds a NUL character"
     NUL_CHARACTER_IN_QUERY = "the value of a metric, or a context, holds a NUL character"
+    APOSTROPHE = "a text with an apostrophe breaks the query for logged metrics"
     UNREADABLE_TIMESTAMP = "a timestamp cannot be read"
     REWARDS_DISABLED = "adaptive experiments are switched off"
     REWARD_FAILED = "a reward has no experiment or no enrolment to go to"

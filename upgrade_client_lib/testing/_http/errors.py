@@ -35,6 +35,7 @@ _OF_REASONS: dict[Reason, tuple[int, str | None, str]] = {
     Reason.NO_GROUP_TO_EXCLUDE: (500, QUERY_FAILED, "QueryFailedError"),
     Reason.NUL_CHARACTER: (500, None, "QueryFailedError"),
     Reason.NUL_CHARACTER_IN_QUERY: (500, QUERY_FAILED, "QueryFailedError"),
+    Reason.APOSTROPHE: (500, None, "QueryFailedError"),
     Reason.UNREADABLE_TIMESTAMP: (500, None, "QueryFailedError"),
     Reason.REWARDS_DISABLED: (400, BAD_PARAMETER, "BadRequestError"),
     Reason.REWARD_FAILED: (409, _REWARD_ERROR, "Error"),
