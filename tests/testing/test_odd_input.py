@@ -150,3 +150,13 @@ def test_a_logged_metric_has_a_name(local: LocalUpgrade) -> None:
     metrics = {"attributes": {"": 1}}
     body = {"value": [{"timestamp": "2026-11-20T08:00:00Z", "metrics": metrics}]}
     assert post(local, "log", body).status_code == 400
+
+
+def test_a_row_is_not_updated_by_seconds_since_1970(local: LocalUpgrade) -> None:
+    local.metric("time")
+    answers: list[Any] = []
+    for timestamp in ("1732089600", "1732089601", "2026-11-20T08:00:00Z", "1732089602"):
+        entry = {"timestamp": timestamp, "metrics": {"attributes": {"time": 1}}}
+        answers.append(post(local, "log", {"value": [entry]}).json())
+    assert [len(rows) for rows in answers] == [1, 0, 1, 0]
+    assert [log.stored for log in local.logs] == [True, False, True, False]

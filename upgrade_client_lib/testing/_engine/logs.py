@@ -15,7 +15,7 @@ from .records import LoggedMetric
 from .state import ServerState
 from .store import LogRow, User
 from .strictness import require_known
-from .timestamps import read_timestamp
+from .timestamps import is_comparable, read_timestamp
 
 
 @attrs.frozen
@@ -69,7 +69,12 @@ def log(state: ServerState, user: User, entries: Iterable[LogEntry]) -> list[Wri
                 queried = key in state.catalogue.metrics
                 if queried:
                     _check_apostrophes(user.id, group.uniquifier, key)
-                in_time = moment is not None and (row is None or moment >= row.timestamp)
+                later = row is None or (
+                    moment is not None
+                    and is_comparable(entry.timestamp)
+                    and moment >= row.timestamp
+                )
+                in_time = moment is not None and later
                 if queried and row is None:
                     new.append(name)
                 elif queried and row and moment and in_time:
