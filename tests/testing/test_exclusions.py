@@ -131,3 +131,15 @@ def test_a_group_that_comes_after_the_end_is_excluded_should_the_experiment_go_o
     mark(local, "room", "door", "only")
     local.set_state(experiment, "enrolling")
     assert codes(local, "classmate") == {}
+
+
+def test_marks_of_who_is_excluded_globally_store_nothing_but_the_visit() -> None:
+    local = LocalUpgrade()
+    local.experiment("home", "banner", conditions=["only"])
+    local.exclude(users=["u1"])
+    client(local)
+    assert mark(local, "home", "banner", "unknown").status_code == 200
+    mark(local, "home", "banner", "only", status=NOT_APPLIED)
+    assert codes(local) == {}
+    local.exclude()
+    assert codes(local) == {"home/banner": ["only"]}

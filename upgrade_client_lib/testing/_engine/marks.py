@@ -28,16 +28,21 @@ class MarkResult:
 
 
 def mark(state: ServerState, user: User, sent: Mark) -> MarkResult:
-    """Store the visit, and in the experiment that is marked an enrolment or an exclusion."""
+    """Store the visit, and in the experiment that is marked an enrolment or an exclusion.
+
+    Of users who are excluded globally, the visit is all that is stored, whatever was sent.
+    """
     if any("\0" in text for text in (sent.site, sent.target, sent.condition) if text):
         raise Refused(Reason.NUL_CHARACTER, NUL_MESSAGE)
     experiment = _marked_experiment(state, sent)
-    if experiment is not None:
-        _exclude_other_groups(state, user, experiment)
-    code = _condition_code(state, experiment, sent)
+    excluded = state.catalogue.excluded.contains(user.id, user.groups)
+    entered = None if excluded else experiment
+    if entered is not None:
+        _exclude_other_groups(state, user, entered)
+    code = _condition_code(state, entered, sent)
     point = state.catalogue.point_key(sent.site, sent.target)
-    if experiment and experiment.state in (ENROLLING, ENROLLMENT_COMPLETE):
-        _take_part(state, user, experiment, point, sent, code)
+    if entered and entered.state in (ENROLLING, ENROLLMENT_COMPLETE):
+        _take_part(state, user, entered, point, sent, code)
     experiment_id = experiment.id if experiment else sent.experiment_id
     first = Visit(sent.condition, experiment_id)
     visit = state.store.visits.setdefault((user.id, *point), first)
@@ -121,8 +126,7 @@ def _take_part(
 def _exclude_other_groups(state: ServerState, user: User, experiment: Experiment) -> None:
     """Exclude the working groups of a user who is kept out by a group of another type."""
     types = experiment.filter.excluded_group_types(user.id, user.groups)
-    globally = state.catalogue.excluded.contains(user.id, user.groups)
-    if globally or not types or experiment.group_type in types:
+    if not types or experiment.group_type in types:
         return
     if user.working_group is None:
         message = "Cannot convert undefined or null to object"
