@@ -107,3 +107,56 @@ def test_a_condition_with_one_factor_is_its_payload() -> None:
     answer = post(local, "assign", {"context": "my-app"}).json()
     sent = [item["assignedCondition"][0]["conditionCode"] for item in answer]
     assert sent == [{"type": "string", "value": "w!"}, {"type": "string", "value": ""}]
+
+
+def log_of(name: str, uniquifier: str = "x", metric: str = "points") -> tuple[LocalUpgrade, object]:
+    """A server with a user of this name, and the body of a log call for a grouped metric."""
+    local = LocalUpgrade()
+    local.metric(metric, group_class="quiz", group_key="first")
+    client(local, name)
+    group = {"groupClass": "quiz", "groupKey": "first", "groupUniquifier": uniquifier}
+    metrics = {"groupedMetrics": [{**group, "attributes": {metric: 1}}]}
+    return local, {"value": [{"timestamp": "2026-11-20T08:00:00Z", "metrics": metrics}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "uniquifier", "metric"),
+    [("o'brien", "x", "points"), ("u1", "o'x", "points"), ("u1", "x", "o'points")],
+)
+def test_a_log_fails_where_an_id_holds_an_apostrophe(
+    name: str, uniquifier: str, metric: str
+) -> None:
+    local, body = log_of(name, uniquifier, metric)
+    answer = post(local, "log", body, name)
+    assert (answer.status_code, answer.json()["name"]) == (500, "QueryFailedError")
+    assert local.logs == ()
+
+
+def test_a_log_of_metrics_that_are_not_queried_takes_an_apostrophe() -> None:
+    local, _ = log_of("o'brien")
+    metrics = {"attributes": {"unknown": 1}}
+    body = {"value": [{"timestamp": "2026-11-20T08:00:00Z", "metrics": metrics}]}
+    assert post(local, "log", body, "o'brien").json() == []
+
+
+def test_two_apostrophes_are_logged_and_never_found_again() -> None:
+    local, body = log_of("u''1")
+    first, second = (post(local, "log", body, "u''1").json() for _ in range(2))
+    assert [row["id"] for row in first + second] == [1, 2]
+    assert all("user" in row for row in first + second)
+
+
+def test_a_logged_metric_has_a_name(local: LocalUpgrade) -> None:
+    metrics = {"attributes": {"": 1}}
+    body = {"value": [{"timestamp": "2026-11-20T08:00:00Z", "metrics": metrics}]}
+    assert post(local, "log", body).status_code == 400
+
+
+def test_a_row_is_not_updated_by_seconds_since_1970(local: LocalUpgrade) -> None:
+    local.metric("time")
+    answers: list[Any] = []
+    for timestamp in ("1732089600", "1732089601", "2026-11-20T08:00:00Z", "1732089602"):
+        entry = {"timestamp": timestamp, "metrics": {"attributes": {"time": 1}}}
+        answers.append(post(local, "log", {"value": [entry]}).json())
+    assert [len(rows) for rows in answers] == [1, 0, 1, 0]
+    assert [log.stored for log in local.logs] == [True, False, True, False]

@@ -50,6 +50,7 @@ EXCLUDED = Participation(excluded=True)
 BOTH = Participation(condition="a", excluded=True)
 GROUP_ENROLLED = Participation(group_condition="b")
 ALL_ENROLLED = Participation(condition="a", group_condition="b")
+GROUP_EXCLUDED = Participation(group_excluded=True)
 GROUP_AND_EXCLUDED = Participation(group_condition="b", excluded=True)
 
 
@@ -88,6 +89,11 @@ def test_the_consistency_rule_says_whose_enrolment_counts(
         (BY["group"], BOTH, False),
         (BY["group"], GROUP_AND_EXCLUDED, True),
         (BY["experiment"], GROUP_AND_EXCLUDED, True),
+        (BY["individual"], GROUP_EXCLUDED, False),
+        (BY["individual"], attrs.evolve(GROUP_EXCLUDED, condition="a"), True),
+        (BY["group"], attrs.evolve(GROUP_EXCLUDED, condition="a"), False),
+        (BY["experiment"], GROUP_EXCLUDED, False),
+        (BY["experiment"], attrs.evolve(GROUP_EXCLUDED, condition="a"), True),
     ],
 )
 def test_an_exclusion_keeps_a_condition_away_unless_an_enrolment_outweighs_it(
@@ -132,15 +138,21 @@ def test_after_its_end_an_experiment_has_a_condition_for_the_enrolled(
         (BY["individual"], EXCLUDED, {}, NOTHING),
         (BY["group"], EXCLUDED, {}, NOTHING),
         (BY["experiment"], EXCLUDED, {}, ENROL),
+        (BY["individual"], attrs.evolve(GROUP_EXCLUDED, condition="a"), {}, EXCLUDE),
+        (BY["experiment"], GROUP_EXCLUDED, {}, ENROL),
         (attrs.evolve(INDIVIDUAL, state=OVER), Participation(), {}, EXCLUDE),
         (attrs.evolve(INDIVIDUAL, state=OVER), ENROLLED, {}, NOTHING),
         (attrs.evolve(INDIVIDUAL, state=OVER), ENROLLED, {"applied": False}, EXCLUDE),
+        (attrs.evolve(INDIVIDUAL, state=OVER), ENROLLED, {"enrolled_here": False}, EXCLUDE),
+        (attrs.evolve(BY["group"], state=OVER), GROUP_ENROLLED, {}, NOTHING),
+        (attrs.evolve(BY["experiment"], state=OVER), Participation(), {}, NOTHING),
     ],
 )
 def test_what_a_mark_stores(
     experiment: Experiment, stored: Participation, changes: dict[str, bool], effect: MarkEffect
 ) -> None:
-    facts = {"applied": True, "admitted": True, "valid_group": True, **changes}
+    facts = {"applied": True, "admitted": True, "valid_group": True}
+    facts |= {"enrolled_here": stored.condition is not None, **changes}
     assert effect_of_mark(experiment, stored, **facts) is effect
 
 

@@ -99,10 +99,12 @@ class Filter:
     include: Segment = Segment()
     exclude: Segment = Segment()
 
-    def excludes_group(self, user_id: str, groups: frozenset[tuple[str, str]]) -> bool:
-        """Return whether the list of excluded groups is what keeps this user out."""
+    def excluded_group_types(self, user_id: str, groups: frozenset[tuple[str, str]]) -> set[str]:
+        """Return the types of the listed groups that alone keep this user out; often empty."""
         listed = user_id in self.exclude.users or user_id in self.include.users
-        return not listed and not self.exclude.groups.isdisjoint(groups)
+        if listed or not self.include_all:
+            return set()
+        return {group_type for group_type, _ in self.exclude.groups & groups}
 
     def admits(self, user_id: str, groups: frozenset[tuple[str, str]]) -> bool:
         if user_id in self.exclude.users:

@@ -136,12 +136,12 @@ def participation(store: Store, experiment: Experiment, user: User) -> Participa
     """Return what is stored of a user in an experiment."""
     key = (experiment.id, user.id)
     enrolment = store.enrolments.get(key)
+    group_key = (experiment.id, working_group(experiment, user) or "")
     return Participation(
         condition=enrolment.condition if enrolment else None,
-        group_condition=store.group_enrolments.get(
-            (experiment.id, working_group(experiment, user) or "")
-        ),
+        group_condition=store.group_enrolments.get(group_key),
         excluded=key in store.exclusions,
+        group_excluded=group_key in store.group_exclusions,
     )
 
 

@@ -14,12 +14,14 @@ class Participation:
     """What is stored of a user in one experiment.
 
     ``condition`` is that of the user's own enrolment, ``group_condition`` that of the user's
-    working group; both are None where there is none.
+    working group; both are None where there is none. ``excluded`` and ``group_excluded`` are
+    whether the user and the working group were excluded by marks.
     """
 
     condition: str | None = None
     group_condition: str | None = None
     excluded: bool = False
+    group_excluded: bool = False
 
 
 class MarkEffect(Enum):
@@ -48,15 +50,15 @@ def is_shut_out(experiment: Experiment, stored: Participation) -> bool:
     """Return whether an exclusion keeps the user from a condition.
 
     Where users get one condition after the other, or are to see an experiment consistently, an
-    enrolment outweighs it; where they are assigned by their group, the group's enrolment does.
+    enrolment outweighs it. Where groups are assigned, the rule says what counts first: what is
+    stored of the group, or what is stored of the user.
     """
-    if experiment.within_subjects:
-        return stored.excluded and stored.condition is None
+    if experiment.within_subjects or experiment.consistency == EXPERIMENT:
+        excluded = stored.excluded or stored.group_excluded
+        return excluded and enrolled_condition(experiment, stored) is None
     if assigns_by_group(experiment):
-        return stored.excluded and stored.group_condition is None
-    if experiment.unit == INDIVIDUAL and experiment.consistency == EXPERIMENT:
-        return stored.excluded and stored.condition is None
-    return stored.excluded
+        return stored.group_excluded or (stored.excluded and stored.group_condition is None)
+    return stored.excluded or (stored.group_excluded and stored.condition is None)
 
 
 def has_condition(experiment: Experiment, stored: Participation) -> bool:
@@ -81,24 +83,38 @@ def effect_of_mark(
     applied: bool,
     admitted: bool,
     valid_group: bool,
+    enrolled_here: bool,
 ) -> MarkEffect:
     """Return what a mark stores in an experiment that enrols, or did until it was completed.
 
     ``applied`` is False for the status "condition not applied"; ``admitted`` and ``valid_group``
-    tell of the user's lists and groups.
+    tell of the user's lists and groups. ``enrolled_here`` is whether a mark of the same decision
+    point enrolled the user: the server does not look at the experiment's other points.
     """
     by_experiment = experiment.unit == GROUP and experiment.consistency == EXPERIMENT
     if not admitted or not applied:
         return MarkEffect.EXCLUDE
-    if not valid_group:
-        kept = by_experiment or stored.condition is not None
-        return MarkEffect.NOTHING if kept else MarkEffect.EXCLUDE
     if experiment.state == ENROLLMENT_COMPLETE:
-        enrolled = enrolled_condition(experiment, stored) is not None
-        return MarkEffect.NOTHING if enrolled else MarkEffect.EXCLUDE
+        kept = enrolled_here or experiment.consistency == EXPERIMENT
+        of_group = experiment.unit == GROUP and stored.group_condition is not None
+        return MarkEffect.NOTHING if kept or of_group else MarkEffect.EXCLUDE
+    if stored.group_excluded and not by_experiment:
+        return MarkEffect.EXCLUDE
+    if not valid_group:
+        kept = by_experiment or enrolled_here
+        return MarkEffect.NOTHING if kept else MarkEffect.EXCLUDE
     if stored.excluded and not (experiment.within_subjects or by_experiment):
         return MarkEffect.NOTHING
     return MarkEffect.ENROL
+
+
+def excludes_late_group(
+    experiment: Experiment, stored: Participation, *, valid_group: bool
+) -> bool:
+    """Return whether a mark that is applied excludes the working group: it came after the end."""
+    over = experiment.unit == GROUP and experiment.state == ENROLLMENT_COMPLETE
+    late = over and experiment.consistency != EXPERIMENT and valid_group
+    return late and stored.group_condition is None
 
 
 def enrolment_ends_with_group(experiment: Experiment) -> bool:

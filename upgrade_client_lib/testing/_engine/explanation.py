@@ -138,7 +138,7 @@ def _about_experiment(state: ServerState, user: User, experiment: Experiment) ->
     elif experiment.state == ENROLLMENT_COMPLETE and experiment.within_subjects:
         yield f"{name}: enrolment is complete; a within-subjects experiment then assigns nothing"
     elif is_shut_out(experiment, stored) and reverts_to(experiment) is None:
-        yield f"{name}: a mark excluded the user"
+        yield f"{name}: a mark excluded the {'group' if stored.group_excluded else 'user'}"
     elif enrolled is not None:
         yield f"{name}: a mark enrolled the user or the group, with {enrolled!r}"
     elif experiment.state == ENROLLMENT_COMPLETE:

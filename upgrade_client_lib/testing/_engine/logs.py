@@ -15,7 +15,7 @@ from .records import LoggedMetric
 from .state import ServerState
 from .store import LogRow, User
 from .strictness import require_known
-from .timestamps import read_timestamp
+from .timestamps import is_comparable, read_timestamp
 
 
 @attrs.frozen
@@ -65,9 +65,16 @@ def log(state: ServerState, user: User, entries: Iterable[LogEntry]) -> list[Wri
             new: list[str] = []
             for key, name in group.metric_keys().items():
                 require_known(state, "metric", key, state.catalogue.metrics)
-                row = _find(before, group.uniquifier, key)
+                row = _find(before, user.id, group.uniquifier, key)
                 queried = key in state.catalogue.metrics
-                in_time = moment is not None and (row is None or moment >= row.timestamp)
+                if queried:
+                    _check_apostrophes(user.id, group.uniquifier, key)
+                later = row is None or (
+                    moment is not None
+                    and is_comparable(entry.timestamp)
+                    and moment >= row.timestamp
+                )
+                in_time = moment is not None and later
                 if queried and row is None:
                     new.append(name)
                 elif queried and row and moment and in_time:
@@ -84,7 +91,20 @@ def log(state: ServerState, user: User, entries: Iterable[LogEntry]) -> list[Wri
     return written
 
 
-def _find(rows: tuple[LogRow, ...], uniquifier: str, key: str) -> LogRow | None:
+def _check_apostrophes(*texts: str) -> None:
+    """Refuse what ends a string in the server's query, into which it puts these texts as they are.
+
+    Two apostrophes stand for one there, so that the query finds nothing of such a text.
+    """
+    for text in texts:
+        _, apostrophe, rest = text.replace("''", "").partition("'")
+        if apostrophe:
+            raise Refused(Reason.APOSTROPHE, f'syntax error at or near "{rest}"')
+
+
+def _find(rows: tuple[LogRow, ...], user_id: str, uniquifier: str, key: str) -> LogRow | None:
+    if any("'" in text for text in (user_id, uniquifier, key)):
+        return None
     for row in rows:
         if row.uniquifier == uniquifier and key in row.keys:
             return row

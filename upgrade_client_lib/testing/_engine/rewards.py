@@ -52,11 +52,12 @@ def reward(state: ServerState, user: User, value: str, target: RewardTarget) -> 
     else:
         experiment = _by_point(state, target)
     enrolment = state.store.enrolments.get((experiment.id, user.id))
-    if enrolment is None:
+    if enrolment is None or len(enrolment.points) > 1:
+        enrolments = ["[object Object]"] * len(enrolment.points if enrolment else ())
         raise Refused(
             Reason.REWARD_FAILED,
             f"Could not find unique user enrollment for experiment (userId: {user.id}, "
-            "enrollments: ), no reward sent.",
+            f"enrollments: {','.join(enrolments)}), no reward sent.",
         )
     state.store.rewards.append(Reward(user.id, value, experiment.id, enrolment.condition))
     return RewardResult(

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import attrs
 
+from .._definitions import PointKey
 from .records import LoggedMetric, Mark, Reward
 
 Groups = dict[str, list[str]]
@@ -55,10 +56,11 @@ class User:
 
 @attrs.frozen
 class Enrolment:
-    """The condition in which a user entered an experiment, and in which working group."""
+    """The condition in which a user entered an experiment, in which working group, and where."""
 
     condition: str
     group: str | None = None
+    points: frozenset[PointKey] = frozenset()
 
 
 @attrs.define
@@ -95,6 +97,7 @@ class Store:
         self.enrolments: dict[tuple[str, str], Enrolment] = {}
         self.group_enrolments: dict[tuple[str, str], str] = {}
         self.exclusions: set[tuple[str, str]] = set()
+        self.group_exclusions: set[tuple[str, str]] = set()
         self.forced: dict[str, dict[str, int]] = {}
         self.visits: dict[tuple[str, str, str | None], Visit] = {}
         self.turns: Counter[tuple[str, str, str, str | None]] = Counter()
@@ -114,6 +117,10 @@ class Store:
             self.roots[alias] = root
             if alias in self.forced:
                 self.forced[root] = {**self.forced.pop(alias), **self.forced.get(root, {})}
+
+    def exclude_group(self, experiment_id: str, group: str) -> None:
+        """Exclude a working group from an experiment."""
+        self.group_exclusions.add((experiment_id, group))
 
     def forced_for(self, user_id: str) -> dict[str, int]:
         """Return the conditions forced for this root user, by experiment, the latest last."""

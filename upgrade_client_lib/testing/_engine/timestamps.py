@@ -95,6 +95,14 @@ def _read_digits(match: re.Match[str]) -> datetime | None:
         return None
 
 
+def is_comparable(text: str) -> bool:
+    """Return whether the server can tell if a timestamp is later than a stored one.
+
+    It stores seconds since 1970, sent as a text, but cannot compare them: no year is that long.
+    """
+    return re.match(r"\d{7}", text, re.ASCII) is None
+
+
 def write_timestamp(moment: datetime) -> str:
     """Return ISO 8601 with milliseconds and a Z."""
     return moment.isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -22,7 +22,16 @@ def leave_working_groups(state: ServerState, user: User, working_group: WorkingG
         if enrolment_ends_with_group(experiment):
             state.store.enrolments.pop(key, None)
         if exclusion_ends_with_group(experiment):
-            state.store.exclusions.discard(key)
+            _end_exclusion(state.store, *key)
+
+
+def _end_exclusion(store: Store, experiment_id: str, user_id: str) -> None:
+    """Drop a user's exclusion, and with the last one of an experiment those of its groups."""
+    if (experiment_id, user_id) not in store.exclusions:
+        return
+    store.exclusions.remove((experiment_id, user_id))
+    if all(excluded != experiment_id for excluded, _ in store.exclusions):
+        store.group_exclusions = {key for key in store.group_exclusions if key[0] != experiment_id}
 
 
 def link_aliases(store: Store, caller: str, root: User, aliases: Sequence[str]) -> list[str]:

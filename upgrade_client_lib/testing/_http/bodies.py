@@ -135,7 +135,9 @@ def _grouped_metric(value: Any) -> bool:
 
 def _attributes(value: Any) -> bool:
     attributes = object_or_none(value)
-    return attributes is not None and all(map(_metric_value, attributes.values()))
+    return attributes is not None and all(
+        _filled(name) and _metric_value(value) for name, value in attributes.items()
+    )
 
 
 def _metric_value(value: Any) -> bool:
