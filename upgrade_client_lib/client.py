@@ -403,7 +403,8 @@ class UpgradeClient(EnqueuingClient):
         Takes ``LogInput``s, or mappings of the same shape. What the server would refuse is a
         ``ValueError`` that names the entry and the key, and nothing is sent. The server drops
         metrics that no experiment queries, and times older than the stored ones, without a word:
-        an empty list is a success. No entries send nothing.
+        an empty list is a success. No entries send nothing. UpGrade 6.5 fails on a queried metric
+        where its key, its uniquifier or the user id holds an apostrophe: a ``ServerError``.
 
         >>> await client.log([LogInput(datetime.now(), LogMetrics({"totalTimeSeconds": 95}))])
         """
@@ -428,7 +429,8 @@ class UpgradeClient(EnqueuingClient):
         Name the experiment by its id, or by a decision point (and a context, by default the
         client's); with both, the id counts. Every call that arrives counts, so it is sent again
         only where the first try provably did not. A ``ConflictError`` says that there is no such
-        adaptive experiment, or that the user is not enrolled in it.
+        adaptive experiment, or that the user is not enrolled in it at exactly one decision point:
+        UpGrade 6.5 rewards nobody who was marked at two.
 
         >>> reward = UpgradeClient.BINARY_REWARD_VALUE.SUCCESS
         >>> await client.send_reward(reward, decision_point=DecisionPoint("home", "hint"))
