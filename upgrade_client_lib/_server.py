@@ -197,6 +197,11 @@ class Server:
         self._breaker = None  # so that a later read is the error that it is
         self._transport.close()
 
+    def close_when_dropped(self) -> None:
+        """Close once nobody has the server any more, where its user is not who connects."""
+        finalizer = weakref.finalize(self, self._transport.close)
+        finalizer.atexit = False  # all are closed then
+
     def close_idle(self) -> None:
         """Close the connections that no blocking call uses."""
         self._transport.close_idle()
@@ -266,8 +271,7 @@ def store_of_environment(url: str, variable: str = STORE) -> Store | None:
 def _new_shared(host_url: str, options: CallOptions, store_url: str) -> Server:
     store = store_of_environment(store_url)
     server = Server(TransportSettings(host_url=host_url), options=options, store=store)
-    finalizer = weakref.finalize(server, server._transport.close)  # pyright: ignore[reportPrivateUsage]
-    finalizer.atexit = False  # all are closed then
+    server.close_when_dropped()
     return server
 
 

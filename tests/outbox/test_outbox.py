@@ -16,6 +16,7 @@ from tests.support_server import HOST, PATIENCE
 from upgrade_client_lib import UpgradeConnection
 from upgrade_client_lib._outbox import deliverer
 from upgrade_client_lib.stores import MemoryStore
+from upgrade_client_lib.testing import LocalUpgrade
 
 __all__ = ["served"]
 
@@ -312,6 +313,19 @@ def test_threads_end_with_a_connection_that_is_dropped(served: Served) -> None:
     assert threads() - before
     del connection
     until(lambda: gc.collect() >= 0 and not threads() - before)
+
+
+def test_what_delivered_leaves_no_socket_where_a_connection_is_dropped() -> None:
+    local = LocalUpgrade()
+    local.metric("seconds")
+    before = threads()
+    with local.serve() as url:
+        connection = UpgradeConnection(url, outbox=MemoryStore())
+        connection.client("user", "my-app", group={}).enqueue_log_sync(LOG)
+        assert connection.outbox.flush_sync(PATIENCE) == 0
+        del connection
+        until(lambda: gc.collect() >= 0 and not threads() - before)
+    assert local.logs
 
 
 def test_what_a_connection_that_is_dropped_has_not_delivered_arrives(served: Served) -> None:

@@ -77,6 +77,8 @@ class EventQueue:
         call_after_fork_on(self, EventQueue._replace_lock)
         delivery = Delivery(server, store, max_event_age, self.drop_answers)
         self._deliverer = Deliverer(delivery, server.hooks)
+        self._close_idle = server.close_idle
+        server.close_when_dropped()  # its threads connect by themselves
         _queues.add(self)
 
     def _replace_lock(self) -> None:
@@ -221,6 +223,7 @@ class EventQueue:
         """Deliver what can be delivered, if the process waited for others so many seconds."""
         if self._flush_at_exit and not self._is_closed:
             self._deliverer.flush(max(self._flush_at_exit - waited, 0.0))
+        self._close_idle()  # later handlers may hand over still, and connect again
 
     def _still_standing(self, number: int, error: UpgradeApiError | None) -> UpgradeApiError:
         waiting = "an event" if number == 1 else f"{number} events"
