@@ -20,7 +20,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import nox
-from nox.command import CommandFailed
 
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -88,7 +87,7 @@ def tests(session: nox.Session) -> None:
     `nox -s tests-3.11` runs one Python's, and `nox -s tests-3.11 -- -n 0` in one process.
     """
     install(session, "tests")
-    run_tests(session, "pytest", env=COMPILED)
+    session.run("pytest", *IN_PARALLEL, *session.posargs, env=COMPILED)
 
 
 @nox.session
@@ -151,21 +150,20 @@ def minimums(session: nox.Session) -> None:
     wanted = [one for one in group("tests") if not one.startswith("httpx2")]
     quiet = ["-W", "ignore:Using `httpx` with `starlette.testclient` is deprecated"]
     session.install("-e", ".", *wanted, *lowest(requirements))
-    run_tests(session, "pytest", *quiet, env=COMPILED)
+    session.run("pytest", *IN_PARALLEL, *quiet, *session.posargs, env=COMPILED)
 
 
 @nox.session(python=PYTHONS)
 @nox.parametrize("versions", [nox.param("oldest", id="oldest"), nox.param("newest", id="newest")])
 def integrations(session: nox.Session, versions: str) -> None:
     """Run the tests of integrations with the oldest and the newest versions that extras allow."""
-    required = {**COMPILED, "UPGRADE_REQUIRE_REDIS": "1"}
+    required, options = {**COMPILED, "UPGRADE_REQUIRE_REDIS": "1"}, [*IN_PARALLEL]
     pinned: list[str] = []
-    options: list[str] = []
     if versions == "oldest":
         pinned = lowest([one for name in INTEGRATIONS for one in EXTRAS[name]])
-        options = ["-W", "default::DeprecationWarning"]  # old releases among new ones
+        options += ["-W", "default::DeprecationWarning"]  # old releases among new ones
     session.install("-e", ".[all]", *group("tests"), *pinned)
-    run_tests(session, "pytest", *options, "tests/integrations", env=required)
+    session.run("pytest", *options, "tests/integrations", *session.posargs, env=required)
 
 
 @nox.session(python=COVERED)
@@ -177,7 +175,7 @@ def coverage(session: nox.Session) -> None:
     """
     install(session, "tests", "examples")
     session.run("coverage", "erase")
-    run_tests(session, "coverage", "run", "-m", "pytest", env=COMPILED)
+    session.run("coverage", "run", "-m", "pytest", *IN_PARALLEL, *session.posargs, env=COMPILED)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", "--include=upgrade_client_lib/*")
     session.run("coverage", "report", "--include=tests/*", "--precision=2", "--fail-under=99.98")
@@ -454,23 +452,6 @@ def lowest(requirements: list[str]) -> list[str]:
 def install(session: nox.Session, *groups: str) -> None:
     """Install the project as it lies here, and what dependency groups ask for."""
     session.install("-e", ".", *group(*groups))
-
-
-def run_tests(session: nox.Session, *pytest: str, env: dict[str, str]) -> None:
-    """Run tests in a few processes; in CI, those that failed once more, one after the other.
-
-    Some tests measure time, and a machine that is busy for a moment fails them. What fails again
-    fails the session, and the output of both runs stays.
-    """
-    cache = f"--override-ini=cache_dir={session.cache_dir / session.name}"
-    try:
-        session.run(*pytest, cache, *IN_PARALLEL, *session.posargs, env=env)
-    except CommandFailed:
-        if not os.environ.get("CI"):
-            raise
-        session.warn("Tests failed. Each of them runs once more, alone:")
-        only_failed = ["--last-failed", "--last-failed-no-failures=none"]
-        session.run(*pytest, cache, *only_failed, *session.posargs, env=env)
 
 
 def install_sdks(session: nox.Session) -> None:

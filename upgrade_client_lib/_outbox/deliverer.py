@@ -92,8 +92,7 @@ class Deliverer:
                 due = STORE_PAUSE_SECONDS
             with held(self._lock):
                 waits = max(due or 0.0, self._paused_until - time.monotonic())
-                is_over = due is None or waits > left
-                is_over = is_over and not self._busy
+                is_over = (due is None or waits > left) and not self._busy
                 if left <= 0 or is_over or (given_up is not None and given_up.is_set()):
                     return
                 if self._threads or self._is_stopping or waits > 0:
@@ -122,7 +121,7 @@ class Deliverer:
             self._is_stopping = True
             self._work.notify_all()
             while self._threads and time.monotonic() < deadline:
-                # A wait of any length is more than some platforms can count.
+                # Platforms limit how long one wait may be.
                 self._done.wait(min(deadline - time.monotonic(), POLL_SECONDS))
 
     # ---- Threads ----
